@@ -1,0 +1,113 @@
+# Programs in build/. `make`, `make check`, `make demo`, `make bench`, `make lab`, `make install DESTDIR= PREFIX=`.
+B       ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+OPT     ?= -O2 -g
+
+pkg      = $(shell pkg-config $(1) $(2) 2>/dev/null)
+CFLAGS  ?=
+override CFLAGS += -std=gnu17 $(OPT) -Iinclude -I. -D_GNU_SOURCE -DZT_VERSION=\"$(VERSION)\" -fPIE -pthread \
+	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror \
+	-D_FORTIFY_SOURCE=2 -fstack-protector-strong -ffunction-sections -MMD -MP
+override LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--as-needed
+VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
+
+all: $(B)/ztcontroller $(B)/ztctl $(B)/ztnode
+
+src      = $(sort $(wildcard $(addsuffix /*.c,$(1))))
+obj      = $(patsubst %.c,$(B)/%.o,$(1))
+
+# Archives. Pure ones (no system calls, clocks, randomness: scripts/check-layers holds it) and shells.
+BASE      := $(call src,common/base)
+PROTO     := $(call src,common/proto)
+SYS       := $(call src,common/sys)
+C_PURE    := $(call src,controller/model controller/policy controller/netmap)
+C_STORE   := $(call src,controller/store)
+C_HTTP    := $(call src,controller/http)
+C_API     := $(call src,controller/api) controller/app.c
+CTL       := $(call src,controller/ctl)
+N_CORE    := $(call src,ztnode/core)
+N_KERN    := $(call src,ztnode/kern)
+N_NET     := $(call src,ztnode/net)
+N_POSTURE := $(call src,ztnode/posture)
+N_CLI     := $(filter-out ztnode/cli/main.c,$(call src,ztnode/cli))
+
+archives := base proto sys c_pure c_store c_http c_api n_core n_kern n_net n_posture n_cli
+base_src := $(BASE)
+proto_src := $(PROTO)
+sys_src := $(SYS)
+c_pure_src := $(C_PURE)
+c_store_src := $(C_STORE)
+c_http_src := $(C_HTTP)
+c_api_src := $(C_API)
+n_core_src := $(N_CORE)
+n_kern_src := $(N_KERN)
+n_net_src := $(N_NET)
+n_posture_src := $(N_POSTURE)
+n_cli_src := $(N_CLI)
+
+define archive
+$(B)/lib/$(1).a: $(call obj,$($(1)_src))
+	@mkdir -p $$(@D) && rm -f $$@ && ar rcsD $$@ $$^
+endef
+$(foreach a,$(archives),$(eval $(call archive,$(a))))
+
+common     := $(B)/lib/sys.a $(B)/lib/proto.a $(B)/lib/base.a
+controller := $(addprefix $(B)/lib/,c_api.a c_http.a c_store.a c_pure.a)
+ztnode     := $(addprefix $(B)/lib/,n_cli.a n_net.a n_kern.a n_posture.a n_core.a)
+
+LIBS_COMMON     = $(call pkg,--libs,libsodium) -lcap-ng -lseccomp
+LIBS_CONTROLLER = $(call pkg,--libs,libmicrohttpd gnutls jansson inih sqlite3 libsystemd)
+LIBS_CTL        = $(call pkg,--libs,libcurl jansson smartcols)
+LIBS_NODE       = $(call pkg,--libs,libcurl jansson libmnl libnftnl libsystemd smartcols)
+
+$(B)/ztcontroller: $(B)/controller/main.o $(controller) $(common)
+	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(common) -Wl,--end-group $(LIBS_CONTROLLER) $(LIBS_COMMON)
+$(B)/ztctl: $(call obj,$(CTL)) $(common)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS_COMMON)
+$(B)/ztnode: $(B)/ztnode/cli/main.o $(ztnode) $(common)
+	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+# Tests: tests/unit mirrors the tree; each file is one cmocka program linked against all archives it may need.
+UNIT := $(patsubst %.c,$(B)/%,$(call src,tests/unit tests/shell))
+FUZZ := $(patsubst %.c,$(B)/%,$(call src,tests/fuzz))
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(controller) $(ztnode) $(common)
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
+		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
+$(B)/tests/shell/%: $(B)/tests/shell/%.o $(controller) $(ztnode) $(common)
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
+		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
+# Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/NAME_fuzz.c; here linked with a replay main over tests/fuzz/corpus/NAME.
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay/main.o $(controller) $(ztnode) $(common)
+	@$(CC) $(LDFLAGS) -o $@ $< $(B)/tests/fuzz/replay/main.o -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
+		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON)
+
+tests: $(UNIT) $(FUZZ)
+
+check:
+	@scripts/setup test
+	@scripts/check
+demo:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory -j2 all
+	@scripts/demo
+bench:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory -j2 all
+	@scripts/bench
+lab:
+	@scripts/setup test
+	@scripts/lab-kernel
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+clean:
+	rm -rf $(B)
+
+.PHONY: all tests check demo bench lab format clean
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

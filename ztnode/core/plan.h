@@ -1,0 +1,17 @@
+/* Plan: desired - actual -> operations, in an order that never opens before it closes. Pure.
+ *
+ * Order: filter first (removed grants are cut before anything else happens, and no tunnel exists without its filter),
+ * then interface, key, peers out, peers in, addresses, up, routes. Taking down: routes through the tunnel, link, then
+ * table and unreachable routes last. */
+#pragma once
+
+#include "ztnode/core/op.h"
+
+/* Expiry of an element may differ by this much without being set again. */
+enum { PLAN_EXPIRY_SLACK_MS = 2000 };
+
+/* ops in a; they borrow from desired and actual. -ENOMEM. Empty list: all is well. */
+int plan_make(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+	      struct op_list *ret) ZT_MUST_USE;
+/* Everything of ours out of the kernel. */
+int plan_down(const struct kstate *actual, struct arena *a, struct op_list *ret) ZT_MUST_USE;

@@ -65,7 +65,7 @@ make_wireguard()
 {
 	local who=$1 number=$2
 
-	wg genkey >"$dir/$who.key"
+	(umask 077 && wg genkey >"$dir/$who.key")
 	ip -n "$who" link add wg0 type wireguard
 	ip netns exec "$who" wg set wg0 listen-port 51820 private-key "$dir/$who.key"
 	ip -n "$who" address add "100.64.0.$number/24" dev wg0
@@ -184,7 +184,7 @@ show_flock()
 
 show_exec()
 {
-	cp "$(command -v true)" "$1/program" && "$1/program"
+	cp /bin/true "$1/program" && "$1/program"
 }
 
 check_files()
@@ -206,8 +206,15 @@ check_files()
 	mv /etc/default.selftest /etc/default
 }
 
-check "we are root" test "$(id -u)" -eq 0
-check "loopback is up" ping -c 1 -W 5 127.0.0.1
+check_machine()
+{
+	check "we are root" test "$(id -u)" -eq 0
+	check "loopback is up" ping -c 1 -W 5 127.0.0.1
+	check "a user namespace can be made" unshare --user --map-root-user true
+	check "bash has /dev/fd" bash -c 'read -r line < <(echo x) && [ "$line" = x ]'
+}
+
+check_machine
 check_wireguard
 check_nftables
 check_files

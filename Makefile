@@ -13,6 +13,10 @@ override CFLAGS += -std=gnu17 $(OPT) -Iinclude -I. -D_GNU_SOURCE -DZT_VERSION=\"
 override LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--as-needed
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
 
+# V=1 shows the commands.
+Q        = $(if $(V),,@)
+say      = @$(if $(V),:,echo " ")
+
 all: $(B)/ztcontroller $(B)/ztctl $(B)/ztnode
 
 src      = $(sort $(wildcard $(addsuffix /*.c,$(1))))
@@ -25,7 +29,7 @@ SYS       := $(call src,common/sys)
 C_PURE    := $(call src,controller/model controller/policy controller/netmap)
 C_STORE   := $(call src,controller/store)
 C_HTTP    := $(call src,controller/http)
-C_API     := $(call src,controller/api) controller/app.c
+C_API     := $(call src,controller/api) $(filter-out controller/main.c,$(call src,controller))
 CTL       := $(call src,controller/ctl)
 N_CORE    := $(call src,ztnode/core)
 N_KERN    := $(call src,ztnode/kern)
@@ -48,8 +52,8 @@ n_posture_src := $(N_POSTURE)
 n_cli_src := $(N_CLI)
 
 define archive
-$(B)/lib/$(1).a: $(call obj,$($(1)_src))
-	@mkdir -p $$(@D) && rm -f $$@ && ar rcsD $$@ $$^
+$(B)/lib/$(1).a: $(call obj,$($(1)_src)) Makefile
+	@mkdir -p $$(@D) && rm -f $$@ && ar rcsD $$@ $$(filter %.o,$$^)
 endef
 $(foreach a,$(archives),$(eval $(call archive,$(a))))
 
@@ -63,15 +67,19 @@ LIBS_CTL        = $(call pkg,--libs,libcurl jansson smartcols)
 LIBS_NODE       = $(call pkg,--libs,libcurl jansson libmnl libnftnl libsystemd smartcols)
 
 $(B)/ztcontroller: $(B)/controller/main.o $(controller) $(common)
-	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(common) -Wl,--end-group $(LIBS_CONTROLLER) $(LIBS_COMMON)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(common) -Wl,--end-group $(LIBS_CONTROLLER) $(LIBS_COMMON)
 $(B)/ztctl: $(call obj,$(CTL)) $(common)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS_COMMON)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS_COMMON)
 $(B)/ztnode: $(B)/ztnode/cli/main.o $(ztnode) $(common)
-	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(say) CC $@
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
 # Tests: tests/unit mirrors the tree; each file is one cmocka program linked against all archives it may need.
 UNIT := $(patsubst %.c,$(B)/%,$(call src,tests/unit tests/shell))

@@ -1,4 +1,5 @@
-/* Engine: policy + subjects -> grants, kept incrementally: a change touches what depends on it. Pure (memory only). */
+/* Engine: policy + subjects -> grants, kept incrementally: a change touches what depends on it.
+ * Pure (memory only). */
 #pragma once
 
 #include "controller/policy/policy.h"
@@ -10,12 +11,12 @@ enum { ENGINE_POSTURES_MAX = 64 }; /* profiles in one policy: verdicts are one 6
 struct subject {
 	uint32_t id;
 	const char *name;
-	const char *owner;	    /* "" for tagged devices */
+	const char *owner; /* "" for tagged devices */
 	const char *const *tags;
 	size_t n_tags;
-	const char *const *groups;  /* groups given to the owner by an admin */
+	const char *const *groups; /* groups given to the owner by an admin */
 	size_t n_groups;
-	uint64_t verdicts;	    /* bit i: profile i of the policy is ok */
+	uint64_t verdicts; /* bit i: profile i of the policy is ok */
 };
 
 struct grant {
@@ -28,14 +29,18 @@ struct engine;
 struct engine *engine_new(const struct policy *p); /* borrows p; NULL: out of memory */
 void engine_free(struct engine *e);
 
-int engine_put(struct engine *e, const struct subject *s) ZT_MUST_USE; /* join or change */
-void engine_remove(struct engine *e, uint32_t id);		       /* revoked, expired, left: grants end */
-/* Every grant in force where id is source or destination (never to itself), sorted by (src, dst, svc, rule), without
- * doubles. In a. */
-int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret, size_t *ret_n) ZT_MUST_USE;
-/* Devices that id shares a grant with now, or would if every posture condition held (the ones to look at again when id
- * changes). Sorted, in a. */
-int engine_neighbours(const struct engine *e, uint32_t id, struct arena *a, const uint32_t **ret, size_t *ret_n) ZT_MUST_USE;
+/* Join or change. -ENOMEM: then nothing has changed. */
+int engine_put(struct engine *e, const struct subject *s) ZT_MUST_USE;
+void engine_remove(struct engine *e, uint32_t id); /* revoked, expired, left: grants end */
+/* Every grant in force where id is source or destination (never to itself), sorted by (src, dst,
+ * svc, rule), without doubles. In a. None for an id that is not in. -ENOMEM, also over a's limit.
+ */
+int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret,
+		  size_t *ret_n) ZT_MUST_USE;
+/* Devices that id shares a grant with now, or would if every posture condition held (the ones to
+ * look at again when id changes). Sorted, in a. */
+int engine_neighbours(const struct engine *e, uint32_t id, struct arena *a, const uint32_t **ret,
+		      size_t *ret_n) ZT_MUST_USE;
 /* Profiles that some rule asks of this device: bit mask. */
 uint64_t engine_profiles(const struct engine *e, uint32_t id);
 
@@ -53,8 +58,9 @@ struct explanation {
 	const struct explain_failed *failed;
 	size_t n_failed;
 };
-/* May src open svc to dst? facts(arg, id, &n) gives the facts of a device for the words of failed posture conditions.
- * own_only: for the device's own "why": only rules whose who includes src are named, others give nearest NULL. */
+/* May src open svc to dst? -ZT_EABSENT: one of them is not in. facts(arg, id, &n) gives the facts
+ * of a device for the words of failed posture conditions. own_only: for the device's own "why":
+ * only rules whose who includes src are named, others give nearest NULL. */
 struct explain_context {
 	const struct fact_view *(*facts)(void *arg, uint32_t id, size_t *ret_n);
 	void *arg;
@@ -62,6 +68,11 @@ struct explain_context {
 	bool own_only;
 };
 int engine_explain(const struct engine *e, uint32_t src, uint32_t dst, const struct service *svc,
-		   const struct explain_context *c, struct arena *a, struct explanation *ret) ZT_MUST_USE;
-/* Ids of devices that host a resource / belong to a user; sorted, in a. -ZT_EABSENT unknown resource. */
-int engine_hosts(const struct engine *e, const char *resource, struct arena *a, const uint32_t **ret, size_t *ret_n) ZT_MUST_USE;
+		   const struct explain_context *c, struct arena *a,
+		   struct explanation *ret) ZT_MUST_USE;
+/* Ids of devices that host a resource; sorted, in a. -ZT_EABSENT unknown resource. */
+int engine_hosts(const struct engine *e, const char *resource, struct arena *a,
+		 const uint32_t **ret, size_t *ret_n) ZT_MUST_USE;
+/* Ids of devices whose owner is this user (e-mail without a prefix); sorted, in a. */
+int engine_owned(const struct engine *e, const char *user, struct arena *a, const uint32_t **ret,
+		 size_t *ret_n) ZT_MUST_USE;

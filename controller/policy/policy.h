@@ -1,5 +1,5 @@
-/* Policy: one INI file, parsed whole or refused whole. Immutable after parse; plain arrays that compile, posture and
- * explain read. Pure. */
+/* Policy: one INI file, parsed whole or refused whole. Immutable after parse; plain arrays that
+ * compile, posture and explain read. Pure. */
 #pragma once
 
 #include "zt/addr.h"
@@ -16,7 +16,13 @@ struct diag_list {
 };
 
 /* Whom a selector means: "user:ada@x" "group:g" "tag:t" "device:name" "anyone". */
-enum selector_kind { SELECTOR_USER, SELECTOR_GROUP, SELECTOR_TAG, SELECTOR_DEVICE, SELECTOR_ANYONE };
+enum selector_kind {
+	SELECTOR_USER,
+	SELECTOR_GROUP,
+	SELECTOR_TAG,
+	SELECTOR_DEVICE,
+	SELECTOR_ANYONE
+};
 struct selector {
 	enum selector_kind kind;
 	const char *name; /* without the prefix; NULL for ANYONE */
@@ -26,9 +32,10 @@ struct selector {
 
 struct policy_group {
 	const char *name;
-	const struct selector *members; /* users and tags (groups in groups: with the whole grammar) */
+	const struct selector
+		*members; /* users and tags (groups in groups: with the whole grammar) */
 	size_t n_members;
-	unsigned line;
+	unsigned line, column;
 };
 
 struct policy_resource {
@@ -39,18 +46,25 @@ struct policy_resource {
 	size_t n_ports;
 	const char *data;  /* "" if not given */
 	const char *owner; /* "" if not given */
-	unsigned line;
+	unsigned line, column;
 };
 
-enum condition_op { CONDITION_EQ, CONDITION_NE, CONDITION_LT, CONDITION_LE, CONDITION_GT, CONDITION_GE };
+enum condition_op {
+	CONDITION_EQ,
+	CONDITION_NE,
+	CONDITION_LT,
+	CONDITION_LE,
+	CONDITION_GT,
+	CONDITION_GE
+};
 struct condition {
 	const char *fact;
 	const struct fact_kind *kind;
 	enum condition_op op;
-	const char *value;    /* as written */
-	uint64_t number;      /* seconds for durations, the number for numbers, 0/1 for booleans */
-	const char *text;     /* whole condition, one normal form: "os.update_age <= 14d" */
-	unsigned line;
+	const char *value; /* as written */
+	uint64_t number;   /* seconds for durations, the number for numbers, 0/1 for booleans */
+	const char *text;  /* whole condition, one normal form: "os.update_age <= 14d" */
+	unsigned line, column;
 };
 
 struct policy_posture {
@@ -59,7 +73,7 @@ struct policy_posture {
 	size_t n_require;
 	uint64_t grace_s;
 	uint64_t max_age_s;
-	unsigned line;
+	unsigned line, column;
 };
 
 struct policy_rule {
@@ -72,7 +86,7 @@ struct policy_rule {
 	const uint32_t *how; /* posture indexes; all must hold */
 	size_t n_how;
 	const char *why;
-	unsigned line;
+	unsigned line, column;
 };
 
 struct policy_test {
@@ -81,7 +95,7 @@ struct policy_test {
 	uint32_t to; /* resource index */
 	struct service svc;
 	bool expect_allow;
-	unsigned line;
+	unsigned line, column;
 };
 
 struct policy {
@@ -97,8 +111,9 @@ struct policy {
 	size_t n_facts;
 };
 
-/* file: name for messages. Checks everything, runs the file's own tests. On error *ret untouched and problems filled.
- * -ZT_EFORM refused, -ZT_ELIMIT, -ENOMEM. problems->items are the caller's (problems->max of them). */
+/* file: name for messages. Checks everything, runs the file's own tests. On error *ret untouched
+ * and problems filled. -ZT_EFORM refused, -ZT_ELIMIT, -ENOMEM. problems->items are the caller's
+ * (problems->max of them). */
 int policy_parse(const char *file, const char *text, size_t n, struct policy **ret,
 		 struct diag_list *problems) ZT_MUST_USE;
 void policy_free(struct policy *p);

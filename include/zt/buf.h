@@ -30,6 +30,6 @@ void buf_put_text(struct buf *b, const char *s); /* without its terminator */
 /* A field of exactly n bytes: s, then zeros. Error -ZT_ELIMIT when s does not fit. */
 void buf_put_fixed_text(struct buf *b, const char *s, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) ZT_PRINTF(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) ZT_PRINTF(2, 0);
 /* The text so far, NUL-terminated (the NUL is not counted in len). "" after an error. */
 const char *buf_text(struct buf *b);

@@ -10,7 +10,7 @@ enum frame_kind {
 	FRAME_BYE = 4,	     /* JSON {"code","message","hint"}; the controller ends the stream */
 };
 
-enum { FRAME_HEAD = 5 };
+enum { FRAME_HEAD = 5, FRAME_BYE_MAX = 4096 };
 
 /* A complete frame at the start of p: its whole length in *ret_len (head and body), else 0 = more bytes needed.
  * -ZT_EFORM unknown kind; -ZT_ELIMIT longer than its kind may be. */

@@ -37,7 +37,9 @@ void key_hash(const void *p, size_t n, struct key *ret);	       /* BLAKE2b-256 *
 /* BLAKE2b-256 keyed with k over p. */
 void key_mac(const struct secret *k, const void *p, size_t n, struct key *ret);
 
-/* Ed25519 over domain || 0x00 || message; domain says what is signed, so that no signature serves twice. */
+/* Ed25519 over domain || 0x00 || message; domain says what is signed, so that no signature serves twice.
+ * What is longer in all than KEY_SIGNED_MAX gets a zero signature, and none verifies: sign its hash. */
+enum { KEY_SIGNED_MAX = 4096 };
 void key_sign(const struct secret *seed, const char *domain, const void *msg, size_t n, struct sig *ret);
 int key_verify(const struct key *pub, const char *domain, const void *msg, size_t n,
 	       const struct sig *sig) ZT_MUST_USE; /* 0 or -ZT_ESIG */

@@ -96,7 +96,7 @@ struct netmap_msg {
 		n_rules_del, n_rules_put, n_sealed;
 };
 
-/* New - old, arrays in a. head and sealed are the caller's to fill. -ENOMEM, -ZT_ELIMIT. */
+/* New - old, arrays in a. head and sealed are the caller's to fill. new has a self. -ENOMEM, -ZT_ELIMIT. */
 int netmap_diff(const struct netmap *old, const struct netmap *new, struct arena *a,
 		struct netmap_msg *ret) ZT_MUST_USE;
 bool netmap_msg_is_empty(const struct netmap_msg *m); /* changes nothing (lease and policy aside) */
@@ -108,7 +108,8 @@ int netmap_decode(const void *p, size_t n, struct arena *a, struct netmap_msg *r
 
 /* old + msg -> *ret in a (nothing borrowed from old or msg). A del of what is not there, an endpoint or grant
  * of a peer that is not there, a peer with an address of another peer or of self, or outside the overlay:
- * -ZT_ECHAIN or -ZT_EFORM. NETMAP_FULL starts from the empty netmap. */
+ * -ZT_ECHAIN or -ZT_EFORM; of another device -ZT_EDEVICE; over a limit -ZT_ELIMIT; -ENOMEM. NETMAP_FULL starts from the
+ * empty netmap. msg comes from netmap_decode or netmap_diff; whether its serial is the next one is the caller's to ask. */
 int netmap_apply(const struct netmap *old, const struct netmap_msg *msg, struct arena *a,
 		 struct netmap *ret) ZT_MUST_USE;
 

@@ -21,5 +21,6 @@ int token_encode(const struct token *t, char *out, size_t size) ZT_MUST_USE; /* 
 /* White space around it is forgiven. -ZT_EFORM with what is wrong in d: not a token, of the other kind,
  * cut off, mistyped (check), newer version. The secret never stands in d. */
 int token_decode(const char *text, enum token_kind want, struct token *ret, struct diag *d) ZT_MUST_USE;
-/* https://host[:port] with a host name or address, no user, path, query. Gives port 443 when none. */
+/* https://host[:port] with a host name or address, no user, path, query. Gives the port,
+ * 443 when none is named; or -ZT_EFORM. d may be NULL. */
 int token_check_url(const char *url, struct diag *d) ZT_MUST_USE;

@@ -49,8 +49,8 @@
 enum {
 	JOB_MAX = 1 << 20, /* bytes of DIR/job */
 	WORDS_MAX = 4096,  /* words of the command; variables of its environment */
-	DIRS_MAX = 32,     /* tree= and rw= lines, each */
-	EXIT_LAB = 125,    /* the lab itself failed, as in timeout(1) and env(1) */
+	DIRS_MAX = 32,	   /* tree= and rw= lines, each */
+	EXIT_LAB = 125,	   /* the lab itself failed, as in timeout(1) and env(1) */
 };
 
 struct list {
@@ -210,7 +210,7 @@ static void job_leave_status(int status)
 
 /* The root. */
 
-/* Shows the old root's @dir at the same path of the new one; what is written there stays in memory. */
+/* Shows the old root's @dir at its path of the new root; what is written there stays in memory. */
 static int overlay_dir(const char *dir)
 {
 	static unsigned int layer;
@@ -248,7 +248,7 @@ static bool path_below(const char *path, const char *dir)
 
 static bool path_is_made_fresh(const char *path)
 {
-	static const char *const fresh[] = { "/proc", "/sys", "/dev", "/run", "/tmp" };
+	static const char *const fresh[] = {"/proc", "/sys", "/dev", "/run", "/tmp"};
 
 	for (size_t i = 0; i < sizeof(fresh) / sizeof(*fresh); i++)
 		if (path_below(path, fresh[i]))
@@ -292,7 +292,7 @@ static void mount_fresh(const char *type, const char *dir, const char *options)
 static void make_native_dev(void)
 {
 	static const char *const nodes[] = {
-		"/dev/null",   "/dev/zero", "/dev/full",   "/dev/random",
+		"/dev/null",	"/dev/zero", "/dev/full",    "/dev/random",
 		"/dev/urandom", "/dev/tty",  "/dev/net/tun",
 	};
 
@@ -310,11 +310,9 @@ static void make_native_dev(void)
 static void make_dev(void)
 {
 	static const char *const links[][2] = {
-		{ "/proc/self/fd", "/dev/fd" },
-		{ "/proc/self/fd/0", "/dev/stdin" },
-		{ "/proc/self/fd/1", "/dev/stdout" },
-		{ "/proc/self/fd/2", "/dev/stderr" },
-		{ "pts/ptmx", "/dev/ptmx" },
+		{"/proc/self/fd", "/dev/fd"},	    {"/proc/self/fd/0", "/dev/stdin"},
+		{"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+		{"pts/ptmx", "/dev/ptmx"},
 	};
 
 	if (job.native)
@@ -388,7 +386,7 @@ static void make_root(void)
 
 static void set_loopback_up(void)
 {
-	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
@@ -396,11 +394,11 @@ static void set_loopback_up(void)
 	close(fd);
 }
 
-/* Natively there is no kernel of its own around the command: keep it from what no namespace holds. */
+/* Natively there is no kernel around the command: keep it from what no namespace holds. */
 static void drop_machine_rights(void)
 {
-	static const int caps[] = { CAP_SYS_TIME, CAP_SYS_BOOT, CAP_SYS_RAWIO, CAP_SYS_MODULE,
-				    CAP_MKNOD };
+	static const int caps[] = {CAP_SYS_TIME, CAP_SYS_BOOT, CAP_SYS_RAWIO, CAP_SYS_MODULE,
+				   CAP_MKNOD};
 
 	for (size_t i = 0; i < sizeof(caps) / sizeof(*caps); i++)
 		if (prctl(PR_CAPBSET_DROP, caps[i], 0, 0, 0) < 0)
@@ -485,8 +483,8 @@ static bool reap(pid_t command, int options, int *ret_status)
 		if (pid < 0 && errno == ECHILD)
 			die("the command is lost");
 		if (pid == command) {
-			*ret_status = WIFEXITED(status) ? WEXITSTATUS(status)
-							: 128 + WTERMSIG(status);
+			*ret_status =
+				WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 			return true;
 		}
 	}
@@ -514,9 +512,9 @@ static int pump_until_end(pid_t command, struct stream *out, struct stream *err,
 
 	for (;;) {
 		struct pollfd fds[] = {
-			{ .fd = signals, .events = POLLIN },
-			{ .fd = out->from, .events = POLLIN },
-			{ .fd = err->from, .events = POLLIN },
+			{.fd = signals, .events = POLLIN},
+			{.fd = out->from, .events = POLLIN},
+			{.fd = err->from, .events = POLLIN},
 		};
 
 		if (poll(fds, 3, -1) < 0 && errno != EINTR)
@@ -539,7 +537,7 @@ static int pump_until_end(pid_t command, struct stream *out, struct stream *err,
  */
 static int run_uml(void)
 {
-	struct stream out = { .device = "/dev/tty1" }, err = { .device = "/dev/tty2" };
+	struct stream out = {.device = "/dev/tty1"}, err = {.device = "/dev/tty2"};
 	int out_writer, err_writer, signals, status;
 	sigset_t child;
 	pid_t command;

@@ -1,0 +1,177 @@
+/* A message applied to a netmap: a merge of sorted sets, then a look at the whole. A message that
+ * does not fit changes nothing and asks for a full map (-ZT_ECHAIN); one that makes an impossible
+ * netmap is malformed (-ZT_EFORM). */
+#include "zt/netmap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/proto/netmap_wire.h"
+
+typedef int (*compare_fn)(const void *a, const void *b);
+
+/* One set: old - del + put. */
+struct merge {
+	struct items old, del, put;
+	size_t size;	 /* of a record of old and put */
+	size_t del_size; /* of del: the same, or an id */
+	compare_fn compare;
+	bool replaces; /* put of a key that is there replaces it; else it is an error */
+	size_t max;
+};
+
+/* NULL past the end. */
+static const void *at(struct items s, size_t size, size_t i)
+{
+	return i < s.n ? (const uint8_t *)s.p + i * size : NULL;
+}
+
+/* del must all be in old, and none of it in put. */
+static int check_del(const struct merge *g)
+{
+	size_t i = 0, j = 0;
+
+	for (size_t k = 0; k < g->del.n; k++) {
+		const void *del = at(g->del, g->del_size, k);
+
+		while (i < g->old.n && g->compare(at(g->old, g->size, i), del) < 0)
+			i++;
+		if (i == g->old.n || g->compare(at(g->old, g->size, i), del) != 0)
+			return -ZT_ECHAIN;
+		while (j < g->put.n && g->compare(at(g->put, g->size, j), del) < 0)
+			j++;
+		if (j < g->put.n && g->compare(at(g->put, g->size, j), del) == 0)
+			return -ZT_EFORM;
+	}
+	return 0;
+}
+
+/* Into out, which has room for old - del and all of put; check_del has passed. */
+static int merge_into(const struct merge *g, uint8_t *out, size_t *ret_n)
+{
+	size_t i = 0, j = 0, k = 0, n = 0;
+
+	while (i < g->old.n || j < g->put.n) {
+		const void *old = at(g->old, g->size, i), *put = at(g->put, g->size, j);
+		int c = !old ? 1 : !put ? -1 : g->compare(old, put);
+
+		if (c == 0 && !g->replaces)
+			return -ZT_ECHAIN;
+		if (c < 0 && k < g->del.n && g->compare(old, at(g->del, g->del_size, k)) == 0)
+			k++;
+		else
+			memcpy(out + n++ * g->size, c < 0 ? old : put, g->size);
+		i += c <= 0;
+		j += c >= 0;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+static int merge(const struct merge *g, struct arena *a, struct items *ret)
+{
+	int err = check_del(g);
+	uint8_t *out;
+	size_t n;
+
+	if (err)
+		return err;
+	/* del is a part of old now. */
+	out = arena_array(a, g->old.n - g->del.n + g->put.n, g->size);
+	if (!out)
+		return -ENOMEM;
+	err = merge_into(g, out, &n);
+	if (err)
+		return err;
+	if (n > g->max)
+		return -ZT_ELIMIT;
+	*ret = (struct items){out, n};
+	return 0;
+}
+
+/* A set whose records have an id; del names ids. */
+static int merge_by_id(struct items old, const struct netmap_msg *msg, enum section_kind del,
+		       enum section_kind put, struct arena *a, struct items *ret)
+{
+	struct merge g = {
+		.old = old,
+		.del = netmap_section_get(msg, del),
+		.put = netmap_section_get(msg, put),
+		.size = netmap_sections[put - 1].item_size,
+		.del_size = netmap_sections[del - 1].item_size,
+		.compare = netmap_id_compare,
+		.replaces = true,
+		.max = netmap_sections[put - 1].max,
+	};
+
+	return merge(&g, a, ret);
+}
+
+/* A set of whole records. */
+static int merge_whole(struct items old, const struct netmap_msg *msg, enum section_kind del,
+		       enum section_kind put, struct arena *a, struct items *ret)
+{
+	struct merge g = {
+		.old = old,
+		.del = netmap_section_get(msg, del),
+		.put = netmap_section_get(msg, put),
+		.size = netmap_sections[put - 1].item_size,
+		.del_size = netmap_sections[del - 1].item_size,
+		.compare = netmap_sections[put - 1].compare,
+		.max = netmap_sections[put - 1].max,
+	};
+
+	return merge(&g, a, ret);
+}
+
+static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, struct arena *a,
+		      struct netmap *m)
+{
+	struct items peers = {old->peers, old->n_peers}, rules = {old->rules, old->n_rules};
+	struct items endpoints = {old->endpoints, old->n_endpoints};
+	struct items grants = {old->grants, old->n_grants};
+	int err = merge_by_id(peers, msg, SECTION_PEERS_DEL, SECTION_PEERS_PUT, a, &peers);
+
+	if (!err)
+		err = merge_whole(endpoints, msg, SECTION_ENDPOINTS_DEL, SECTION_ENDPOINTS_PUT, a,
+				  &endpoints);
+	if (!err)
+		err = merge_whole(grants, msg, SECTION_GRANTS_DEL, SECTION_GRANTS_PUT, a, &grants);
+	if (!err)
+		err = merge_by_id(rules, msg, SECTION_RULES_DEL, SECTION_RULES_PUT, a, &rules);
+	if (err)
+		return err;
+	m->peers = peers.p;
+	m->n_peers = peers.n;
+	m->endpoints = endpoints.p;
+	m->n_endpoints = endpoints.n;
+	m->grants = grants.p;
+	m->n_grants = grants.n;
+	m->rules = rules.p;
+	m->n_rules = rules.n;
+	return 0;
+}
+
+int netmap_apply(const struct netmap *old, const struct netmap_msg *msg, struct arena *a,
+		 struct netmap *ret)
+{
+	static const struct netmap empty;
+	struct netmap m = {.policy = msg->head.policy};
+	int err;
+
+	if (msg->head.kind == NETMAP_FULL)
+		old = &empty;
+	if (msg->head.kind == NETMAP_FULL && !msg->has_self)
+		return -ZT_EFORM;
+	if (!msg->has_self && old->self.id == 0)
+		return -ZT_ECHAIN;
+	m.self = msg->has_self ? msg->self : old->self;
+	if (m.self.id != msg->head.device || (old->self.id && old->self.id != m.self.id))
+		return -ZT_EDEVICE;
+	err = merge_sets(old, msg, a, &m);
+	if (!err)
+		err = netmap_check(&m, a);
+	if (!err)
+		*ret = m;
+	return err;
+}

@@ -1,0 +1,70 @@
+/* The netmap's wire form as a table of sections, and what makes a record valid. Private to
+ * common/proto. */
+#pragma once
+
+#include "zt/cur.h"
+#include "zt/netmap.h"
+
+/* In wire order: what goes stands before what comes. */
+enum section_kind {
+	SECTION_SELF = 1,
+	SECTION_PEERS_DEL,
+	SECTION_PEERS_PUT,
+	SECTION_ENDPOINTS_DEL,
+	SECTION_ENDPOINTS_PUT,
+	SECTION_GRANTS_DEL,
+	SECTION_GRANTS_PUT,
+	SECTION_RULES_DEL,
+	SECTION_RULES_PUT,
+	SECTION_SEALED,
+};
+
+enum { SECTION_COUNT = SECTION_SEALED };
+
+/* The sealed box of preshared keys of all peers. */
+enum { SEALED_MAX = KEY_SEAL_EXTRA + NETMAP_PSK_SIZE * ZT_PEERS_MAX };
+
+/* Year 9999 in Unix seconds: a later time is nonsense, and sums with it could overflow. */
+#define NETMAP_TIME_MAX_S 253402300799ULL
+
+struct section {
+	enum section_kind kind;
+	bool delta_only;
+	uint16_t wire_size;			      /* of a record */
+	size_t item_size;			      /* of it in memory */
+	uint32_t max;				      /* records */
+	void (*put)(struct buf *b, const void *item); /* NULL, as get: plain bytes */
+	void (*get)(struct cur *c, void *item);	      /* a wrong value fails the cursor */
+	int (*compare)(const void *a, const void *b); /* NULL: order says nothing */
+};
+
+/* Records of one section, or of one sorted set of a netmap. */
+struct items {
+	const void *p;
+	size_t n;
+};
+
+extern const struct section netmap_sections[SECTION_COUNT]; /* [kind - 1] */
+
+struct items netmap_section_get(const struct netmap_msg *m, enum section_kind kind);
+void netmap_section_set(struct netmap_msg *m, enum section_kind kind, struct items items);
+
+/* Strictly ascending? */
+bool netmap_items_ascend(const struct section *s, struct items items);
+
+/* Of anything that begins with a u32 id: a peer, a rule, a bare id. */
+int netmap_id_compare(const void *a, const void *b);
+
+bool netmap_self_equal(const struct netmap_self *a, const struct netmap_self *b);
+/* By id, then by content: what differs in anything is another. */
+int netmap_peer_compare_all(const void *a, const void *b);
+int netmap_rule_compare_all(const void *a, const void *b);
+
+/* Are the peer's addresses there, and inside self's overlay ranges? */
+bool netmap_peer_fits(const struct netmap_self *self, const struct netmap_peer *p);
+/* Is the endpoint outside the overlay? Else the tunnel would run inside itself. */
+bool netmap_endpoint_fits(const struct netmap_self *self, const struct netmap_endpoint *e);
+
+/* All that must hold between the records of a whole netmap. Scratch memory in a. -ZT_EFORM,
+ * -ENOMEM. */
+int netmap_check(const struct netmap *m, struct arena *a) ZT_MUST_USE;

@@ -1,0 +1,298 @@
+/* Policy endpoints, and explain. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zt/num.h"
+#include "zt/txt.h"
+#include "controller/api/api.h"
+
+struct reading {
+	struct app *app;
+	struct http_request *request;
+	struct arena arena;
+	struct policy_row row;
+	uint32_t version;
+	json_t *log;
+	int err;
+	struct change restore; /* what a restore will put */
+};
+
+static struct reading *begin_reading(struct app *a, struct http_request *r)
+{
+	struct reading *x = http_request_alloc(r, sizeof(*x));
+
+	if (!x) {
+		http_reply_error(r, 500, "internal", zt_strerror(-ENOMEM), "");
+		return NULL;
+	}
+	x->app = a;
+	x->request = r;
+	arena_init(&x->arena, (size_t)ZT_POLICY_MAX + 4096);
+	return x;
+}
+
+static json_t *problems_json(const struct app_policy *p)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < p->n_problems; i++) {
+		const struct diag *d = &p->problems[i];
+
+		json_array_append_new(list, json_pack("{s:s,s:i,s:i,s:s,s:s}", "file", d->file, "line", (int)d->line, "column",
+						      (int)d->column, "message", d->message, "hint", d->hint));
+	}
+	return list;
+}
+
+/* 422 with every mistake, or another error in the usual form. */
+static void answer_refusal(struct http_request *r, const struct app_policy *p)
+{
+	json_t *j;
+
+	if (!p->n_problems) {
+		http_reply_diag(r, p->err, &p->diag);
+		return;
+	}
+	j = json_pack("{s:{s:s,s:s,s:s},s:o,s:i}", "error", "code", "policy", "message", p->diag.message, "hint",
+		      "mend the file; the policy in force is unchanged", "problems", problems_json(p), "more",
+		      (int)p->dropped);
+	http_reply_json(r, 422, j);
+}
+
+static void answer_put(void *arg, const struct app_policy *p)
+{
+	if (p->err)
+		answer_refusal(arg, p);
+	else
+		http_reply_json(arg, 200, json_pack("{s:i}", "version", (int)p->version));
+}
+
+static void answer_check(void *arg, const struct app_policy *p)
+{
+	if (p->err)
+		answer_refusal(arg, p);
+	else
+		http_reply_json(arg, 200, json_pack("{s:b}", "ok", 1));
+}
+
+static void set_policy(struct change *c, const char *text, size_t n)
+{
+	c->policy = (struct policy_row){.text = (char *)(uintptr_t)text, .len = n, .at_s = c->at_ms / 1000};
+	memcpy(c->policy.author, c->actor, sizeof(c->policy.author));
+	memcpy(c->policy.why, c->why, sizeof(c->policy.why));
+}
+
+void api_policy_put(void *app, struct http_request *r)
+{
+	const char *why = http_query(r, "why");
+	struct change c;
+	size_t n;
+	const void *p = http_body(r, &n);
+
+	if (!why || !why[0])
+		http_reply_error(r, 400, "form", "a reason is needed", "--why TEXT says it; it stands in the audit log");
+	else if (api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c)) {
+		set_policy(&c, p, n);
+		app_put_policy(app, &c, false, answer_put, r);
+	}
+}
+
+void api_policy_check(void *app, struct http_request *r)
+{
+	struct change c = {.kind = CHANGE_POLICY_PUT, .at_ms = app_now(app).wall_ms};
+	size_t n;
+	const void *p = http_body(r, &n);
+
+	set_policy(&c, p, n);
+	app_put_policy(app, &c, true, answer_check, r);
+}
+
+/* --- versions --- */
+
+static void read_version(void *arg, struct store *s)
+{
+	struct reading *x = arg;
+
+	x->err = store_policy_get(s, x->version, &x->arena, &x->row);
+}
+
+static void answer_version_error(struct reading *x)
+{
+	if (x->err == -ZT_EABSENT)
+		http_reply_error(x->request, 404, "absent", "there is no such version of the policy",
+				 "ztctl policy log shows all of them");
+	else
+		http_reply_error(x->request, 500, "internal", zt_strerror(x->err), "");
+}
+
+static void answer_version(void *arg)
+{
+	struct reading *x = arg;
+
+	if (!x->err && !x->row.text)
+		x->err = -ENOMEM;
+	if (x->err)
+		answer_version_error(x);
+	else
+		http_reply_text(x->request, 200, "text/plain; charset=utf-8", x->row.text, x->row.len);
+	arena_done(&x->arena);
+}
+
+static bool get_version(struct http_request *r, const char *text, uint32_t *ret)
+{
+	uint64_t v = 0;
+
+	if (text && num_parse_u64(text, 1, UINT32_MAX, &v)) {
+		http_reply_error(r, 400, "form", "a version is a number", "ztctl policy log shows all of them");
+		return false;
+	}
+	*ret = (uint32_t)v;
+	return true;
+}
+
+void api_policy_get(void *app, struct http_request *r)
+{
+	uint32_t version;
+	struct reading *x;
+
+	if (!get_version(r, http_query(r, "version"), &version) || !(x = begin_reading(app, r)))
+		return;
+	x->version = version;
+	app_read(app, read_version, answer_version, x);
+}
+
+static void put_again(void *arg)
+{
+	struct reading *x = arg;
+
+	if (!x->err && !x->row.text)
+		x->err = -ENOMEM;
+	if (x->err) {
+		answer_version_error(x);
+	} else {
+		set_policy(&x->restore, x->row.text, x->row.len);
+		app_put_policy(x->app, &x->restore, false, answer_put, x->request);
+	}
+	arena_done(&x->arena); /* app_put_policy copied */
+}
+
+void api_policy_restore(void *app, struct http_request *r)
+{
+	json_t *body = api_body(r);
+	json_int_t version;
+	const char *why;
+	struct reading *x;
+	struct change c;
+	bool ok;
+
+	if (!body)
+		return;
+	version = json_integer_value(json_object_get(body, "version"));
+	why = api_text(r, body, "why", ZT_WHY_MAX);
+	ok = why != NULL;
+	if (ok && (!why[0] || version < 1 || version > UINT32_MAX)) {
+		http_reply_error(r, 400, "form", "a version and a reason are needed", "ztctl policy restore N --why TEXT");
+		ok = false;
+	}
+	ok = ok && api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c);
+	json_decref(body);
+	if (!ok || !(x = begin_reading(app, r)))
+		return;
+	x->version = (uint32_t)version;
+	x->restore = c;
+	app_read(app, read_version, put_again, x);
+}
+
+static void read_log(void *arg, struct store *s)
+{
+	struct reading *x = arg;
+
+	x->err = store_policy_log(s, &x->log);
+}
+
+static void answer_log(void *arg)
+{
+	struct reading *x = arg;
+
+	if (x->err || !x->log)
+		http_reply_error(x->request, 500, "internal", zt_strerror(x->err), "");
+	else
+		http_reply_json(x->request, 200, x->log);
+}
+
+void api_policy_log(void *app, struct http_request *r)
+{
+	struct reading *x = begin_reading(app, r);
+
+	if (x)
+		app_read(app, read_log, answer_log, x);
+}
+
+/* --- explain --- */
+
+/* The best answer over the devices that FROM means. */
+static int explain_from(struct app *a, const char *from, const char *to, const struct service *svc, struct arena *arena,
+			struct explanation *ret, struct device **ret_src, struct device **ret_dst)
+{
+	struct model *m = app_model(a);
+	const char *email = txt_starts(from, "user:") ? from + strlen("user:") : from;
+	struct device *d = strchr(from, '@') ? NULL : model_find_device(m, from);
+	int err;
+
+	if (d) {
+		*ret_src = d;
+		return api_explain_to(a, d, to, svc, false, arena, ret, ret_dst);
+	}
+	err = -ZT_EABSENT;
+	for (size_t i = 0; i < m->n_devices; i++) {
+		struct device *dst = NULL;
+		struct explanation x;
+
+		d = m->devices[i];
+		if (!d || d->row.state == DEVICE_REVOKED || strcmp(d->row.owner, email) != 0)
+			continue;
+		if (api_explain_to(a, d, to, svc, false, arena, &x, &dst))
+			return -ZT_EABSENT;
+		if (api_explanation_is_better(&x, ret, err != 0)) {
+			*ret = x;
+			*ret_src = d;
+			*ret_dst = dst;
+		}
+		err = 0;
+	}
+	return err;
+}
+
+static json_t *end_json(const struct device *d)
+{
+	return d ? json_pack("{s:i,s:s,s:s}", "id", (int)d->row.id, "name", d->row.name, "owner", d->row.owner) : json_null();
+}
+
+void api_explain(void *app, struct http_request *r)
+{
+	const char *from = http_query(r, "from"), *to = http_query(r, "to"), *service = http_query(r, "service");
+	struct device *src = NULL, *dst = NULL;
+	struct explanation x = {0};
+	struct service svc;
+	struct arena arena;
+	json_t *j;
+
+	if (!from || !to || !service || service_parse(service, &svc)) {
+		http_reply_error(r, 400, "form", "from, to and a service are needed",
+				 "ztctl explain FROM TO PROTO/PORT, for example tcp/443, udp/53, icmp");
+		return;
+	}
+	arena_init(&arena, 4 << 20);
+	if (explain_from(app, from, to, &svc, &arena, &x, &src, &dst)) {
+		http_reply_error(r, 404, "absent", "there is no such device, user with a device, address or hosted resource",
+				 "ztctl device list shows devices; a resource needs a device that hosts it");
+	} else {
+		j = api_explanation_json(&x, true);
+		json_object_set_new(j, "from", end_json(src));
+		json_object_set_new(j, "to", end_json(dst));
+		http_reply_json(r, 200, j);
+	}
+	arena_done(&arena);
+}

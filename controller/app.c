@@ -1,0 +1,926 @@
+/* The controller's flow: see app.h for the picture. Sections in the order of the flow: who calls, a change and its
+ * transaction, the model and who must hear of it, reports and posture, the clock. */
+#include "controller/app.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "zt/log.h"
+#include "zt/num.h"
+#include "zt/txt.h"
+
+enum {
+	TICK_MS = 1000,
+	MARK_ARENA_MAX = 64 << 20,
+	REPORT_ARENA_MAX = 1 << 20,
+	TOUCH_BATCH_MAX = 4096,
+	DAY_S = 86400,
+};
+
+struct session { /* one a device; the newest wins */
+	struct key hash; /* of the secret */
+	int64_t until_s;
+};
+
+struct touched { /* soft state of a device waiting to be written */
+	bool due;
+	bool seen;
+	uint8_t *report;
+	size_t report_len;
+	int64_t report_ms;
+};
+
+struct app {
+	struct app_config c;
+	struct store *store; /* the worker's while it runs */
+	struct store_network network;
+	struct model model;
+	struct worker *worker;
+	struct publisher *publisher;
+	struct loop_timer *tick;
+	struct admin_row *admins;
+	size_t n_admins;
+	struct session *sessions; /* by device id */
+	struct touched *touched;  /* by device id */
+	size_t n_by_id;
+	bool touch_running;
+	int64_t started_ms;
+};
+
+static void evaluate(struct app *a, struct device *d);
+
+struct model *app_model(struct app *a)
+{
+	return &a->model;
+}
+
+struct publisher *app_publisher(struct app *a)
+{
+	return a->publisher;
+}
+
+const struct controller_keys *app_keys(const struct app *a)
+{
+	return a->c.keys;
+}
+
+const char *app_url(const struct app *a)
+{
+	return a->network.url;
+}
+
+const char *app_version(const struct app *a)
+{
+	return a->c.version;
+}
+
+struct now app_now(const struct app *a)
+{
+	(void)a;
+	return clock_now();
+}
+
+int64_t app_uptime_s(const struct app *a)
+{
+	return (clock_now().boot_ms - a->started_ms) / 1000;
+}
+
+static int grow_by_id(struct app *a, uint32_t id)
+{
+	size_t n = a->n_by_id ? a->n_by_id : 64;
+	struct session *s;
+	struct touched *t;
+
+	if (id < a->n_by_id)
+		return 0;
+	while (n <= id)
+		n *= 2;
+	s = reallocarray(a->sessions, n, sizeof(*s));
+	if (s)
+		a->sessions = s;
+	t = reallocarray(a->touched, n, sizeof(*t));
+	if (t)
+		a->touched = t;
+	if (!s || !t)
+		return -ENOMEM;
+	memset(a->sessions + a->n_by_id, 0, (n - a->n_by_id) * sizeof(*s));
+	memset(a->touched + a->n_by_id, 0, (n - a->n_by_id) * sizeof(*t));
+	a->n_by_id = n;
+	return 0;
+}
+
+/* --- who calls ------------------------------------------------------------------------------------------- */
+
+/* "<id>.<base64url of 32 bytes>" */
+static int parse_credential(const char *text, uint64_t *ret_id, struct key *ret_hash)
+{
+	const char *dot = strchr(text, '.');
+	char id[24];
+	struct secret secret;
+	size_t n;
+	int err;
+
+	if (!dot || (size_t)(dot - text) >= sizeof(id))
+		return -ZT_EFORM;
+	memcpy(id, text, (size_t)(dot - text));
+	id[dot - text] = 0;
+	err = num_parse_u64(id, 1, UINT64_MAX, ret_id);
+	if (!err)
+		err = txt_base64url_decode(dot + 1, strlen(dot + 1), secret.b, sizeof(secret.b), &n);
+	if (!err && n != sizeof(secret.b))
+		err = -ZT_EFORM;
+	if (!err)
+		key_hash(secret.b, sizeof(secret.b), ret_hash);
+	secret_wipe(&secret);
+	return err;
+}
+
+/* One answer for an unknown id and a wrong secret. */
+static int refuse_credential(struct diag *d)
+{
+	diag_set(d, -ZT_EREFUSED, "the credential is unknown or no longer valid");
+	return -ZT_EREFUSED;
+}
+
+static int identify_admin(struct app *a, const char *text, struct http_caller *ret, struct diag *d)
+{
+	struct key hash;
+	uint64_t id;
+
+	if (parse_credential(text, &id, &hash))
+		return refuse_credential(d);
+	for (size_t i = 0; i < a->n_admins; i++) {
+		if (a->admins[i].id != id || !key_equal(&a->admins[i].secret_hash, &hash))
+			continue;
+		*ret = (struct http_caller){.kind = HTTP_ADMIN, .admin = id};
+		snprintf(ret->name, sizeof(ret->name), "admin:%llu (%s)", (unsigned long long)id, a->admins[i].name);
+		return 0;
+	}
+	return refuse_credential(d);
+}
+
+static int identify_device(struct app *a, const char *text, struct http_caller *ret, struct diag *d)
+{
+	struct device *dev;
+	struct key hash;
+	uint64_t id;
+
+	if (parse_credential(text, &id, &hash) || id >= a->n_by_id)
+		return refuse_credential(d);
+	dev = model_device(&a->model, (uint32_t)id);
+	if (!dev || a->sessions[id].until_s <= clock_now().wall_ms / 1000 ||
+	    !key_equal(&a->sessions[id].hash, &hash))
+		return refuse_credential(d);
+	if (dev->row.state != DEVICE_ACTIVE && dev->row.state != DEVICE_PENDING)
+		return refuse_credential(d);
+	if (dev->row.state == DEVICE_ACTIVE && !model_device_may_connect(dev, clock_now().wall_ms / 1000))
+		return refuse_credential(d);
+	*ret = (struct http_caller){.kind = dev->row.state == DEVICE_ACTIVE ? HTTP_DEVICE : HTTP_DEVICE_PENDING,
+				    .device = (uint32_t)id};
+	snprintf(ret->name, sizeof(ret->name), "device:%u", (unsigned)id);
+	return 0;
+}
+
+int app_identify(void *app, const char *authorization, struct http_caller *ret, struct diag *d)
+{
+	if (!authorization) {
+		*ret = (struct http_caller){.kind = HTTP_NOBODY, .name = "nobody"};
+		return 0;
+	}
+	if (txt_starts(authorization, "Admin "))
+		return identify_admin(app, authorization + strlen("Admin "), ret, d);
+	if (txt_starts(authorization, "Device "))
+		return identify_device(app, authorization + strlen("Device "), ret, d);
+	return refuse_credential(d);
+}
+
+/* The certificate is renewed from half-life by every session of an active device; the session never outlives it. */
+static void renew_certificate(struct app *a, struct device *d, int64_t now_s)
+{
+	if (d->row.state != DEVICE_ACTIVE || d->row.cert_not_after_s - now_s > ZT_CERT_LIFE_S / 2)
+		return;
+	d->row.cert_not_after_s = now_s + ZT_CERT_LIFE_S;
+	a->touched[d->row.id].due = true;
+}
+
+int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX], int64_t *ret_expires_s)
+{
+	struct secret secret;
+	int64_t now_s = clock_now().wall_ms / 1000, until;
+	char text[48];
+	int err = grow_by_id(a, d->row.id);
+
+	if (err)
+		return err;
+	renew_certificate(a, d, now_s);
+	until = now_s + ZT_SESSION_LIFE_S;
+	if (d->row.state == DEVICE_ACTIVE && until > d->row.cert_not_after_s)
+		until = d->row.cert_not_after_s;
+	randombytes_buf(secret.b, sizeof(secret.b));
+	key_hash(secret.b, sizeof(secret.b), &a->sessions[d->row.id].hash);
+	a->sessions[d->row.id].until_s = until;
+	err = txt_base64url_encode(secret.b, sizeof(secret.b), text, sizeof(text));
+	secret_wipe(&secret);
+	if (!err)
+		snprintf(out, SESSION_TEXT_MAX, "%u.%s", d->row.id, text);
+	sodium_memzero(text, sizeof(text));
+	*ret_expires_s = until;
+	return err;
+}
+
+static void end_session(struct app *a, const struct device *d)
+{
+	if (d->row.id < a->n_by_id)
+		a->sessions[d->row.id] = (struct session){0};
+}
+
+/* --- a change and its transaction ------------------------------------------------------------------------- */
+
+struct change_job {
+	struct job job;
+	struct app *app;
+	struct change change;
+	int err;
+	struct diag diag;
+	app_then then;
+	void *arg;
+};
+
+static void change_work(struct job *j, struct store *s)
+{
+	struct change_job *c = (struct change_job *)j;
+
+	c->err = store_commit(s, &c->change, &c->diag);
+}
+
+static void mark_neighbours(struct app *a, uint32_t id)
+{
+	struct arena arena;
+	const uint32_t *ids;
+	size_t n = 0;
+
+	arena_init(&arena, MARK_ARENA_MAX);
+	if (engine_neighbours(a->model.engine, id, &arena, &ids, &n))
+		publish_mark_all(a->publisher); /* out of memory: everyone looks again */
+	for (size_t i = 0; i < n; i++)
+		publish_mark(a->publisher, ids[i]);
+	publish_mark(a->publisher, id);
+	arena_done(&arena);
+}
+
+static void mark_user(struct app *a, const char *email)
+{
+	for (size_t i = 0; i < a->model.n_devices; i++) {
+		struct device *d = a->model.devices[i];
+
+		if (d && strcmp(d->row.owner, email) == 0)
+			mark_neighbours(a, d->row.id);
+	}
+}
+
+/* Those who could reach the device before, and those who can after. */
+static void mark_around(struct app *a, const struct change *c)
+{
+	if (c->kind == CHANGE_USER_PUT)
+		mark_user(a, c->user.email);
+	else if (c->device.id)
+		mark_neighbours(a, c->device.id);
+}
+
+static const struct {
+	enum device_state state;
+	const char *code, *message, *hint;
+} byes[] = {
+	{DEVICE_REVOKED, "revoked", "this device was revoked", "ask an admin; a new enrolment needs a new token"},
+	{DEVICE_EXPIRED, "expired", "this device's enrolment has expired", "ask an admin to approve it again"},
+};
+
+static void dismiss(struct app *a, struct device *d)
+{
+	for (size_t i = 0; i < sizeof(byes) / sizeof(byes[0]); i++)
+		if (d->row.state == byes[i].state) {
+			end_session(a, d);
+			publish_bye(a->publisher, d, byes[i].code, byes[i].message, byes[i].hint);
+		}
+}
+
+/* From here on the change is the truth: model, engine, and everyone who depends on it. */
+static void apply_change(struct app *a, const struct change *c)
+{
+	struct device *d;
+	int err;
+
+	mark_around(a, c);
+	err = model_apply(&a->model, c, c->at_ms, &d);
+	if (err) {
+		/* The store has it and we do not: whoever is touched gets nothing until a restart loads it. */
+		log_error("a committed change does not fit into memory: %s", zt_strerror(err));
+		if (c->device.id)
+			engine_remove(a->model.engine, c->device.id);
+	}
+	mark_around(a, c);
+	if (!d)
+		return;
+	if (grow_by_id(a, d->row.id))
+		log_error("no memory for device %u", d->row.id);
+	publish_advise(a->publisher, d);
+	dismiss(a, d);
+}
+
+static void change_done(struct job *j)
+{
+	struct change_job *c = (struct change_job *)j;
+
+	if (!c->err)
+		apply_change(c->app, &c->change);
+	if (c->then)
+		c->then(c->arg, c->err, &c->change, &c->diag);
+	free(c->change.detail);
+	free(c->change.policy.text);
+	sodium_memzero(c, sizeof(*c));
+	free(c);
+}
+
+static struct change_job *new_change_job(struct app *a, const struct change *c)
+{
+	struct change_job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	*j = (struct change_job){.job = {.work = change_work, .done = change_done}, .app = a, .change = *c};
+	j->change.detail = c->detail ? strdup(c->detail) : NULL;
+	j->change.policy.text = c->policy.text ? strndup(c->policy.text, c->policy.len) : NULL;
+	if ((c->detail && !j->change.detail) || (c->policy.text && !j->change.policy.text)) {
+		free(j->change.detail);
+		free(j->change.policy.text);
+		free(j);
+		return NULL;
+	}
+	return j;
+}
+
+void app_change(struct app *a, const struct change *c, app_then then, void *arg)
+{
+	struct change_job *j = new_change_job(a, c);
+	struct diag d;
+
+	if (!j) {
+		diag_set(&d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
+		then(arg, -ENOMEM, c, &d);
+		return;
+	}
+	j->then = then;
+	j->arg = arg;
+	worker_submit(a->worker, &j->job);
+}
+
+void app_note(struct app *a, const struct change *c)
+{
+	struct change_job *j = new_change_job(a, c);
+
+	if (j)
+		worker_submit(a->worker, &j->job);
+	else
+		log_error("no memory for an audit record");
+}
+
+/* --- policy: parsed and stored by the worker, put in force here ------------------------------------------------ */
+
+struct policy_job {
+	struct job job;
+	struct app *app;
+	struct change change;
+	bool check_only;
+	struct policy *policy;
+	struct app_policy result;
+	app_policy_then then;
+	void *arg;
+};
+
+static void policy_work(struct job *j, struct store *s)
+{
+	struct policy_job *p = (struct policy_job *)j;
+	struct diag_list list = {.items = p->result.problems,
+				 .max = sizeof(p->result.problems) / sizeof(p->result.problems[0])};
+
+	p->result.err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &p->policy, &list);
+	p->result.n_problems = list.n;
+	p->result.dropped = list.dropped;
+	if (p->result.err)
+		diag_set(&p->result.diag, p->result.err, "the policy is refused: %zu mistake%s",
+			 list.n + list.dropped, list.n + list.dropped == 1 ? "" : "s");
+	else if (!p->check_only)
+		p->result.err = store_commit(s, &p->change, &p->result.diag);
+	p->result.version = p->change.policy.version;
+}
+
+static void put_in_force(struct app *a, struct policy_job *p)
+{
+	int err = model_set_policy(&a->model, p->policy, &p->change.policy, p->change.at_ms);
+
+	if (err) {
+		p->result.err = diag_set(&p->result.diag, err, "the policy was kept but could not be put in force: %s",
+					 zt_strerror(err));
+		return;
+	}
+	p->policy = NULL;
+	publish_mark_all(a->publisher);
+	for (size_t i = 0; i < a->model.n_devices; i++)
+		if (a->model.devices[i] && a->model.devices[i]->online)
+			publish_advise(a->publisher, a->model.devices[i]);
+}
+
+static void policy_done(struct job *j)
+{
+	struct policy_job *p = (struct policy_job *)j;
+
+	if (!p->result.err && !p->check_only)
+		put_in_force(p->app, p);
+	p->then(p->arg, &p->result);
+	policy_free(p->policy);
+	free(p->change.policy.text);
+	free(p);
+}
+
+void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then, void *arg)
+{
+	struct policy_job *p = calloc(1, sizeof(*p));
+
+	if (p) {
+		*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done}, .app = a, .change = *c,
+					 .check_only = check_only, .then = then, .arg = arg};
+		p->change.policy.text = malloc(c->policy.len + 1);
+	}
+	if (!p || !p->change.policy.text) {
+		static const struct app_policy no_memory = {.err = -ENOMEM, .diag.message = "out of memory"};
+
+		free(p);
+		then(arg, &no_memory);
+		return;
+	}
+	memcpy(p->change.policy.text, c->policy.text, c->policy.len);
+	p->change.policy.text[c->policy.len] = 0;
+	worker_submit(a->worker, &p->job);
+}
+
+/* --- slow reads -------------------------------------------------------------------------------------------- */
+
+struct read_job {
+	struct job job;
+	void (*run)(void *arg, struct store *s);
+	void (*then)(void *arg);
+	void *arg;
+};
+
+static void read_work(struct job *j, struct store *s)
+{
+	struct read_job *r = (struct read_job *)j;
+
+	r->run(r->arg, s);
+}
+
+static void read_done(struct job *j)
+{
+	struct read_job *r = (struct read_job *)j;
+
+	r->then(r->arg);
+	free(r);
+}
+
+void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg), void *arg)
+{
+	struct read_job *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		then(arg); /* the caller sees that nothing was read */
+		return;
+	}
+	*r = (struct read_job){.job = {.work = read_work, .done = read_done}, .run = run, .then = then, .arg = arg};
+	worker_submit(a->worker, &r->job);
+}
+
+/* --- what devices say: reports and posture ----------------------------------------------------------------- */
+
+/* Posture is published before it is written: a cut must not wait for a disk. */
+static void note_verdict(struct app *a, const struct device *d, const struct verdict_change *v)
+{
+	const char *profile = a->model.policy->postures[v->posture].name;
+	struct change c = {.kind = CHANGE_POSTURE, .at_ms = clock_now().wall_ms};
+	struct verdict words = {0};
+	json_t *failed = json_array(), *j;
+	struct arena arena;
+
+	arena_init(&arena, REPORT_ARENA_MAX);
+	if (model_verdict(&a->model, d, v->posture, c.at_ms, &arena, &words))
+		words.n_failed = 0;
+	for (size_t i = 0; i < words.n_failed; i++)
+		json_array_append_new(failed, json_sprintf("%s (is %s)", words.failed[i].condition, words.failed[i].is));
+	j = json_pack("{s:s,s:b,s:o}", "profile", profile, "ok", v->ok, "failed", failed);
+	c.detail = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	snprintf(c.actor, sizeof(c.actor), "device:%u", d->row.id);
+	c.device.id = d->row.id;
+	app_note(a, &c);
+	free(c.detail);
+	json_decref(j);
+	arena_done(&arena);
+}
+
+static void evaluate(struct app *a, struct device *d)
+{
+	struct verdict_change changes[ENGINE_POSTURES_MAX];
+	size_t n = model_evaluate(&a->model, d, clock_now().wall_ms, changes);
+
+	if (n && d->row.state == DEVICE_ACTIVE)
+		mark_neighbours(a, d->row.id);
+	publish_flush(a->publisher); /* at once: this may be a cut */
+	publish_advise(a->publisher, d);
+	for (size_t i = 0; i < n && d->row.state == DEVICE_ACTIVE; i++)
+		note_verdict(a, d, &changes[i]);
+}
+
+static void remember_report(struct app *a, struct device *d, const void *body, size_t n, bool full)
+{
+	struct touched *t = &a->touched[d->row.id];
+	uint8_t *copy;
+
+	t->due = t->seen = true;
+	/* Partial reports are not kept: after a restart the last full one stands, and the device sends another. */
+	if (!full || !(copy = malloc(n ? n : 1)))
+		return;
+	memcpy(copy, body, n);
+	free(t->report);
+	t->report = copy;
+	t->report_len = n;
+	t->report_ms = clock_now().wall_ms;
+}
+
+int app_report(struct app *a, struct device *d, const void *body, size_t n, struct diag *diag)
+{
+	bool endpoints_changed = false;
+	struct arena arena;
+	struct report r;
+	int err;
+
+	arena_init(&arena, REPORT_ARENA_MAX);
+	err = report_decode(body, n, &arena, &r);
+	if (!err)
+		err = grow_by_id(a, d->row.id);
+	if (!err)
+		err = model_take_report(&a->model, d, &r, clock_now().wall_ms, &endpoints_changed);
+	if (err) {
+		arena_done(&arena);
+		return diag_set(diag, err, "the report is refused: %s", zt_strerror(err));
+	}
+	if (endpoints_changed)
+		mark_neighbours(a, d->row.id);
+	evaluate(a, d);
+	remember_report(a, d, body, n, r.full);
+	arena_done(&arena);
+	return 0;
+}
+
+int app_open_stream(struct app *a, struct device *d, struct http_request *r, uint64_t serial)
+{
+	struct endpoint peer;
+	uint32_t today = (uint32_t)(clock_now().wall_ms / 1000 / DAY_S);
+
+	http_peer(r, &peer);
+	if (!addr_equal(&d->source, &peer.addr) || d->psk_epoch != today) {
+		d->source = peer.addr;
+		d->psk_epoch = today;
+		mark_neighbours(a, d->row.id);
+	}
+	a->touched[d->row.id].due = a->touched[d->row.id].seen = true;
+	return publish_connect(a->publisher, d, r, serial);
+}
+
+static void stream_gone(void *arg, struct device *d)
+{
+	struct app *a = arg;
+
+	a->touched[d->row.id].due = a->touched[d->row.id].seen = true;
+}
+
+static void netmap_sent(void *arg, struct device *d)
+{
+	struct app *a = arg;
+
+	if (d->row.id < a->n_by_id)
+		a->touched[d->row.id].due = true;
+}
+
+/* --- advice: what the device is asked for and told of itself -------------------------------------------------- */
+
+static json_t *advice_facts(struct app *a, const struct device *d)
+{
+	uint64_t mask = engine_profiles(a->model.engine, d->row.id);
+	json_t *facts = json_object(), *list = json_array();
+	const char *name;
+	json_t *unused;
+
+	for (size_t i = 0; i < a->model.policy->n_postures; i++) {
+		const struct policy_posture *p = &a->model.policy->postures[i];
+
+		for (size_t j = 0; (mask >> i & 1) && j < p->n_require; j++)
+			json_object_set_new(facts, p->require[j].fact, json_true());
+	}
+	json_object_foreach(facts, name, unused)
+		json_array_append_new(list, json_string(name));
+	json_decref(facts);
+	return list;
+}
+
+static json_t *advice_posture(struct app *a, const struct device *d)
+{
+	uint64_t mask = engine_profiles(a->model.engine, d->row.id);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < a->model.policy->n_postures; i++) {
+		json_t *failed = json_array();
+		struct verdict v = {0};
+		struct arena arena;
+
+		arena_init(&arena, REPORT_ARENA_MAX);
+		if (model_verdict(&a->model, d, i, clock_now().wall_ms, &arena, &v))
+			v = (struct verdict){0};
+		for (size_t j = 0; j < v.n_failed; j++)
+			json_array_append_new(failed, json_pack("{s:s,s:s,s:s}", "condition", v.failed[j].condition, "is",
+								v.failed[j].is, "hint", v.failed[j].hint));
+		if (mask >> i & 1)
+			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile",
+							      a->model.policy->postures[i].name, "ok", v.ok, "failed",
+							      failed));
+		json_decref(failed);
+		arena_done(&arena);
+	}
+	return list;
+}
+
+static char *advice(void *arg, struct device *d)
+{
+	struct app *a = arg;
+	json_t *tags = json_array(), *j;
+	char *text;
+
+	for (size_t i = 0; i < d->row.tags.n; i++)
+		json_array_append_new(tags, json_string(d->row.tags.name[i]));
+	j = json_pack("{s:o,s:o,s:i,s:{s:s,s:s,s:s,s:o}}", "facts", advice_facts(a, d), "posture", advice_posture(a, d),
+		      "interval_s", ZT_REPORT_INTERVAL_S, "device", "state", device_state_name(d->row.state), "name",
+		      d->row.name, "owner", d->row.owner, "tags", tags);
+	text = j ? json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	json_decref(j);
+	return text;
+}
+
+/* --- the clock: leases, verdicts that change by themselves, soft state to disk ---------------------------------- */
+
+struct touch_job {
+	struct job job;
+	struct app *app;
+	struct store_touch *items;
+	size_t n;
+};
+
+static void touch_work(struct job *j, struct store *s)
+{
+	struct touch_job *t = (struct touch_job *)j;
+	struct diag d;
+
+	if (store_touch(s, t->items, t->n, &d))
+		log_diag(&d);
+}
+
+static void touch_done(struct job *j)
+{
+	struct touch_job *t = (struct touch_job *)j;
+
+	t->app->touch_running = false;
+	for (size_t i = 0; i < t->n; i++)
+		free((void *)(uintptr_t)t->items[i].report);
+	free(t->items);
+	free(t);
+}
+
+static void fill_touch(struct app *a, const struct device *d, struct store_touch *out)
+{
+	struct touched *t = &a->touched[d->row.id];
+
+	*out = (struct store_touch){.device = d->row.id,
+				    .last_seen_s = t->seen ? clock_now().wall_ms / 1000 : 0,
+				    .cert_not_after_s = d->row.cert_not_after_s,
+				    .serial = publish_serial(d),
+				    .report = t->report,
+				    .report_len = t->report_len,
+				    .report_ms = t->report_ms};
+	memcpy(out->version, d->version, sizeof(out->version));
+	memcpy(out->os, d->os, sizeof(out->os));
+	*t = (struct touched){0};
+}
+
+/* What changed since the last time, in one transaction; never two at a time, so a slow disk only makes batches larger. */
+static void write_touched(struct app *a)
+{
+	struct touch_job *t;
+
+	if (a->touch_running || !(t = calloc(1, sizeof(*t))))
+		return;
+	*t = (struct touch_job){.job = {.work = touch_work, .done = touch_done}, .app = a};
+	t->items = calloc(TOUCH_BATCH_MAX, sizeof(*t->items));
+	for (size_t i = 0; t->items && i < a->n_by_id && i < a->model.n_devices && t->n < TOUCH_BATCH_MAX; i++) {
+		struct device *d = a->touched[i].due ? a->model.devices[i] : NULL;
+
+		if (!d)
+			continue;
+		d->row.last_seen_s = a->touched[i].seen ? clock_now().wall_ms / 1000 : d->row.last_seen_s;
+		fill_touch(a, d, &t->items[t->n++]);
+	}
+	if (!t->n) {
+		free(t->items);
+		free(t);
+		return;
+	}
+	a->touch_running = true;
+	worker_submit(a->worker, &t->job);
+}
+
+static void check_device(struct app *a, struct device *d, struct now now)
+{
+	uint32_t today = (uint32_t)(now.wall_ms / 1000 / DAY_S);
+
+	if (d->next_ms <= now.wall_ms)
+		evaluate(a, d);
+	if (!d->online)
+		return;
+	renew_certificate(a, d, now.wall_ms / 1000);
+	if (d->psk_epoch != today) { /* preshared keys turn daily */
+		d->psk_epoch = today;
+		mark_neighbours(a, d->row.id);
+	}
+}
+
+static void tick(void *arg)
+{
+	struct app *a = arg;
+	struct now now = clock_now();
+
+	for (size_t i = 0; i < a->model.n_devices; i++)
+		if (a->model.devices[i])
+			check_device(a, a->model.devices[i], now);
+	publish_tick(a->publisher);
+	write_touched(a);
+	loop_timer_set(a->tick, now.boot_ms + TICK_MS);
+}
+
+static void after_turn(void *arg)
+{
+	struct app *a = arg;
+
+	publish_flush(a->publisher);
+}
+
+/* --- start and end ----------------------------------------------------------------------------------------- */
+
+static int load_device(void *arg, const struct device_row *row, const void *report, size_t n, int64_t report_ms,
+		       const char *version, const char *os)
+{
+	struct app *a = arg;
+	struct device *d;
+	struct arena arena;
+	struct report r;
+	bool changed;
+	int err = model_load_device(&a->model, row, &d);
+
+	if (!err)
+		err = grow_by_id(a, row->id);
+	if (err)
+		return err;
+	arena_init(&arena, REPORT_ARENA_MAX);
+	/* A report that cannot be read any more is no report: its facts are unknown. */
+	if (n && report_decode(report, n, &arena, &r) == 0)
+		err = model_take_report(&a->model, d, &r, report_ms, &changed);
+	arena_done(&arena);
+	if (txt_copy(d->version, sizeof(d->version), version) || txt_copy(d->os, sizeof(d->os), os))
+		d->os[0] = 0;
+	d->psk_epoch = (uint32_t)(row->last_seen_s / DAY_S);
+	return err;
+}
+
+static int load_user(void *arg, const struct user_row *u)
+{
+	struct app *a = arg;
+
+	return model_load_user(&a->model, u);
+}
+
+static int load_admin(void *arg, const struct admin_row *row)
+{
+	struct app *a = arg;
+	struct admin_row *p = reallocarray(a->admins, a->n_admins + 1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	a->admins = p;
+	a->admins[a->n_admins++] = *row;
+	return 0;
+}
+
+static int load_policy(struct app *a, struct diag *d)
+{
+	struct diag problem = {0};
+	struct diag_list list = {.items = &problem, .max = 1};
+	struct policy_row row;
+	struct policy *p = NULL;
+	struct arena arena;
+	int err;
+
+	arena_init(&arena, (size_t)ZT_POLICY_MAX + 4096);
+	err = store_policy_get(a->store, 0, &arena, &row);
+	if (!err)
+		err = policy_parse("policy", row.text, row.len, &p, &list);
+	if (!err)
+		err = model_set_policy(&a->model, p, &row, clock_now().wall_ms);
+	arena_done(&arena);
+	if (err) {
+		policy_free(p);
+		diag_set(d, err, "the stored policy cannot be used: %s",
+			 problem.message[0] ? problem.message : zt_strerror(err));
+		diag_hint(d, "use the program version that wrote it, or restore a backup");
+	}
+	return err;
+}
+
+static int load(struct app *a, struct diag *d)
+{
+	int err = store_network(a->store, &a->network);
+
+	if (!err) {
+		memcpy(a->model.network.name, a->network.name, sizeof(a->model.network.name));
+		a->model.network.net4 = a->network.net4;
+		a->model.network.net6 = a->network.net6;
+		err = store_each_user(a->store, load_user, a);
+	}
+	if (!err)
+		err = store_each_admin(a->store, load_admin, a);
+	if (!err)
+		err = store_each_device(a->store, load_device, a);
+	if (err) {
+		diag_set(d, err, "cannot load the database: %s", zt_strerror(err));
+		diag_hint(d, "restore the last backup of the controller's directory");
+		return err;
+	}
+	return load_policy(a, d);
+}
+
+int app_new(const struct app_config *c, struct store *s, struct app **ret, struct diag *d)
+{
+	struct app *a = calloc(1, sizeof(*a));
+	int err;
+
+	if (!a)
+		return diag_set(d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
+	*a = (struct app){.c = *c, .store = s, .started_ms = clock_now().boot_ms};
+	model_init(&a->model);
+	err = load(a, d);
+	if (!err) {
+		struct publish_config p = {.loop = c->loop, .model = &a->model, .keys = c->keys, .sent = netmap_sent,
+					   .advice = advice, .gone = stream_gone, .arg = a};
+
+		a->publisher = publisher_new(&p);
+		a->tick = loop_timer_new(c->loop, tick, a);
+		a->worker = worker_new(c->loop, s);
+		if (!a->publisher || !a->tick || !a->worker)
+			err = diag_set(d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
+	}
+	if (err) {
+		app_free(a);
+		return err;
+	}
+	loop_timer_set(a->tick, clock_now().boot_ms + TICK_MS);
+	loop_after(c->loop, after_turn, a);
+	*ret = a;
+	return 0;
+}
+
+void app_free(struct app *a)
+{
+	if (!a)
+		return;
+	if (a->worker) {
+		a->touch_running = false;
+		write_touched(a);
+	}
+	worker_free(a->worker);
+	loop_timer_free(a->tick);
+	publisher_free(a->publisher);
+	model_done(&a->model);
+	for (size_t i = 0; i < a->n_by_id; i++)
+		free(a->touched[i].report);
+	free(a->touched);
+	free(a->sessions);
+	free(a->admins);
+	free(a);
+}

@@ -1,0 +1,419 @@
+/* The model: devices, users, policy and engine held together. */
+#include "controller/model/model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zt/num.h"
+#include "zt/txt.h"
+
+enum { DEVICES_MAX = 1000000, FACTS_ARENA_MAX = 1 << 20, VERDICT_ARENA_MAX = 1 << 20 };
+
+void model_init(struct model *m)
+{
+	*m = (struct model){0};
+}
+
+static void device_free(struct device *d)
+{
+	if (!d)
+		return;
+	arena_done(&d->facts_arena);
+	free(d);
+}
+
+void model_done(struct model *m)
+{
+	engine_free(m->engine);
+	policy_free(m->policy);
+	for (size_t i = 0; i < m->n_devices; i++)
+		device_free(m->devices[i]);
+	free(m->devices);
+	free(m->users);
+	*m = (struct model){0};
+}
+
+/* --- look-up --- */
+
+struct device *model_device(const struct model *m, uint32_t id)
+{
+	return id < m->n_devices ? m->devices[id] : NULL;
+}
+
+struct device *model_find_device(const struct model *m, const char *id_or_name)
+{
+	struct device *found = NULL;
+	uint64_t id;
+
+	if (num_parse_u64(id_or_name, 1, UINT32_MAX, &id) == 0)
+		return model_device(m, (uint32_t)id);
+	for (size_t i = 0; i < m->n_devices; i++) {
+		struct device *d = m->devices[i];
+
+		if (!d || strcmp(d->row.name, id_or_name) != 0)
+			continue;
+		if (d->row.state != DEVICE_REVOKED)
+			return d;
+		found = d;
+	}
+	return found;
+}
+
+const struct user_row *model_user(const struct model *m, const char *email)
+{
+	for (size_t i = 0; i < m->n_users; i++)
+		if (strcmp(m->users[i].email, email) == 0)
+			return &m->users[i];
+	return NULL;
+}
+
+bool model_device_may_connect(const struct device *d, int64_t now_s)
+{
+	return d && d->row.state == DEVICE_ACTIVE && d->row.cert_not_after_s > now_s;
+}
+
+size_t model_count(const struct model *m, enum device_state s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_devices; i++)
+		n += m->devices[i] && m->devices[i]->row.state == s;
+	return n;
+}
+
+/* --- subjects: what the engine sees of a device --- */
+
+static bool is_disabled(const struct model *m, const char *owner)
+{
+	const struct user_row *u = owner[0] ? model_user(m, owner) : NULL;
+
+	return u && u->disabled;
+}
+
+static int put_subject(struct model *m, const struct device *d)
+{
+	const char *tags[ZT_TAGS_MAX], *groups[USER_GROUPS_MAX];
+	const struct user_row *u = d->row.owner[0] ? model_user(m, d->row.owner) : NULL;
+	struct subject s = {.id = d->row.id,
+			    .name = d->row.name,
+			    .owner = d->row.owner,
+			    .tags = tags,
+			    .n_tags = d->row.tags.n,
+			    .groups = groups,
+			    .n_groups = u ? u->n_groups : 0,
+			    .verdicts = d->verdicts};
+
+	if (!m->engine)
+		return 0;
+	if (d->row.state != DEVICE_ACTIVE || is_disabled(m, d->row.owner)) {
+		engine_remove(m->engine, d->row.id);
+		return 0;
+	}
+	for (size_t i = 0; i < s.n_tags; i++)
+		tags[i] = d->row.tags.name[i];
+	for (size_t i = 0; i < s.n_groups; i++)
+		groups[i] = u->groups[i];
+	return engine_put(m->engine, &s);
+}
+
+/* --- loading and changes --- */
+
+static int grow_devices(struct model *m, uint32_t id)
+{
+	size_t n = m->n_devices ? m->n_devices : 64;
+	struct device **p;
+
+	if (id < m->n_devices)
+		return 0;
+	if (id >= DEVICES_MAX)
+		return -ZT_ELIMIT;
+	while (n <= id)
+		n *= 2;
+	p = reallocarray(m->devices, n, sizeof(struct device *));
+	if (!p)
+		return -ENOMEM;
+	memset(p + m->n_devices, 0, (n - m->n_devices) * sizeof(struct device *));
+	m->devices = p;
+	m->n_devices = n;
+	return 0;
+}
+
+/* Grace is for those who stop complying: a device whose facts were never good has none. */
+static void fail_from_the_start(struct device *d)
+{
+	for (size_t i = 0; i < ENGINE_POSTURES_MAX; i++)
+		d->failing_since_ms[i] = 1;
+}
+
+int model_load_device(struct model *m, const struct device_row *row, struct device **ret)
+{
+	struct device *d;
+	int err = grow_devices(m, row->id);
+
+	if (err)
+		return err;
+	d = m->devices[row->id];
+	if (!d) {
+		d = calloc(1, sizeof(*d));
+		if (!d)
+			return -ENOMEM;
+		d->next_ms = INT64_MAX;
+		fail_from_the_start(d);
+		arena_init(&d->facts_arena, FACTS_ARENA_MAX);
+		m->devices[row->id] = d;
+	}
+	d->row = *row;
+	*ret = d;
+	return 0;
+}
+
+int model_load_user(struct model *m, const struct user_row *u)
+{
+	struct user_row *p;
+
+	for (size_t i = 0; i < m->n_users; i++)
+		if (strcmp(m->users[i].email, u->email) == 0) {
+			m->users[i] = *u;
+			return 0;
+		}
+	p = reallocarray(m->users, m->n_users + 1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	m->users = p;
+	m->users[m->n_users++] = *u;
+	return 0;
+}
+
+/* The subjects of a user's devices carry the user's groups. */
+static int put_devices_of(struct model *m, const char *owner)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < m->n_devices && !err; i++)
+		if (m->devices[i] && strcmp(m->devices[i]->row.owner, owner) == 0)
+			err = put_subject(m, m->devices[i]);
+	return err;
+}
+
+int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct device **ret)
+{
+	struct verdict_change changes[ENGINE_POSTURES_MAX];
+	struct device *d = NULL;
+	int err = 0;
+
+	switch (c->kind) {
+	case CHANGE_DEVICE_ENROLL:
+	case CHANGE_DEVICE_STATE:
+	case CHANGE_DEVICE_TAGS:
+	case CHANGE_DEVICE_KEY:
+		err = model_load_device(m, &c->device, &d);
+		if (!err) {
+			model_evaluate(m, d, now_ms, changes);
+			err = put_subject(m, d);
+		}
+		break;
+	case CHANGE_USER_PUT:
+		err = model_load_user(m, &c->user);
+		if (!err)
+			err = put_devices_of(m, c->user.email);
+		break;
+	case CHANGE_TOKEN_CREATE:
+	case CHANGE_TOKEN_REVOKE:
+	case CHANGE_POLICY_PUT:
+	case CHANGE_POSTURE:
+	case CHANGE_REFUSED:
+		break;
+	}
+	*ret = d;
+	return err;
+}
+
+/* --- reports --- */
+
+/* The new facts, in a fresh arena: those of a partial report over those that stand. */
+static int merge_facts(const struct device *d, const struct report *r, int64_t received_ms, struct arena *a,
+		       struct fact_view **ret, size_t *ret_n)
+{
+	size_t keep = r->full ? 0 : d->n_facts, n = 0, i = 0, j = 0;
+	struct fact_view *out = arena_array(a, keep + r->n_facts, sizeof(*out));
+
+	if (!out)
+		return -ENOMEM;
+	while (i < keep || j < r->n_facts) {
+		int order = i == keep ? 1 : j == r->n_facts ? -1 : strcmp(d->facts[i].name, r->facts[j].name);
+		struct fact_view *f = &out[n++];
+
+		if (order < 0) {
+			*f = d->facts[i++];
+		} else {
+			const struct fact *from = &r->facts[j++];
+
+			*f = (struct fact_view){from->name, from->state, from->value,
+						received_ms - (int64_t)from->age_s * 1000};
+			i += order == 0;
+		}
+		f->name = arena_text(a, f->name, strlen(f->name));
+		f->value = arena_text(a, f->value, strlen(f->value));
+		if (!f->name || !f->value)
+			return -ENOMEM;
+	}
+	*ret = out;
+	*ret_n = n > ZT_FACTS_MAX ? ZT_FACTS_MAX : n;
+	return n > ZT_FACTS_MAX ? -ZT_ELIMIT : 0;
+}
+
+static bool is_offerable(const struct model *m, const struct endpoint *e)
+{
+	return endpoint_is_usable(e) && !prefix_contains(&m->network.net4, &e->addr) &&
+	       !prefix_contains(&m->network.net6, &e->addr);
+}
+
+static bool take_endpoints(const struct model *m, struct device *d, const struct report *r)
+{
+	struct endpoint out[ZT_ENDPOINTS_PEER_MAX];
+	size_t n = 0;
+	bool changed;
+
+	for (size_t i = 0; i < r->n_endpoints && n < ZT_ENDPOINTS_PEER_MAX - 1; i++)
+		if (is_offerable(m, &r->endpoints[i]))
+			out[n++] = r->endpoints[i];
+	/* Where the controller sees it, with the WireGuard port: right when there is no NAT, or one that keeps ports. */
+	if (r->wg_port && d->source.family != ADDR_NONE) {
+		struct endpoint seen = {d->source, r->wg_port};
+		bool known = !is_offerable(m, &seen);
+
+		for (size_t i = 0; i < n; i++)
+			known = known || endpoint_equal(&out[i], &seen);
+		if (!known)
+			out[n++] = seen;
+	}
+	changed = n != d->n_endpoints || (n && memcmp(out, d->endpoints, n * sizeof(out[0])) != 0);
+	memcpy(d->endpoints, out, n * sizeof(out[0]));
+	d->n_endpoints = n;
+	d->wg_port = r->wg_port;
+	return changed;
+}
+
+static const char *fact_text(const struct fact_view *facts, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(facts[i].name, name) == 0 && facts[i].state == FACT_KNOWN)
+			return facts[i].value;
+	return "";
+}
+
+int model_take_report(struct model *m, struct device *d, const struct report *r, int64_t received_ms,
+		      bool *ret_endpoints_changed)
+{
+	struct arena a;
+	struct fact_view *facts;
+	const char *version;
+	size_t n;
+	int err;
+
+	arena_init(&a, FACTS_ARENA_MAX);
+	err = merge_facts(d, r, received_ms, &a, &facts, &n);
+	if (err) {
+		arena_done(&a);
+		return err;
+	}
+	arena_done(&d->facts_arena);
+	d->facts_arena = a;
+	d->facts = facts;
+	d->n_facts = n;
+	version = fact_text(facts, n, "node.version");
+	if (txt_copy(d->version, sizeof(d->version), version) || txt_copy(d->os, sizeof(d->os), fact_text(facts, n, "os.id")))
+		d->os[0] = 0;
+	*ret_endpoints_changed = take_endpoints(m, d, r);
+	return 0;
+}
+
+/* --- posture --- */
+
+int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms, struct arena *a,
+		  struct verdict *ret)
+{
+	return posture_evaluate(&m->policy->postures[posture], d->facts, d->n_facts, now_ms,
+				d->failing_since_ms[posture], a, ret);
+}
+
+size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
+		      struct verdict_change changes[ENGINE_POSTURES_MAX])
+{
+	size_t n_changes = 0, n = m->policy ? m->policy->n_postures : 0;
+	uint64_t before = d->verdicts;
+	struct arena a;
+
+	d->next_ms = INT64_MAX;
+	d->verdicts = 0;
+	arena_init(&a, VERDICT_ARENA_MAX);
+	for (size_t i = 0; i < n; i++) {
+		struct verdict v = {.next_ms = INT64_MAX};
+		uint64_t bit = (uint64_t)1 << i;
+
+		if (model_verdict(m, d, i, now_ms, &a, &v))
+			v = (struct verdict){.next_ms = INT64_MAX}; /* cannot be evaluated: false */
+		if (v.complies)
+			d->failing_since_ms[i] = 0;
+		else if (!d->failing_since_ms[i])
+			d->failing_since_ms[i] = now_ms;
+		d->verdicts |= v.ok ? bit : 0;
+		if (v.next_ms < d->next_ms)
+			d->next_ms = v.next_ms;
+		if ((before ^ d->verdicts) & bit)
+			changes[n_changes++] = (struct verdict_change){(uint32_t)i, v.ok};
+	}
+	arena_done(&a);
+	if (before != d->verdicts && put_subject(m, d))
+		engine_remove(m->engine, d->row.id); /* out of memory: nothing granted */
+	return n_changes;
+}
+
+/* A profile that keeps its name keeps what it knew of the device: a new policy neither starts nor ends a grace. */
+static void carry_grace(struct device *d, const struct policy *old, const struct policy *new)
+{
+	int64_t before[ENGINE_POSTURES_MAX];
+
+	memcpy(before, d->failing_since_ms, sizeof(before));
+	fail_from_the_start(d);
+	for (size_t i = 0; i < new->n_postures; i++)
+		for (size_t j = 0; old && j < old->n_postures; j++)
+			if (strcmp(new->postures[i].name, old->postures[j].name) == 0)
+				d->failing_since_ms[i] = before[j];
+}
+
+int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row, int64_t now_ms)
+{
+	struct verdict_change changes[ENGINE_POSTURES_MAX];
+	struct policy *old_policy = m->policy;
+	struct engine *old_engine = m->engine;
+	struct engine *e = engine_new(p);
+	int err = e ? 0 : -ENOMEM;
+
+	if (err)
+		return err;
+	m->policy = p;
+	m->engine = e;
+	for (size_t i = 0; i < m->n_devices && !err; i++) {
+		struct device *d = m->devices[i];
+
+		if (!d)
+			continue;
+		carry_grace(d, old_policy, p);
+		d->verdicts = 0;
+		model_evaluate(m, d, now_ms, changes);
+		err = put_subject(m, d);
+	}
+	if (err) {
+		engine_free(e);
+		m->policy = old_policy;
+		m->engine = old_engine;
+		return err;
+	}
+	engine_free(old_engine);
+	policy_free(old_policy);
+	m->policy_row = *row;
+	m->policy_row.text = NULL;
+	return 0;
+}

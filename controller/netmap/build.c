@@ -1,0 +1,169 @@
+/* The netmap of one device from its grants in force. */
+#include "controller/netmap/build.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t netmap_psk_epoch(const struct device *a, const struct device *b)
+{
+	return a->psk_epoch < b->psk_epoch ? a->psk_epoch : b->psk_epoch;
+}
+
+static void build_self(const struct model *m, const struct device *d, struct netmap *n)
+{
+	n->self = (struct netmap_self){.id = d->row.id,
+				       .wg_key = d->row.wg_key,
+				       .addr4 = d->row.addr4,
+				       .addr6 = d->row.addr6,
+				       .net4 = m->network.net4,
+				       .net6 = m->network.net6,
+				       .mtu = NETMAP_MTU};
+	memcpy(n->self.name, d->row.name, sizeof(n->self.name));
+	n->policy = m->policy_row.version;
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static size_t sort_unique(uint32_t *v, size_t n)
+{
+	size_t out = 0;
+
+	qsort(v, n, sizeof(*v), compare_u32);
+	for (size_t i = 0; i < n; i++)
+		if (!out || v[out - 1] != v[i])
+			v[out++] = v[i];
+	return out;
+}
+
+static void fill_peer(const struct device *self, const struct device *d, struct netmap_peer *p)
+{
+	*p = (struct netmap_peer){.id = d->row.id,
+				  .wg_key = d->row.wg_key,
+				  .addr4 = d->row.addr4,
+				  .addr6 = d->row.addr6,
+				  .psk_epoch = netmap_psk_epoch(self, d)};
+	memcpy(p->name, d->row.name, sizeof(p->name));
+}
+
+/* Devices behind the same public address try each other's local addresses first; others are reached where the controller
+ * sees them, which is the last candidate of a device. */
+static size_t add_endpoints(const struct device *self, const struct device *d, struct netmap_endpoint *out)
+{
+	bool neighbours = addr_equal(&self->source, &d->source);
+
+	for (size_t i = 0; i < d->n_endpoints; i++)
+		out[i] = (struct netmap_endpoint){d->row.id, (uint8_t)(neighbours ? i : d->n_endpoints - 1 - i),
+						  d->endpoints[i]};
+	return d->n_endpoints;
+}
+
+static int build_peers(const struct model *m, const struct device *d, const struct grant *grants, size_t n,
+		       struct arena *a, struct netmap *ret)
+{
+	uint32_t *ids = arena_array(a, n, sizeof(*ids));
+	struct netmap_peer *peers;
+	struct netmap_endpoint *eps;
+	size_t n_ids, n_eps = 0;
+
+	if (!ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		ids[i] = grants[i].src == d->row.id ? grants[i].dst : grants[i].src;
+	n_ids = sort_unique(ids, n);
+	if (n_ids > ZT_PEERS_MAX)
+		return -ZT_ELIMIT;
+	peers = arena_array(a, n_ids, sizeof(*peers));
+	eps = arena_array(a, n_ids * ZT_ENDPOINTS_PEER_MAX, sizeof(*eps));
+	if (!peers || !eps)
+		return -ENOMEM;
+	for (size_t i = 0; i < n_ids; i++) {
+		const struct device *p = model_device(m, ids[i]);
+
+		if (!p)
+			return -ZT_ESTATE;
+		fill_peer(d, p, &peers[i]);
+		n_eps += add_endpoints(d, p, eps + n_eps);
+	}
+	qsort(eps, n_eps, sizeof(*eps), netmap_endpoint_compare);
+	ret->peers = peers;
+	ret->n_peers = n_ids;
+	ret->endpoints = eps;
+	ret->n_endpoints = n_eps;
+	return 0;
+}
+
+static int build_grants(const struct device *d, const struct grant *grants, size_t n, struct arena *a,
+			struct netmap *ret)
+{
+	struct netmap_grant *out = arena_array(a, n, sizeof(*out));
+
+	if (n > ZT_GRANTS_MAX)
+		return -ZT_ELIMIT;
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const struct grant *g = &grants[i];
+		bool outward = g->src == d->row.id;
+
+		out[i] = (struct netmap_grant){.peer = outward ? g->dst : g->src,
+					       .dir = outward ? NETMAP_OUT : NETMAP_IN,
+					       .svc = g->svc,
+					       .rule = g->rule};
+	}
+	qsort(out, n, sizeof(*out), netmap_grant_compare);
+	ret->grants = out;
+	ret->n_grants = n;
+	return 0;
+}
+
+static int build_rules(const struct model *m, const struct grant *grants, size_t n, struct arena *a,
+		       struct netmap *ret)
+{
+	uint32_t *ids = arena_array(a, n, sizeof(*ids));
+	struct netmap_rule *rules;
+
+	if (!ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		ids[i] = grants[i].rule;
+	n = sort_unique(ids, n);
+	rules = arena_array(a, n, sizeof(*rules));
+	if (!rules)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const char *name = m->policy->rules[ids[i] - 1].name;
+
+		rules[i].id = ids[i];
+		memcpy(rules[i].name, name, strnlen(name, ZT_NAME_MAX));
+	}
+	ret->rules = rules;
+	ret->n_rules = n;
+	return 0;
+}
+
+int netmap_build(const struct model *m, const struct device *d, struct arena *a, struct netmap *ret)
+{
+	struct netmap n = {0};
+	const struct grant *grants = NULL;
+	size_t n_grants = 0;
+	int err = 0;
+
+	build_self(m, d, &n);
+	if (d->row.state == DEVICE_ACTIVE && m->engine)
+		err = engine_grants(m->engine, d->row.id, a, &grants, &n_grants);
+	if (!err)
+		err = build_peers(m, d, grants, n_grants, a, &n);
+	if (!err)
+		err = build_grants(d, grants, n_grants, a, &n);
+	if (!err)
+		err = build_rules(m, grants, n_grants, a, &n);
+	if (!err)
+		*ret = n;
+	return err;
+}

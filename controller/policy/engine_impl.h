@@ -1,0 +1,51 @@
+/* Insides of the engine, for engine_*.c and explain.c only.
+ *
+ *     node (a device) --seat--> atom <--who-- rule --what--> resource --on--> atom <--seat-- node
+ *
+ * A device sits in the crowd of every atom it is; a change of a device moves it between crowds, and
+ * a question walks this picture from the device outwards. Nothing is kept per rule and device, so
+ * "anyone" costs one seat a device. */
+#pragma once
+
+#include "controller/policy/engine.h"
+#include "controller/policy/index.h"
+
+struct seat {
+	uint32_t atom;
+	uint32_t pos; /* in the atom's crowd */
+};
+
+struct node {
+	uint32_t id;
+	uint64_t verdicts;
+	const char *name, *owner; /* borrowed, as engine.h says */
+	const char **tags;
+	size_t n_tags;
+	struct seat *seats; /* sorted by atom */
+	uint32_t n_seats;
+};
+
+struct crowd { /* devices that are an atom, in no order */
+	struct node **nodes;
+	uint32_t n, cap;
+};
+
+struct engine {
+	const struct policy *policy;
+	struct policy_index index;
+	struct crowd *crowds; /* by atom */
+	struct node **nodes;  /* hash table by id: linear probing, at most half full */
+	size_t cap, n;	      /* cap is a power of two */
+};
+
+struct node *engine_find(const struct engine *e, uint32_t id); /* NULL when absent */
+
+/* Bits, one per rule, resource or atom. */
+struct bits {
+	uint64_t *words;
+	size_t n_words;
+};
+int bits_init(struct bits *b, size_t n, struct arena *a) ZT_MUST_USE; /* -ENOMEM */
+/* Sets bit i; was it clear? */
+bool bits_add(struct bits *b, uint32_t i);
+bool bits_has(const struct bits *b, uint32_t i);

@@ -1,0 +1,319 @@
+/* Engine, the asking half: what a device is granted and grants, walked from the device outwards:
+ *     as source:      its atoms -> rules -> resources -> atoms that host them -> devices
+ *     as destination: its atoms -> resources -> rules -> atoms they let in -> devices
+ * The cost is that of the answer; other devices are not looked at. */
+#include "controller/policy/engine_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int bits_init(struct bits *b, size_t n, struct arena *a)
+{
+	b->n_words = n / 64 + 1;
+	b->words = arena_array(a, b->n_words, sizeof(*b->words));
+	return b->words ? 0 : -ENOMEM;
+}
+
+bool bits_add(struct bits *b, uint32_t i)
+{
+	uint64_t bit = UINT64_C(1) << (i % 64), *word = &b->words[i / 64];
+	bool fresh = !(*word & bit);
+
+	*word |= bit;
+	return fresh;
+}
+
+bool bits_has(const struct bits *b, uint32_t i)
+{
+	return b->words[i / 64] >> (i % 64) & 1;
+}
+
+/* --- grants --- */
+
+struct grants {
+	struct arena *arena;
+	struct grant *v;
+	size_t n, cap;
+};
+
+static int grants_add(struct grants *g, const struct grant *one)
+{
+	struct grant *v;
+	size_t cap;
+
+	if (g->n == g->cap) {
+		cap = g->cap ? g->cap * 2 : 32;
+		v = arena_array(g->arena, cap, sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		if (g->n)
+			memcpy(v, g->v, g->n * sizeof(*v));
+		g->v = v;
+		g->cap = cap;
+	}
+	g->v[g->n++] = *one;
+	return 0;
+}
+
+/* One grant for each port of the resource. */
+static int grant_ports(struct grants *g, const struct policy_resource *r, uint32_t rule,
+		       uint32_t src, uint32_t dst)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < r->n_ports && !err; i++)
+		err = grants_add(
+			g,
+			&(struct grant){.src = src, .dst = dst, .rule = rule, .svc = r->ports[i]});
+	return err;
+}
+
+/* From src to every other device that hosts the resource. */
+static int grant_hosts(const struct engine *e, struct grants *g, uint32_t rule, uint32_t resource,
+		       uint32_t src)
+{
+	const struct ids *on = &e->index.on[resource];
+	int err = 0;
+
+	for (uint32_t i = 0; i < on->n; i++) {
+		const struct crowd *c = &e->crowds[on->v[i]];
+
+		for (uint32_t j = 0; j < c->n && !err; j++)
+			if (c->nodes[j]->id != src)
+				err = grant_ports(g, &e->policy->resources[resource],
+						  e->policy->rules[rule].id, src, c->nodes[j]->id);
+	}
+	return err;
+}
+
+static bool complies(const struct engine *e, const struct node *n, uint32_t rule)
+{
+	uint64_t needs = e->index.needs[rule];
+
+	return (n->verdicts & needs) == needs;
+}
+
+static int grants_from(const struct engine *e, const struct node *n, struct grants *g)
+{
+	struct bits seen;
+	int err = bits_init(&seen, e->policy->n_rules, g->arena);
+
+	for (uint32_t i = 0; i < n->n_seats; i++) {
+		const struct ids *rules = &e->index.rules[n->seats[i].atom];
+
+		for (uint32_t j = 0; j < rules->n && !err; j++) {
+			const struct ids *what = &e->index.what[rules->v[j]];
+
+			if (!bits_add(&seen, rules->v[j]) || !complies(e, n, rules->v[j]))
+				continue;
+			for (uint32_t k = 0; k < what->n && !err; k++)
+				err = grant_hosts(e, g, rules->v[j], what->v[k], n->id);
+		}
+	}
+	return err;
+}
+
+/* To dst from every other device that the rule lets in. */
+static int grant_sources(const struct engine *e, struct grants *g, uint32_t rule, uint32_t resource,
+			 uint32_t dst)
+{
+	const struct ids *who = &e->index.who[rule];
+	int err = 0;
+
+	for (uint32_t i = 0; i < who->n; i++) {
+		const struct crowd *c = &e->crowds[who->v[i]];
+
+		for (uint32_t j = 0; j < c->n && !err; j++)
+			if (c->nodes[j]->id != dst && complies(e, c->nodes[j], rule))
+				err = grant_ports(g, &e->policy->resources[resource],
+						  e->policy->rules[rule].id, c->nodes[j]->id, dst);
+	}
+	return err;
+}
+
+static int grants_to(const struct engine *e, const struct node *n, struct grants *g)
+{
+	struct bits seen;
+	int err = bits_init(&seen, e->policy->n_resources, g->arena);
+
+	for (uint32_t i = 0; i < n->n_seats; i++) {
+		const struct ids *hosted = &e->index.hosted[n->seats[i].atom];
+
+		for (uint32_t j = 0; j < hosted->n && !err; j++) {
+			const struct ids *rules = &e->index.opened[hosted->v[j]];
+
+			if (!bits_add(&seen, hosted->v[j]))
+				continue;
+			for (uint32_t k = 0; k < rules->n && !err; k++)
+				err = grant_sources(e, g, rules->v[k], hosted->v[j], n->id);
+		}
+	}
+	return err;
+}
+
+static int compare_grants(const void *a, const void *b)
+{
+	const struct grant *x = a, *y = b;
+	int c;
+
+	if (x->src != y->src)
+		return x->src < y->src ? -1 : 1;
+	if (x->dst != y->dst)
+		return x->dst < y->dst ? -1 : 1;
+	c = service_compare(&x->svc, &y->svc);
+	if (c != 0)
+		return c;
+	return (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+/* A device that a rule lets in twice, or that hosts a resource twice, has one grant. */
+static size_t sort_grants(struct grant *v, size_t n)
+{
+	size_t kept = 0;
+
+	if (n > 1)
+		qsort(v, n, sizeof(*v), compare_grants);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || compare_grants(&v[i], &v[kept - 1]) != 0)
+			v[kept++] = v[i];
+	return kept;
+}
+
+int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret,
+		  size_t *ret_n)
+{
+	const struct node *n = engine_find(e, id);
+	struct grants g = {.arena = a};
+	int err = 0;
+
+	if (n)
+		err = grants_from(e, n, &g);
+	if (n && !err)
+		err = grants_to(e, n, &g);
+	if (err < 0)
+		return err;
+	*ret_n = sort_grants(g.v, g.n);
+	*ret = g.v;
+	return 0;
+}
+
+/* --- neighbours --- */
+
+/* out |= lists[i] for every i in the set in. */
+static void spread(const struct ids *lists, const struct bits *in, struct bits *out)
+{
+	for (size_t w = 0; w < in->n_words; w++) {
+		for (uint64_t left = in->words[w]; left; left &= left - 1) {
+			const struct ids *s = &lists[w * 64 + (size_t)__builtin_ctzll(left)];
+
+			for (uint32_t i = 0; i < s->n; i++)
+				bits_add(out, s->v[i]);
+		}
+	}
+}
+
+/* Atoms that n's rules lead to, and atoms that are let in to what n hosts. */
+static int atoms_around(const struct engine *e, const struct node *n, struct arena *a,
+			struct bits *ret_atoms)
+{
+	const struct policy_index *x = &e->index;
+	struct bits own, rules, hosted, reached, admitting;
+
+	if (bits_init(&own, x->n_atoms, a) < 0 || bits_init(ret_atoms, x->n_atoms, a) < 0 ||
+	    bits_init(&rules, e->policy->n_rules, a) < 0 ||
+	    bits_init(&admitting, e->policy->n_rules, a) < 0 ||
+	    bits_init(&reached, e->policy->n_resources, a) < 0 ||
+	    bits_init(&hosted, e->policy->n_resources, a) < 0)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n->n_seats; i++)
+		bits_add(&own, n->seats[i].atom);
+	spread(x->rules, &own, &rules);
+	spread(x->what, &rules, &reached);
+	spread(x->on, &reached, ret_atoms);
+	spread(x->hosted, &own, &hosted);
+	spread(x->opened, &hosted, &admitting);
+	spread(x->who, &admitting, ret_atoms);
+	return 0;
+}
+
+/* Ids of all devices that are one of the atoms, but not of except; sorted. */
+static int devices_of(const struct engine *e, const struct bits *atoms, const struct node *except,
+		      struct arena *a, const uint32_t **ret, size_t *ret_n)
+{
+	uint32_t *v, n = 0;
+	size_t most = 0;
+
+	for (uint32_t i = 0; i < e->index.n_atoms; i++)
+		most += bits_has(atoms, i) ? e->crowds[i].n : 0;
+	v = arena_array(a, most, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < e->index.n_atoms; i++)
+		for (uint32_t j = 0; bits_has(atoms, i) && j < e->crowds[i].n; j++)
+			if (e->crowds[i].nodes[j] != except)
+				v[n++] = e->crowds[i].nodes[j]->id;
+	*ret_n = ids_sort(v, n);
+	*ret = v;
+	return 0;
+}
+
+int engine_neighbours(const struct engine *e, uint32_t id, struct arena *a, const uint32_t **ret,
+		      size_t *ret_n)
+{
+	const struct node *n = engine_find(e, id);
+	struct bits atoms;
+
+	if (!n) {
+		*ret = NULL;
+		*ret_n = 0;
+		return 0;
+	}
+	if (atoms_around(e, n, a, &atoms) < 0)
+		return -ENOMEM;
+	return devices_of(e, &atoms, n, a, ret, ret_n);
+}
+
+/* --- other questions --- */
+
+uint64_t engine_profiles(const struct engine *e, uint32_t id)
+{
+	const struct node *n = engine_find(e, id);
+	uint64_t asked = 0;
+
+	for (uint32_t i = 0; n && i < n->n_seats; i++)
+		asked |= e->index.asked[n->seats[i].atom];
+	return asked;
+}
+
+int engine_hosts(const struct engine *e, const char *resource, struct arena *a,
+		 const uint32_t **ret, size_t *ret_n)
+{
+	uint32_t i = 0;
+	struct bits atoms;
+
+	while (i < e->policy->n_resources && strcmp(e->policy->resources[i].name, resource) != 0)
+		i++;
+	if (i == e->policy->n_resources)
+		return -ZT_EABSENT;
+	if (bits_init(&atoms, e->index.n_atoms, a) < 0)
+		return -ENOMEM;
+	for (uint32_t j = 0; j < e->index.on[i].n; j++)
+		bits_add(&atoms, e->index.on[i].v[j]);
+	return devices_of(e, &atoms, NULL, a, ret, ret_n);
+}
+
+int engine_owned(const struct engine *e, const char *user, struct arena *a, const uint32_t **ret,
+		 size_t *ret_n)
+{
+	uint32_t *v = arena_array(a, e->n, sizeof(*v)), n = 0;
+
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < e->cap; i++)
+		if (e->nodes[i] && strcmp(e->nodes[i]->owner, user) == 0)
+			v[n++] = e->nodes[i]->id;
+	*ret_n = ids_sort(v, n);
+	*ret = v;
+	return 0;
+}

@@ -1,0 +1,285 @@
+/* Engine, the changing half: devices join, change and leave. Memory is taken before anything is
+ * moved, so a change that fails changes nothing. */
+#include "controller/policy/engine_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PUT_MEMORY_MAX = 64 << 20 }; /* of one engine_put, while it runs */
+
+/* --- devices by id --- */
+
+static size_t home_of(const struct engine *e, uint32_t id)
+{
+	uint64_t h = id * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (size_t)(h >> 32) & (e->cap - 1);
+}
+
+/* The slot that holds id, or the free one where it belongs. cap > 0. */
+static size_t slot_of(const struct engine *e, uint32_t id)
+{
+	size_t i = home_of(e, id);
+
+	while (e->nodes[i] && e->nodes[i]->id != id)
+		i = (i + 1) & (e->cap - 1);
+	return i;
+}
+
+struct node *engine_find(const struct engine *e, uint32_t id)
+{
+	return e->cap ? e->nodes[slot_of(e, id)] : NULL;
+}
+
+/* Room for one more. */
+static int reserve_slot(struct engine *e)
+{
+	struct engine bigger = *e;
+
+	if (e->n * 2 < e->cap)
+		return 0;
+	bigger.cap = e->cap ? e->cap * 2 : 64;
+	bigger.nodes = calloc(bigger.cap, sizeof(struct node *));
+	if (!bigger.nodes)
+		return -ENOMEM;
+	for (size_t i = 0; i < e->cap; i++)
+		if (e->nodes[i])
+			bigger.nodes[slot_of(&bigger, e->nodes[i]->id)] = e->nodes[i];
+	free(e->nodes);
+	*e = bigger;
+	return 0;
+}
+
+/* Empty slot i and move up those behind it that would not be found any more. */
+static void free_slot(struct engine *e, size_t i)
+{
+	size_t mask = e->cap - 1;
+
+	for (size_t j = (i + 1) & mask; e->nodes[j]; j = (j + 1) & mask) {
+		size_t home = home_of(e, e->nodes[j]->id);
+
+		if (((j - home) & mask) < ((j - i) & mask))
+			continue;
+		e->nodes[i] = e->nodes[j];
+		i = j;
+	}
+	e->nodes[i] = NULL;
+}
+
+/* --- crowds --- */
+
+static struct seat *seat_of(const struct node *n, uint32_t atom)
+{
+	uint32_t lo = 0, hi = n->n_seats;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (n->seats[mid].atom == atom)
+			return &n->seats[mid];
+		if (n->seats[mid].atom < atom)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static int reserve_seat(struct crowd *c)
+{
+	uint32_t cap = c->cap ? c->cap * 2 : 4;
+	struct node **nodes;
+
+	if (c->n < c->cap)
+		return 0;
+	nodes = realloc(c->nodes, cap * sizeof(struct node *));
+	if (!nodes)
+		return -ENOMEM;
+	c->nodes = nodes;
+	c->cap = cap;
+	return 0;
+}
+
+/* The last of the crowd takes the place of the one who leaves, who may be the last and have no seat
+ * any more. */
+static void leave_crowd(struct engine *e, const struct seat *s)
+{
+	struct crowd *c = &e->crowds[s->atom];
+	struct node *last = c->nodes[--c->n];
+
+	if (s->pos == c->n)
+		return;
+	c->nodes[s->pos] = last;
+	seat_of(last, s->atom)->pos = s->pos;
+}
+
+static void join_crowd(struct engine *e, struct node *n, struct seat *s)
+{
+	struct crowd *c = &e->crowds[s->atom];
+
+	s->pos = c->n;
+	c->nodes[c->n++] = n;
+}
+
+/* --- devices --- */
+
+static void node_free(struct node *n)
+{
+	if (!n)
+		return;
+	free(n->seats);
+	free(n->tags);
+	free(n);
+}
+
+/* All atoms that the subject is, sorted. */
+static int subject_atoms(const struct engine *e, const struct subject *s, struct atoms *ret)
+{
+	const struct policy_index *x = &e->index;
+	int err = atoms_add(ret, x, index_atom(x, SELECTOR_ANYONE, NULL));
+
+	if (!err && s->name)
+		err = atoms_add(ret, x, index_atom(x, SELECTOR_DEVICE, s->name));
+	if (!err && s->owner && s->owner[0])
+		err = atoms_add(ret, x, index_atom(x, SELECTOR_USER, s->owner));
+	for (size_t i = 0; i < s->n_tags && !err; i++)
+		err = atoms_add(ret, x, index_atom(x, SELECTOR_TAG, s->tags[i]));
+	for (size_t i = 0; i < s->n_groups && !err; i++)
+		err = atoms_add(ret, x, index_atom(x, SELECTOR_GROUP, s->groups[i]));
+	atoms_sort(ret);
+	return err;
+}
+
+/* A node of the subject with seats that no crowd knows yet. NULL: out of memory. */
+static struct node *node_new(const struct engine *e, const struct subject *s)
+{
+	struct node *n = calloc(1, sizeof(*n));
+	struct arena a;
+	struct atoms atoms = {.arena = &a};
+
+	arena_init(&a, PUT_MEMORY_MAX);
+	if (!n || subject_atoms(e, s, &atoms) < 0)
+		goto fail;
+	*n = (struct node){.id = s->id,
+			   .verdicts = s->verdicts,
+			   .name = s->name ? s->name : "",
+			   .owner = s->owner ? s->owner : "",
+			   .n_tags = s->n_tags,
+			   .n_seats = atoms.n};
+	n->seats = calloc(atoms.n + 1u, sizeof(*n->seats));
+	n->tags = calloc(s->n_tags + 1, sizeof(*n->tags));
+	if (!n->seats || !n->tags)
+		goto fail;
+	for (uint32_t i = 0; i < atoms.n; i++)
+		n->seats[i].atom = atoms.v[i];
+	for (size_t i = 0; i < s->n_tags; i++)
+		n->tags[i] = s->tags[i];
+	arena_done(&a);
+	return n;
+fail:
+	arena_done(&a);
+	node_free(n);
+	return NULL;
+}
+
+/* What fresh is belongs to n now, and the other way round. */
+static void swap_contents(struct node *n, struct node *fresh)
+{
+	struct node old = *n;
+
+	*n = *fresh;
+	*fresh = old;
+}
+
+/* Take n from the crowds it has left, and put it into those it has joined. In the others it stays
+ * where it is. old: its seats before. */
+static void reseat(struct engine *e, struct node *n, const struct seat *old, uint32_t n_old)
+{
+	uint32_t i = 0, j = 0;
+
+	while (i < n_old || j < n->n_seats) {
+		if (j == n->n_seats || (i < n_old && old[i].atom < n->seats[j].atom))
+			leave_crowd(e, &old[i++]);
+		else if (i == n_old || n->seats[j].atom < old[i].atom)
+			join_crowd(e, n, &n->seats[j++]);
+		else
+			n->seats[j++].pos = old[i++].pos;
+	}
+}
+
+static int reserve_all(struct engine *e, const struct node *n)
+{
+	int err = reserve_slot(e);
+
+	for (uint32_t i = 0; i < n->n_seats && !err; i++)
+		err = reserve_seat(&e->crowds[n->seats[i].atom]);
+	return err;
+}
+
+int engine_put(struct engine *e, const struct subject *s)
+{
+	struct node *fresh = node_new(e, s), *n;
+
+	if (!fresh || reserve_all(e, fresh) < 0) {
+		node_free(fresh);
+		return -ENOMEM;
+	}
+	n = engine_find(e, s->id);
+	if (!n) {
+		e->nodes[slot_of(e, s->id)] = fresh;
+		e->n++;
+		reseat(e, fresh, NULL, 0);
+		return 0;
+	}
+	swap_contents(n, fresh);
+	reseat(e, n, fresh->seats, fresh->n_seats);
+	node_free(fresh);
+	return 0;
+}
+
+void engine_remove(struct engine *e, uint32_t id)
+{
+	struct node *n = engine_find(e, id);
+
+	if (!n)
+		return;
+	for (uint32_t i = 0; i < n->n_seats; i++)
+		leave_crowd(e, &n->seats[i]);
+	free_slot(e, slot_of(e, id));
+	e->n--;
+	node_free(n);
+}
+
+struct engine *engine_new(const struct policy *p)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->policy = p;
+	if (index_init(&e->index, p) < 0) {
+		free(e);
+		return NULL;
+	}
+	e->crowds = calloc(e->index.n_atoms + 1u, sizeof(*e->crowds));
+	if (!e->crowds) {
+		engine_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+void engine_free(struct engine *e)
+{
+	if (!e)
+		return;
+	for (size_t i = 0; i < e->cap; i++)
+		node_free(e->nodes[i]);
+	for (uint32_t i = 0; e->crowds && i < e->index.n_atoms; i++)
+		free(e->crowds[i].nodes);
+	free(e->nodes);
+	free(e->crowds);
+	index_done(&e->index);
+	free(e);
+}

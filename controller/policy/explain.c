@@ -1,0 +1,240 @@
+/* Explain: why src may open svc to dst, or which rule comes nearest and everything in it that
+ * fails. Nearness: who and port fit and only posture fails; then only the port; then (never told to
+ * the device itself) who; then both. Among rules equally near the one with fewer failing postures,
+ * then the first of the file. */
+#include "controller/policy/engine_impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "controller/policy/words.h"
+
+enum rank { RANK_ALLOWS, RANK_POSTURE, RANK_PORT, RANK_WHO, RANK_WHO_AND_PORT, RANK_NONE };
+
+struct candidate {
+	enum rank rank;
+	uint64_t missing; /* postures that do not hold; 0 where who fails: nobody asked for them */
+	uint32_t rule;	  /* index */
+	uint32_t resource;
+};
+
+struct explain_run {
+	const struct engine *e;
+	const struct node *src, *dst;
+	const struct service *svc;
+	const struct explain_context *c;
+	struct arena *a;
+	struct bits own_rules; /* rules whose who includes src */
+	struct explain_failed *failed;
+	size_t n_failed, cap;
+};
+
+/* --- the nearest rule --- */
+
+static bool offers(const struct policy_resource *r, const struct service *svc)
+{
+	for (size_t i = 0; i < r->n_ports; i++)
+		if (service_covers(&r->ports[i], svc))
+			return true;
+	return false;
+}
+
+static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32_t resource)
+{
+	bool who = bits_has(&x->own_rules, rule);
+	bool port = offers(&x->e->policy->resources[resource], x->svc);
+	uint64_t missing = x->e->index.needs[rule] & ~x->src->verdicts;
+	struct candidate k = {.missing = who ? missing : 0, .rule = rule, .resource = resource};
+
+	if (who && port)
+		k.rank = missing ? RANK_POSTURE : RANK_ALLOWS;
+	else if (who)
+		k.rank = RANK_PORT;
+	else if (x->c->own_only)
+		k.rank = RANK_NONE;
+	else
+		k.rank = port ? RANK_WHO : RANK_WHO_AND_PORT;
+	return k;
+}
+
+static bool is_nearer(const struct candidate *a, const struct candidate *b)
+{
+	int x = __builtin_popcountll(a->missing), y = __builtin_popcountll(b->missing);
+
+	if (a->rank != b->rank)
+		return a->rank < b->rank;
+	if (x != y)
+		return x < y;
+	return a->rule < b->rule;
+}
+
+static struct candidate nearest(const struct explain_run *x)
+{
+	const struct policy_index *index = &x->e->index;
+	struct candidate best = {.rank = RANK_NONE};
+
+	for (uint32_t i = 0; i < x->dst->n_seats; i++) {
+		const struct ids *hosted = &index->hosted[x->dst->seats[i].atom];
+
+		for (uint32_t j = 0; j < hosted->n; j++) {
+			const struct ids *rules = &index->opened[hosted->v[j]];
+
+			for (uint32_t k = 0; k < rules->n; k++) {
+				struct candidate one = weigh(x, rules->v[k], hosted->v[j]);
+
+				if (is_nearer(&one, &best))
+					best = one;
+			}
+		}
+	}
+	return best;
+}
+
+/* --- what fails in it --- */
+
+static int say(struct explain_run *x, const char *condition, const char *is, const char *hint)
+{
+	struct explain_failed *v;
+	size_t cap;
+
+	if (!condition || !is || !hint)
+		return -ENOMEM;
+	if (x->n_failed == x->cap) {
+		cap = x->cap ? x->cap * 2 : 8;
+		v = arena_array(x->a, cap, sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		if (x->n_failed)
+			memcpy(v, x->failed, x->n_failed * sizeof(*v));
+		x->failed = v;
+		x->cap = cap;
+	}
+	x->failed[x->n_failed++] =
+		(struct explain_failed){.condition = condition, .is = is, .hint = hint};
+	return 0;
+}
+
+/* How a policy would name the source: by its user, else by its name. */
+static const char *source_text(const struct explain_run *x)
+{
+	if (x->src->owner[0])
+		return arena_printf(x->a, "user:%s", x->src->owner);
+	return arena_printf(x->a, "device:%s", x->src->name);
+}
+
+static const char *who_hint(const struct explain_run *x, const struct policy_rule *r,
+			    const char *src)
+{
+	for (size_t i = 0; i < r->n_who && x->src->owner[0]; i++)
+		if (r->who[i].kind == SELECTOR_GROUP)
+			return arena_printf(x->a, "Add %s to group:%s.", src, r->who[i].name);
+	return arena_printf(x->a, "Add %s to the who of rule %s.", src, r->name);
+}
+
+static int say_who(struct explain_run *x, const struct policy_rule *r)
+{
+	const char *src = source_text(x);
+	const char *who = selectors_print(r->who, r->n_who, x->a);
+	const char *is;
+
+	if (!src || !who)
+		return -ENOMEM;
+	is = arena_printf(x->a, "%s is not %s %s", src,
+			  r->n_who == 1 && r->who[0].kind == SELECTOR_GROUP ? "in" : "among", who);
+	return say(x, "who", is, who_hint(x, r, src));
+}
+
+static int say_port(struct explain_run *x, const struct policy_resource *r)
+{
+	const char *ports = services_print(r->ports, r->n_ports, x->a);
+	char svc[SERVICE_TEXT_MAX];
+
+	if (!ports)
+		return -ENOMEM;
+	service_print(x->svc, svc);
+	return say(x, arena_printf(x->a, "port %s", ports), arena_text(x->a, svc, strlen(svc)),
+		   arena_printf(x->a, "Use %s, or add %s to the ports of resource %s.", ports, svc,
+				r->name));
+}
+
+/* One posture profile that does not hold: each of its conditions that fails. */
+static int say_posture(struct explain_run *x, const struct policy_posture *p)
+{
+	const struct fact_view *facts = NULL;
+	struct verdict v;
+	size_t n = 0;
+	int err;
+
+	if (x->c->facts)
+		facts = x->c->facts(x->c->arg, x->src->id, &n);
+	err = posture_evaluate(p, facts, facts ? n : 0, x->c->now_ms, 0, x->a, &v);
+	for (size_t i = 0; !err && i < v.n_failed; i++)
+		err = say(x, arena_printf(x->a, "posture:%s: %s", p->name, v.failed[i].condition),
+			  v.failed[i].is, v.failed[i].hint);
+	if (!err && v.n_failed == 0) /* the facts are newer than the verdict */
+		err = say(x, arena_printf(x->a, "posture:%s", p->name), "being looked at again",
+			  "Try again in a moment.");
+	return err;
+}
+
+static int say_all(struct explain_run *x, const struct candidate *k)
+{
+	const struct policy *p = x->e->policy;
+	int err = 0;
+
+	if (k->rank >= RANK_WHO)
+		err = say_who(x, &p->rules[k->rule]);
+	if (!err && (k->rank == RANK_PORT || k->rank == RANK_WHO_AND_PORT))
+		err = say_port(x, &p->resources[k->resource]);
+	for (uint64_t left = k->missing; left && !err; left &= left - 1)
+		err = say_posture(x, &p->postures[__builtin_ctzll(left)]);
+	return err;
+}
+
+static int run_init(struct explain_run *x)
+{
+	int err = bits_init(&x->own_rules, x->e->policy->n_rules, x->a);
+
+	for (uint32_t i = 0; i < x->src->n_seats && !err; i++) {
+		const struct ids *rules = &x->e->index.rules[x->src->seats[i].atom];
+
+		for (uint32_t j = 0; j < rules->n; j++)
+			bits_add(&x->own_rules, rules->v[j]);
+	}
+	return err;
+}
+
+int engine_explain(const struct engine *e, uint32_t src, uint32_t dst, const struct service *svc,
+		   const struct explain_context *c, struct arena *a, struct explanation *ret)
+{
+	struct explain_run x = {.e = e,
+				.src = engine_find(e, src),
+				.dst = engine_find(e, dst),
+				.svc = svc,
+				.c = c,
+				.a = a};
+	struct candidate best = {.rank = RANK_NONE};
+	struct explanation result = {0};
+	int err = 0;
+
+	if (!x.src || !x.dst)
+		return -ZT_EABSENT;
+	if (src != dst) { /* no rule is about a device and itself */
+		err = run_init(&x);
+		if (!err)
+			best = nearest(&x);
+	}
+	if (!err && best.rank != RANK_ALLOWS && best.rank != RANK_NONE)
+		err = say_all(&x, &best);
+	if (err < 0)
+		return err;
+	result.allowed = best.rank == RANK_ALLOWS;
+	if (best.rank == RANK_ALLOWS)
+		result.rule = &e->policy->rules[best.rule];
+	else if (best.rank != RANK_NONE)
+		result.nearest = &e->policy->rules[best.rule];
+	result.failed = x.failed;
+	result.n_failed = x.n_failed;
+	*ret = result;
+	return 0;
+}

@@ -1,0 +1,49 @@
+/* Index of a policy: who it names, as numbers, and the way back from them to rules and resources.
+ * Immutable after init. Private to controller/policy. Pure.
+ *
+ *     atom: one selector as the policy names it: user:a@x, group:g, tag:t, device:d, anyone. Atom i
+ * is group i for the policy's groups; the others follow. A device is a set of atoms, and everything
+ * else is a look-up by atom. */
+#pragma once
+
+#include "controller/policy/names.h"
+#include "controller/policy/policy.h"
+
+struct ids { /* sorted, without doubles */
+	const uint32_t *v;
+	uint32_t n;
+};
+
+struct policy_index {
+	const struct policy *policy; /* borrowed */
+	struct arena arena;	     /* owns the rest */
+	struct names names;	     /* (enum selector_kind, name) -> atom */
+	uint32_t n_atoms;
+	const struct ids *who;	  /* by rule: atoms it lets in */
+	const struct ids *what;	  /* by rule: resources */
+	const struct ids *on;	  /* by resource: atoms that host it */
+	const struct ids *rules;  /* by atom: rules whose who names it */
+	const struct ids *hosted; /* by atom: resources whose on names it */
+	const struct ids *groups; /* by atom: groups that it is a member of */
+	const struct ids *opened; /* by resource: rules that open it */
+	const uint64_t *needs;	  /* by rule: bit per posture that must hold */
+	const uint64_t *asked;	  /* by atom: bit per posture that one of its rules needs */
+};
+
+int index_init(struct policy_index *x,
+	       const struct policy *p) ZT_MUST_USE; /* -ENOMEM; x needs no done then */
+void index_done(struct policy_index *x);
+/* NAMES_ABSENT when the policy does not name it. name is ignored for anyone. */
+uint32_t index_atom(const struct policy_index *x, enum selector_kind kind, const char *name);
+
+/* Atoms of one device or user, collected. */
+struct atoms {
+	struct arena *arena;
+	uint32_t *v;
+	uint32_t n, cap;
+};
+/* Add an atom (NAMES_ABSENT is passed over) and the groups it is a member of. -ENOMEM. */
+int atoms_add(struct atoms *s, const struct policy_index *x, uint32_t atom) ZT_MUST_USE;
+void atoms_sort(struct atoms *s); /* and take out doubles */
+bool ids_has(const struct ids *s, uint32_t id);
+uint32_t ids_sort(uint32_t *v, uint32_t n); /* sorts and takes out doubles; how many are left */

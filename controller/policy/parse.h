@@ -1,0 +1,133 @@
+/* What the parts of the policy parser share: the run's state, how a problem is said, and the
+ * readers of values. Private to controller/policy.
+ *
+ *     parse_policy     bytes -> declare every name -> read every key -> check -> policy
+ *     parse_section    tables: sections and their keys, each with its reader and its help
+ *     parse_value      one value: durations, names, selectors, services, references, lists
+ *     parse_condition  one value: conditions on facts
+ *     parse_problem    problems with their place, hints, near misses
+ *     check            what needs the whole: contradictions, the file's own tests
+ */
+#pragma once
+
+#include "controller/policy/names.h"
+#include "controller/policy/parse_lex.h"
+#include "controller/policy/policy.h"
+
+/* Kinds of section that are kept. Also the kinds of names in struct parse. */
+enum thing {
+	THING_NETWORK,
+	THING_GROUP,
+	THING_RESOURCE,
+	THING_POSTURE,
+	THING_RULE,
+	THING_TEST,
+	THING_COUNT,
+};
+
+enum {
+	POLICY_SECTIONS_MAX = 100000,	   /* groups, resources, tests: of each */
+	POLICY_CONDITIONS_MAX = 64,	   /* conditions of one posture */
+	PARSE_WORD_MAX = ZT_EMAIL_MAX + 8, /* longest thing that can be a name, with its prefix */
+	POLICY_TEXT_SHOWN = 64,		   /* bytes of offending text in a message */
+	POLICY_MEMORY_MAX =
+		1 << 30, /* bytes of one parsed policy: 50 MB of nothing but members fit */
+};
+
+struct parse_network {
+	const char *name;
+	unsigned line, column; /* 0: the file has no [network] */
+	uint64_t lease_s;
+};
+
+struct parse {
+	const char *file;
+	struct policy *policy; /* its arrays are the ones below */
+	struct arena *arena;   /* of the policy */
+	struct arena scratch;  /* of the run */
+	struct diag_list *problems;
+	int err;   /* 0, -ZT_EFORM once there is a problem, else what ended the run */
+	bool stop; /* the run ends: memory or a limit; problems alone let it go on and find more */
+	struct names names;	    /* (enum thing, name) -> index */
+	void *objects[THING_COUNT]; /* arrays of struct parse_network, policy_group, policy_resource
+				       ... */
+	uint32_t count[THING_COUNT];
+	const char **candidates[THING_COUNT]; /* names of a kind, for hints; NULL: not yet needed */
+};
+
+/* A problem with the text s, or at a place: '"text" message'. NULL when there is no more room: fit
+ * for diag_hint. */
+struct diag *problem_with(struct parse *c, const struct span *s, const char *fmt, ...)
+	ZT_PRINTF(3, 4);
+struct diag *problem_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
+/* Ends the run: out of memory or over a limit. */
+void parse_fail(struct parse *c, int err);
+void text_to_lower(char *s); /* ASCII */
+const char *nearest_to(const struct span *s, const char *const *candidates,
+		       size_t n); /* NULL: none is near */
+/* "did you mean X?" when a candidate is near s, else the hint given. prefix goes before X; d may be
+ * NULL. */
+void hint_nearest(struct diag *d, const struct span *s, const char *prefix,
+		  const char *const *candidates, size_t n, const char *otherwise);
+
+/* --- parse_section --- */
+
+struct section;
+
+/* First pass: note the name of a good section. Then room for all of them. */
+void section_declare(struct parse *c, const struct lex_item *item);
+int section_make_objects(struct parse *c) ZT_MUST_USE; /* -ENOMEM */
+const char *thing_name(const struct parse *c, enum thing thing, uint32_t i);
+
+/* Second pass: one section line, each of its keys, its end. */
+enum { SECTION_KEYS_MAX = 16 };
+struct section_run {
+	const struct section
+		*section; /* NULL: keys are passed over, the section itself was refused */
+	void *object;	  /* what the keys are read into */
+	struct place at;
+	bool again; /* a second section of this name: it is not asked to be whole */
+	unsigned key_lines[SECTION_KEYS_MAX]; /* where each key stood; 0: not yet */
+};
+void section_begin(struct parse *c, const struct lex_item *item, struct section_run *ret);
+void section_key(struct parse *c, struct section_run *run, const struct lex_item *item);
+void section_end(struct parse *c, const struct section_run *run);
+
+/* --- parse_value: each says its problem and then gives false. help: what is allowed there. --- */
+
+enum {
+	ALLOW_USER = 1u << SELECTOR_USER,
+	ALLOW_GROUP = 1u << SELECTOR_GROUP,
+	ALLOW_TAG = 1u << SELECTOR_TAG,
+	ALLOW_DEVICE = 1u << SELECTOR_DEVICE,
+	ALLOW_ANYONE = 1u << SELECTOR_ANYONE,
+};
+
+/* A value that stands on one line. */
+bool value_line(struct parse *c, const struct lex *v, const char *help, struct span *ret);
+bool value_duration(struct parse *c, const struct span *s, uint64_t min_s, uint64_t max_s,
+		    uint64_t *ret);
+/* A name in the arena. */
+bool value_name(struct parse *c, const struct span *s, const char **ret);
+/* allowed: ALLOW_ bits. */
+bool value_selector(struct parse *c, const struct span *s, unsigned allowed, const char *help,
+		    struct selector *ret);
+bool value_service(struct parse *c, const struct span *s, const char *help, struct service *ret);
+bool value_condition(struct parse *c, const struct span *s, struct condition *ret);
+/* Index of a declared thing. s: its bare name; full: with its prefix, for the message. */
+bool value_reference(struct parse *c, const struct span *s, const struct span *full,
+		     enum thing kind, uint32_t *ret);
+/* All lines joined with single spaces; NULL out of memory (the run has failed then). */
+const char *value_text(struct parse *c, struct lex v);
+char *parse_text(struct parse *c, const struct span *s); /* the same of a span */
+
+/* A comma list into a new array of items of size bytes, each read by one. Empty items and missing
+ * commas are problems; items that one refuses are left out. */
+typedef bool (*value_item_fn)(struct parse *c, const struct span *s, const char *help, void *ret);
+void *value_list(struct parse *c, const struct lex *v, const char *help, size_t size,
+		 value_item_fn one, size_t *ret_n);
+
+/* --- check --- */
+
+/* Contradictions; with nothing wrong so far also the file's own tests. */
+void check_policy(struct parse *c);

@@ -1,0 +1,169 @@
+/* Parsing a policy: bytes that have no place in it, then every name, then every key, then what
+ * needs the whole. All problems of one run are collected; with a single one there is no policy. */
+#include "controller/policy/parse.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* NUL means that this is not text at all: one problem is enough then. */
+static void check_bytes(struct parse *c, const char *text, size_t n)
+{
+	struct lex l;
+	struct span s;
+	const char *what;
+
+	lex_init(&l, text, n);
+	while (!c->stop && lex_find_bad(&l, &s, &what)) {
+		diag_hint(problem_at(c, s.at, "%s", what),
+			  "a policy is UTF-8 text without control characters");
+		c->stop = s.p[0] == '\0';
+	}
+}
+
+static void declare_all(struct parse *c, const char *text, size_t n)
+{
+	struct lex_item item;
+	struct lex l;
+
+	lex_init(&l, text, n);
+	for (lex_next(&l, &item); item.kind != LEX_END && !c->stop; lex_next(&l, &item))
+		if (item.kind == LEX_SECTION)
+			section_declare(c, &item);
+	if (!c->stop && section_make_objects(c) < 0)
+		parse_fail(c, -ENOMEM);
+}
+
+/* A broken section line: its keys have no section to belong to. */
+static void wrong_line(struct parse *c, const struct lex_item *item, struct section_run *run)
+{
+	diag_hint(problem_with(c, &item->name, "%s", item->wrong), "%s", item->hint);
+	if (item->name.p[0] != '[')
+		return;
+	section_end(c, run);
+	*run = (struct section_run){.at = item->name.at};
+}
+
+static void read_all(struct parse *c, const char *text, size_t n)
+{
+	struct section_run run = {0};
+	struct lex_item item;
+	struct lex l;
+
+	lex_init(&l, text, n);
+	for (lex_next(&l, &item); item.kind != LEX_END && !c->stop; lex_next(&l, &item)) {
+		if (item.kind == LEX_SECTION) {
+			section_end(c, &run);
+			section_begin(c, &item, &run);
+		} else if (item.kind == LEX_KEY) {
+			section_key(c, &run, &item);
+		} else {
+			wrong_line(c, &item, &run);
+		}
+	}
+	section_end(c, &run);
+}
+
+static void fill_policy(struct parse *c)
+{
+	struct parse_network *network = c->objects[THING_NETWORK];
+	struct policy_resource *resources = c->objects[THING_RESOURCE];
+	struct policy_posture *postures = c->objects[THING_POSTURE];
+	struct policy_rule *rules = c->objects[THING_RULE];
+	struct policy *p = c->policy;
+
+	p->lease_s = network->lease_s ? network->lease_s : ZT_LEASE_DEFAULT_S;
+	for (uint32_t i = 0; i < c->count[THING_RESOURCE]; i++) {
+		resources[i].data = resources[i].data ? resources[i].data : "";
+		resources[i].owner = resources[i].owner ? resources[i].owner : "";
+	}
+	for (uint32_t i = 0; i < c->count[THING_POSTURE]; i++)
+		if (!postures[i].max_age_s)
+			postures[i].max_age_s = ZT_FACT_MAX_AGE_S;
+	for (uint32_t i = 0; i < c->count[THING_RULE]; i++)
+		rules[i].id = i + 1;
+	p->groups = c->objects[THING_GROUP];
+	p->resources = resources;
+	p->postures = postures;
+	p->rules = rules;
+	p->tests = c->objects[THING_TEST];
+	p->n_groups = c->count[THING_GROUP];
+	p->n_resources = c->count[THING_RESOURCE];
+	p->n_postures = c->count[THING_POSTURE];
+	p->n_rules = c->count[THING_RULE];
+	p->n_tests = c->count[THING_TEST];
+}
+
+static void parse_all(struct parse *c, const char *text, size_t n)
+{
+	check_bytes(c, text, n);
+	if (!c->stop)
+		declare_all(c, text, n);
+	if (!c->stop)
+		read_all(c, text, n);
+	if (c->stop)
+		return;
+	fill_policy(c);
+	check_policy(c);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+	const struct diag *x = a, *y = b;
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	if (x->column != y->column)
+		return x->column < y->column ? -1 : 1;
+	return strcmp(x->message, y->message);
+}
+
+static struct policy *policy_new(void)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+
+	if (p)
+		arena_init(&p->arena, POLICY_MEMORY_MAX);
+	return p;
+}
+
+int policy_parse(const char *file, const char *text, size_t n, struct policy **ret,
+		 struct diag_list *problems)
+{
+	struct parse c = {.file = file, .problems = problems, .policy = policy_new()};
+
+	problems->n = problems->dropped = 0;
+	if (!c.policy)
+		return -ENOMEM;
+	c.arena = &c.policy->arena;
+	arena_init(&c.scratch, POLICY_MEMORY_MAX);
+	names_init(&c.names, &c.scratch);
+	if (n > ZT_POLICY_MAX) {
+		problem_at(&c, (struct place){0},
+			   "the policy has %zu bytes, at most %d are possible", n, ZT_POLICY_MAX);
+		parse_fail(&c, -ZT_ELIMIT);
+	} else {
+		parse_all(&c, text, n);
+	}
+	arena_done(&c.scratch);
+	if (c.err == -ENOMEM)
+		problem_at(&c, (struct place){0},
+			   "out of memory, or the policy needs more than %d MiB",
+			   POLICY_MEMORY_MAX >> 20);
+	if (problems->n > 1)
+		qsort(problems->items, problems->n, sizeof(*problems->items), compare_places);
+	if (c.err < 0) {
+		policy_free(c.policy);
+		return c.err;
+	}
+	*ret = c.policy;
+	return 0;
+}
+
+void policy_free(struct policy *p)
+{
+	if (!p)
+		return;
+	arena_done(&p->arena);
+	free(p);
+}

@@ -1,0 +1,382 @@
+/* Readers of values. Each takes text with its place, and says what is wrong with it and what is
+ * allowed there. */
+#include "controller/policy/parse.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "zt/num.h"
+#include "zt/txt.h"
+
+/* --- whole values --- */
+
+char *parse_text(struct parse *c, const struct span *s)
+{
+	char *text = arena_text(c->arena, s->p, s->n);
+
+	if (!text)
+		parse_fail(c, -ENOMEM);
+	return text;
+}
+
+bool value_line(struct parse *c, const struct lex *v, const char *help, struct span *ret)
+{
+	struct lex rest = *v;
+	struct span more;
+
+	if (!lex_value_line(&rest, ret))
+		return false;
+	if (lex_value_line(&rest, &more)) {
+		diag_hint(problem_with(c, &more, "continues a value that is one line"), "%s", help);
+		return false;
+	}
+	return true;
+}
+
+const char *value_text(struct parse *c, struct lex v)
+{
+	struct lex again = v;
+	struct span s;
+	size_t n = 0, used = 0;
+	char *text;
+
+	while (lex_value_line(&again, &s))
+		n += s.n + 1;
+	text = arena_alloc(c->arena, n + 1);
+	if (!text) {
+		parse_fail(c, -ENOMEM);
+		return NULL;
+	}
+	while (lex_value_line(&v, &s)) {
+		if (used > 0)
+			text[used++] = ' ';
+		memcpy(text + used, s.p, s.n);
+		used += s.n;
+	}
+	return text;
+}
+
+static size_t list_count(const struct lex *v)
+{
+	struct lex_list l;
+	struct span s;
+	bool joined;
+	size_t n = 0;
+
+	lex_list_init(&l, v);
+	while (lex_list_next(&l, &s, &joined))
+		n++;
+	return n;
+}
+
+/* "tcp/22 # ssh": only " ;" begins a comment behind a value. Said instead of the last problem's own
+ * hint. */
+static void hint_comment(struct parse *c, const struct span *s, size_t n_before)
+{
+	struct diag_list *l = c->problems;
+
+	if (l->n > n_before && memmem(s->p, s->n, " #", 2))
+		diag_hint(&l->items[l->n - 1], "a comment behind a value begins with \" ;\"");
+}
+
+static bool list_item(struct parse *c, const struct span *s, const char *help, value_item_fn one,
+		      void *ret)
+{
+	size_t n_before = c->problems->n;
+
+	if (s->n == 0) {
+		diag_hint(problem_at(c, s->at, "nothing stands at this comma"),
+			  "take out the comma, or write %s", help);
+		return false;
+	}
+	if (one(c, s, help, ret))
+		return true;
+	hint_comment(c, s, n_before);
+	return false;
+}
+
+void *value_list(struct parse *c, const struct lex *v, const char *help, size_t size,
+		 value_item_fn one, size_t *ret_n)
+{
+	unsigned char *items = arena_array(c->arena, list_count(v), size);
+	struct lex_list l;
+	struct span s;
+	bool joined;
+	size_t n = 0;
+
+	*ret_n = 0;
+	if (!items) {
+		parse_fail(c, -ENOMEM);
+		return NULL;
+	}
+	lex_list_init(&l, v);
+	while (!c->stop && lex_list_next(&l, &s, &joined)) {
+		n += list_item(c, &s, help, one, items + n * size);
+		if (joined)
+			diag_hint(
+				problem_with(c, &s, "has no comma after it, but the list goes on"),
+				"end the line with a comma, or begin the next one at its margin");
+	}
+	*ret_n = n;
+	return items;
+}
+
+/* --- words --- */
+
+bool value_duration(struct parse *c, const struct span *s, uint64_t min_s, uint64_t max_s,
+		    uint64_t *ret)
+{
+	char word[32], least[32], most[32];
+	uint64_t v;
+
+	if (!span_text(s, word, sizeof(word)) || num_parse_duration(word, &v) < 0) {
+		diag_hint(problem_with(c, s, "is not a duration"),
+			  "write a number and a unit: 30s, 10m, 12h or 14d");
+		return false;
+	}
+	if (v < min_s || v > max_s) {
+		num_print_duration(min_s, least, sizeof(least));
+		num_print_duration(max_s, most, sizeof(most));
+		diag_hint(problem_with(c, s, "is out of range"), "at least %s and at most %s",
+			  least, most);
+		return false;
+	}
+	*ret = v;
+	return true;
+}
+
+/* s, which valid refuses, would be good in lower case: says so. */
+static bool hint_lower_case(struct diag *d, const struct span *s, const char *prefix,
+			    bool (*valid)(const char *))
+{
+	char word[PARSE_WORD_MAX];
+
+	if (!d || !span_text(s, word, sizeof(word)))
+		return false;
+	text_to_lower(word);
+	if (!valid(word))
+		return false;
+	diag_hint(d, "names are in lower case: write %s%s", prefix, word);
+	return true;
+}
+
+static const char name_form[] = "a name is a-z, 0-9, '.', '_' and '-', begins with a letter or "
+				"digit, and has at most 63 characters";
+
+bool value_name(struct parse *c, const struct span *s, const char **ret)
+{
+	char word[PARSE_WORD_MAX];
+	struct diag *d;
+
+	if (span_text(s, word, sizeof(word)) && txt_is_name(word))
+		return (*ret = parse_text(c, s)) != NULL;
+	d = problem_with(c, s, "is not a name");
+	if (!hint_lower_case(d, s, "", txt_is_name))
+		diag_hint(d, "%s", name_form);
+	return false;
+}
+
+/* --- references --- */
+
+static const struct {
+	const char *noun, *prefix;
+} thing_words[THING_COUNT] = {
+	[THING_GROUP] = {"group", "group:"},
+	[THING_RESOURCE] = {"resource", "resource:"},
+	[THING_POSTURE] = {"posture", "posture:"},
+};
+
+/* The names of one kind, made when the first is missed. NULL: out of memory. */
+static const char *const *thing_names(struct parse *c, enum thing kind)
+{
+	const char **all = c->candidates[kind];
+
+	if (all)
+		return all;
+	all = arena_array(&c->scratch, c->count[kind], sizeof(*all));
+	for (uint32_t i = 0; all && i < c->count[kind]; i++)
+		all[i] = thing_name(c, kind, i);
+	c->candidates[kind] = all;
+	return all;
+}
+
+bool value_reference(struct parse *c, const struct span *s, const struct span *full,
+		     enum thing kind, uint32_t *ret)
+{
+	uint32_t index = names_find(&c->names, kind, s->p, s->n);
+	const char *noun = thing_words[kind].noun;
+	const char *const *names;
+	char otherwise[80];
+	struct diag *d;
+
+	if (index != NAMES_ABSENT) {
+		*ret = index;
+		return true;
+	}
+	d = problem_with(c, full, "names a %s that does not exist", noun);
+	names = d ? thing_names(c, kind) : NULL;
+	if (!names)
+		return false;
+	snprintf(otherwise, sizeof(otherwise), "declare it in a section [%s NAME]", noun);
+	hint_nearest(d, s, full->n > s->n ? thing_words[kind].prefix : "", names, c->count[kind],
+		     otherwise);
+	return false;
+}
+
+/* --- selectors --- */
+
+static const struct selector_form {
+	const char *prefix;
+	enum selector_kind kind;
+	bool (*valid)(const char *);
+	const char *is_not, *hint;
+} selector_forms[] = {
+	{"user:", SELECTOR_USER, txt_is_email,
+	 "has no e-mail address after user:", "write it as user:ada@example.com"},
+	{"group:", SELECTOR_GROUP, txt_is_name, "has no name after group:", name_form},
+	{"tag:", SELECTOR_TAG, txt_is_name, "has no name after tag:", name_form},
+	{"device:", SELECTOR_DEVICE, txt_is_hostname, "has no device name after device:",
+	 "a device name is a-z, 0-9 and '-', with at most 63 characters"},
+};
+enum { SELECTOR_FORMS = sizeof(selector_forms) / sizeof(selector_forms[0]) };
+
+static const struct selector_form *selector_form_of(const struct span *s)
+{
+	for (size_t i = 0; i < SELECTOR_FORMS; i++)
+		if (span_starts(s, selector_forms[i].prefix))
+			return &selector_forms[i];
+	return NULL;
+}
+
+/* "User:ada@x", "users:ada@x": the prefix was meant. */
+static bool hint_prefix(struct diag *d, const struct span *s)
+{
+	static const char *const prefixes[] = {"user:", "group:", "tag:", "device:"};
+	const char *colon = memchr(s->p, ':', s->n), *near;
+	struct span head = *s, tail;
+
+	if (!colon)
+		return false;
+	head.n = (size_t)(colon - s->p) + 1;
+	tail = span_trim(span_skip(*s, head.n));
+	near = nearest_to(&head, prefixes, sizeof(prefixes) / sizeof(prefixes[0]));
+	if (near)
+		diag_hint(d, "did you mean %s%.*s?", near, (int)tail.n, tail.p);
+	return near != NULL;
+}
+
+static bool is_all(const struct span *s)
+{
+	static const char *const words[] = {"any", "all", "everyone", "everybody", "*", "anyone:"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (span_is(s, words[i]))
+			return true;
+	return false;
+}
+
+/* Neither anyone nor with a known prefix: what may have been meant? */
+static bool selector_unknown(struct parse *c, const struct span *s, unsigned allowed,
+			     const char *help)
+{
+	static const char *const anyone[] = {"anyone"};
+	struct diag *d = problem_with(c, s, "is not allowed here");
+	char word[PARSE_WORD_MAX];
+
+	if (!d || hint_prefix(d, s))
+		return false;
+	if ((allowed & ALLOW_USER) && span_text(s, word, sizeof(word)) && txt_is_email(word))
+		diag_hint(d, "did you mean user:%s?", word);
+	else if ((allowed & ALLOW_GROUP) &&
+		 names_find(&c->names, THING_GROUP, s->p, s->n) != NAMES_ABSENT)
+		diag_hint(d, "did you mean group:%.*s?", (int)s->n, s->p);
+	else if ((allowed & ALLOW_ANYONE) && (is_all(s) || nearest_to(s, anyone, 1)))
+		diag_hint(d, "did you mean anyone?");
+	else
+		diag_hint(d, "write %s", help);
+	return false;
+}
+
+static bool selector_refused(struct parse *c, const struct span *s, unsigned allowed,
+			     const char *help)
+{
+	if (span_starts(s, "group:") && allowed == (ALLOW_USER | ALLOW_TAG))
+		diag_hint(problem_with(
+				  c, s,
+				  "is a group in a group, which is not supported by this version"),
+			  "name its users and tags here");
+	else
+		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
+	return false;
+}
+
+static bool selector_named(struct parse *c, const struct span *s, const struct selector_form *f,
+			   struct selector *ret)
+{
+	struct span name = span_skip(*s, strlen(f->prefix));
+	char word[PARSE_WORD_MAX];
+	struct diag *d;
+
+	if (!span_text(&name, word, sizeof(word)) || !f->valid(word)) {
+		d = problem_with(c, s, "%s", f->is_not);
+		if (!hint_lower_case(d, &name, f->prefix, f->valid))
+			diag_hint(d, "%s", f->hint);
+		return false;
+	}
+	*ret = (struct selector){.kind = f->kind, .line = s->at.line};
+	if (f->kind != SELECTOR_GROUP)
+		return (ret->name = parse_text(c, &name)) != NULL;
+	if (!value_reference(c, &name, s, THING_GROUP, &ret->group))
+		return false;
+	ret->name = thing_name(c, THING_GROUP, ret->group);
+	return true;
+}
+
+bool value_selector(struct parse *c, const struct span *s, unsigned allowed, const char *help,
+		    struct selector *ret)
+{
+	const struct selector_form *f = selector_form_of(s);
+
+	if (span_is(s, "anyone")) {
+		if (!(allowed & ALLOW_ANYONE))
+			return selector_refused(c, s, allowed, help);
+		*ret = (struct selector){.kind = SELECTOR_ANYONE, .line = s->at.line};
+		return true;
+	}
+	if (!f)
+		return selector_unknown(c, s, allowed, help);
+	if (!(allowed & 1u << f->kind))
+		return selector_refused(c, s, allowed, help);
+	return selector_named(c, s, f, ret);
+}
+
+/* --- services --- */
+
+bool value_service(struct parse *c, const struct span *s, const char *help, struct service *ret)
+{
+	char word[32];
+	struct service lower;
+	uint64_t port;
+	int err = -ZT_EFORM;
+	struct diag *d;
+
+	if (span_text(s, word, sizeof(word)))
+		err = service_parse(word, ret);
+	if (err == 0)
+		return true;
+	if (err == -ERANGE) {
+		diag_hint(problem_with(c, s, "has a port out of range"),
+			  "ports are 1 to 65535, and a range begins with its lower end");
+		return false;
+	}
+	d = problem_with(c, s, "is not a protocol with a port");
+	text_to_lower(word);
+	if (word[0] && num_parse_u64(word, 1, UINT16_MAX, &port) == 0)
+		diag_hint(d, "did you mean tcp/%s?", word);
+	else if (word[0] && service_parse(word, &lower) == 0)
+		diag_hint(d, "did you mean %s?", word);
+	else
+		diag_hint(d, "write %s", help);
+	return false;
+}

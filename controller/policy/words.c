@@ -1,0 +1,64 @@
+/* How policies are said. Long lists are said by their beginning. */
+#include "controller/policy/words.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "zt/buf.h"
+
+enum { LIST_SHOWN = 4 };
+
+void selector_print(const struct selector *s, char out[static SELECTOR_TEXT_MAX])
+{
+	static const char *const prefixes[] = {
+		[SELECTOR_USER] = "user:",    [SELECTOR_GROUP] = "group:",
+		[SELECTOR_TAG] = "tag:",      [SELECTOR_DEVICE] = "device:",
+		[SELECTOR_ANYONE] = "anyone",
+	};
+
+	snprintf(out, SELECTOR_TEXT_MAX, "%s%s", prefixes[s->kind], s->name ? s->name : "");
+}
+
+typedef void (*print_fn)(const void *list, size_t i, char *out);
+
+static void print_selector(const void *list, size_t i, char *out)
+{
+	selector_print((const struct selector *)list + i, out);
+}
+
+static void print_service(const void *list, size_t i, char *out)
+{
+	service_print((const struct service *)list + i, out);
+}
+
+static const char *list_print(const void *list, size_t n, print_fn print, struct arena *a)
+{
+	char text[(LIST_SHOWN + 1) * (SELECTOR_TEXT_MAX + 2)], item[SELECTOR_TEXT_MAX];
+	struct buf b;
+
+	buf_init(&b, text, sizeof(text));
+	for (size_t i = 0; i < n && i < LIST_SHOWN; i++) {
+		print(list, i, item);
+		buf_printf(&b, "%s%s", i ? ", " : "", item);
+	}
+	if (n > LIST_SHOWN)
+		buf_printf(&b, " and %zu more", n - LIST_SHOWN);
+	return arena_text(a, (const char *)b.data, b.len);
+}
+
+const char *services_print(const struct service *s, size_t n, struct arena *a)
+{
+	return list_print(s, n, print_service, a);
+}
+
+const char *selectors_print(const struct selector *s, size_t n, struct arena *a)
+{
+	return list_print(s, n, print_selector, a);
+}
+
+bool service_overlaps(const struct service *a, const struct service *b)
+{
+	if (a->proto == SERVICE_ANY || b->proto == SERVICE_ANY)
+		return true;
+	return a->proto == b->proto && a->lo <= b->hi && b->lo <= a->hi;
+}

@@ -1,0 +1,1062 @@
+/* Netmaps: the property that a difference applied is the new map, and every way to be refused. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <sodium.h>
+
+#include "zt/netmap.h"
+
+enum { ARENA_MAX = 256 << 20, SELF_ID = 1 };
+
+/* --- A random netmap: a few ids, so that two of them have much in common --- */
+
+static uint64_t rng_state;
+
+/* xorshift64* (Vigna 2016): the same on every run. */
+static uint32_t rnd(uint32_t below)
+{
+	rng_state ^= rng_state >> 12;
+	rng_state ^= rng_state << 25;
+	rng_state ^= rng_state >> 27;
+	return (uint32_t)((rng_state * 0x2545f4914f6cdd1d) >> 33) % below;
+}
+
+static struct addr overlay4(uint32_t id, uint32_t variant)
+{
+	const uint8_t b[4] = {100, (uint8_t)(64 + variant), (uint8_t)(id >> 8), (uint8_t)id};
+
+	return addr_v4(b);
+}
+
+static struct addr overlay6(uint32_t id, uint32_t variant)
+{
+	const uint8_t b[16] = {
+		0xfd, 0x12, [12] = (uint8_t)variant, [14] = (uint8_t)(id >> 8), [15] = (uint8_t)id};
+
+	return addr_v6(b);
+}
+
+static struct netmap_self make_self(uint32_t variant)
+{
+	struct netmap_self s = {
+		.id = SELF_ID,
+		.wg_key = {{1, (uint8_t)variant}},
+		.addr4 = overlay4(SELF_ID, 0),
+		.addr6 = overlay6(SELF_ID, 0),
+		.net4 = {.addr = {ADDR_V4, {100, 64}}, .bits = 10},
+		.net6 = {.addr = {ADDR_V6, {0xfd, 0x12}}, .bits = 16},
+		.mtu = (uint16_t)(1420 - variant),
+		.name = "laptop",
+	};
+
+	return s;
+}
+
+static struct netmap_peer make_peer(uint32_t id, uint32_t variant)
+{
+	struct netmap_peer p = {
+		.id = id,
+		.wg_key = {{2, (uint8_t)id, (uint8_t)(id >> 8), (uint8_t)variant}},
+		.addr4 = overlay4(id, variant),
+		.psk_epoch = variant,
+	};
+
+	if (variant)
+		p.addr6 = overlay6(id, variant);
+	snprintf(p.name, sizeof(p.name), "peer-%u", id);
+	return p;
+}
+
+static struct netmap_endpoint make_endpoint(uint32_t peer, uint8_t rank, uint32_t variant)
+{
+	const uint8_t b[4] = {192, 0, 2, (uint8_t)(1 + variant)};
+
+	return (struct netmap_endpoint){
+		.peer = peer,
+		.rank = rank,
+		.ep = {.addr = addr_v4(b), .port = (uint16_t)(51820 + variant)},
+	};
+}
+
+static struct service make_service(uint32_t variant)
+{
+	static const struct service services[] = {
+		{SERVICE_ANY, 0, 0},	 {SERVICE_ICMP, 0, 0},	  {SERVICE_TCP, 22, 22},
+		{SERVICE_TCP, 1, 65535}, {SERVICE_UDP, 53, 1000}, {SERVICE_UDP, 53, 53},
+	};
+
+	return services[variant % N_OF(services)];
+}
+
+static struct netmap_rule make_rule(uint32_t id, uint32_t variant)
+{
+	struct netmap_rule r = {.id = id};
+
+	snprintf(r.name, sizeof(r.name), "rule_%u.%u", id, variant);
+	return r;
+}
+
+/* Sorts and drops doubles; returns how many stay. */
+static size_t sort_set(void *items, size_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+	uint8_t *p = items;
+	size_t kept = 0;
+
+	qsort(items, n, size, cmp);
+	for (size_t i = 0; i < n; i++)
+		if (kept == 0 || cmp(p + (kept - 1) * size, p + i * size) != 0)
+			memmove(p + kept++ * size, p + i * size, size);
+	return kept;
+}
+
+/* max: about how many peers. */
+static struct netmap random_netmap(struct arena *a, uint32_t max)
+{
+	uint32_t n_peers = rnd(max + 1), n_rules = rnd(6);
+	struct netmap_peer *peers = arena_array(a, n_peers, sizeof(*peers));
+	struct netmap_rule *rules = arena_array(a, n_rules, sizeof(*rules));
+	struct netmap_endpoint *endpoints = arena_array(a, n_peers * 3, sizeof(*endpoints));
+	struct netmap_grant *grants = arena_array(a, n_peers * 4, sizeof(*grants));
+	struct netmap m = {.policy = rnd(5),
+			   .self = make_self(rnd(2)),
+			   .peers = peers,
+			   .endpoints = endpoints,
+			   .grants = grants,
+			   .rules = rules};
+	uint32_t id = SELF_ID;
+
+	for (uint32_t i = 0; i < n_rules; i++)
+		rules[m.n_rules++] = make_rule(i * 2 + 1, rnd(2));
+	for (uint32_t i = 0; i < n_peers; i++) {
+		id += 1 + rnd(2);
+		peers[m.n_peers++] = make_peer(id, rnd(2));
+		for (uint32_t k = rnd(4); k > 0; k--)
+			endpoints[m.n_endpoints++] = make_endpoint(id, (uint8_t)rnd(3), rnd(4));
+		for (uint32_t k = n_rules ? rnd(5) : 0; k > 0; k--)
+			grants[m.n_grants++] = (struct netmap_grant){
+				.peer = id,
+				.dir = (uint8_t)rnd(2),
+				.svc = make_service(rnd(6)),
+				.rule = rules[rnd(n_rules)].id,
+				.expires_s = rnd(2) ? 1795435200 : 0,
+			};
+	}
+	m.n_endpoints =
+		sort_set(endpoints, m.n_endpoints, sizeof(*endpoints), netmap_endpoint_compare);
+	m.n_grants = sort_set(grants, m.n_grants, sizeof(*grants), netmap_grant_compare);
+	return m;
+}
+
+/* --- Equality, field by field, apart from the code under test --- */
+
+static bool same_self(const struct netmap_self *x, const struct netmap_self *y)
+{
+	return x->id == y->id && x->mtu == y->mtu && key_equal(&x->wg_key, &y->wg_key) &&
+	       addr_equal(&x->addr4, &y->addr4) && addr_equal(&x->addr6, &y->addr6) &&
+	       prefix_equal(&x->net4, &y->net4) && prefix_equal(&x->net6, &y->net6) &&
+	       strcmp(x->name, y->name) == 0;
+}
+
+static bool same_peer(const struct netmap_peer *x, const struct netmap_peer *y)
+{
+	return x->id == y->id && x->psk_epoch == y->psk_epoch &&
+	       key_equal(&x->wg_key, &y->wg_key) && addr_equal(&x->addr4, &y->addr4) &&
+	       addr_equal(&x->addr6, &y->addr6) && strcmp(x->name, y->name) == 0;
+}
+
+static bool same_endpoint(const struct netmap_endpoint *x, const struct netmap_endpoint *y)
+{
+	return x->peer == y->peer && x->rank == y->rank && endpoint_equal(&x->ep, &y->ep);
+}
+
+static bool same_grant(const struct netmap_grant *x, const struct netmap_grant *y)
+{
+	return x->peer == y->peer && x->dir == y->dir && x->svc.proto == y->svc.proto &&
+	       x->svc.lo == y->svc.lo && x->svc.hi == y->svc.hi && x->rule == y->rule &&
+	       x->expires_s == y->expires_s;
+}
+
+static bool same_rule(const struct netmap_rule *x, const struct netmap_rule *y)
+{
+	return x->id == y->id && strcmp(x->name, y->name) == 0;
+}
+
+static void assert_netmap_equal(const struct netmap *x, const struct netmap *y)
+{
+	assert_int_equal(x->policy, y->policy);
+	assert_true(same_self(&x->self, &y->self));
+	assert_int_equal(x->n_peers, y->n_peers);
+	for (size_t i = 0; i < x->n_peers; i++)
+		assert_true(same_peer(&x->peers[i], &y->peers[i]));
+	assert_int_equal(x->n_endpoints, y->n_endpoints);
+	for (size_t i = 0; i < x->n_endpoints; i++)
+		assert_true(same_endpoint(&x->endpoints[i], &y->endpoints[i]));
+	assert_int_equal(x->n_grants, y->n_grants);
+	for (size_t i = 0; i < x->n_grants; i++)
+		assert_true(same_grant(&x->grants[i], &y->grants[i]));
+	assert_int_equal(x->n_rules, y->n_rules);
+	for (size_t i = 0; i < x->n_rules; i++)
+		assert_true(same_rule(&x->rules[i], &y->rules[i]));
+}
+
+static struct netmap_head make_head(enum netmap_kind kind, uint32_t policy)
+{
+	return (struct netmap_head){
+		.kind = (uint8_t)kind,
+		.lease_s = 3600,
+		.issued_ms = 1795435200000,
+		.serial = 5,
+		.policy = policy,
+		.device = SELF_ID,
+	};
+}
+
+/* --- The property --- */
+
+/* old -> new by way of bytes; the bytes of the message are compared after a second encoding too. */
+static void travel(const struct netmap *old, const struct netmap *new, struct arena *a,
+		   struct netmap *ret)
+{
+	bool full = old->self.id == 0;
+	struct netmap_msg msg, back;
+	struct buf b, again;
+
+	assert_int_equal(netmap_diff(old, new, a, &msg), 0);
+	msg.head = make_head(full ? NETMAP_FULL : NETMAP_DELTA, new->policy);
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	buf_init_grow(&again, ZT_NETMAP_MAX);
+	assert_int_equal(netmap_encode(&msg, &b), 0);
+	assert_int_equal(netmap_decode(b.data, b.len, a, &back), 0);
+	assert_int_equal(netmap_encode(&back, &again), 0);
+	assert_int_equal(b.len, again.len);
+	assert_memory_equal(b.data, again.data, b.len);
+	assert_int_equal(netmap_apply(old, &back, a, ret), 0);
+	buf_free(&b);
+	buf_free(&again);
+}
+
+static void a_difference_applied_to_the_old_map_is_the_new_map(void **state)
+{
+	static const struct netmap empty;
+
+	(void)state;
+	rng_state = 20261123;
+	for (int round = 0; round < 4000; round++) {
+		uint32_t max = round % 10 == 0 ? 150 : 8;
+		struct netmap old, new, got;
+		struct netmap_msg none;
+		struct arena a;
+
+		arena_init(&a, ARENA_MAX);
+		old = random_netmap(&a, max);
+		new = random_netmap(&a, max);
+		travel(&empty, &old, &a, &got);
+		assert_netmap_equal(&got, &old);
+		travel(&got, &new, &a, &got);
+		assert_netmap_equal(&got, &new);
+		assert_int_equal(netmap_diff(&new, &got, &a, &none), 0);
+		assert_true(netmap_msg_is_empty(&none));
+		arena_done(&a);
+	}
+}
+
+static void nothing_is_borrowed_from_the_old_map_or_the_message(void **state)
+{
+	struct arena a, result;
+	struct netmap old, new, got, copy;
+	struct netmap_msg msg;
+
+	(void)state;
+	rng_state = 7;
+	arena_init(&a, ARENA_MAX);
+	arena_init(&result, ARENA_MAX);
+	old = random_netmap(&a, 20);
+	new = random_netmap(&a, 20);
+	assert_int_equal(netmap_diff(&old, &new, &a, &msg), 0);
+	msg.head = make_head(NETMAP_DELTA, new.policy);
+	assert_int_equal(netmap_apply(&old, &msg, &result, &got), 0);
+	arena_done(&a);
+	arena_init(&a, ARENA_MAX);
+	rng_state = 7;
+	random_netmap(&a, 20);
+	copy = random_netmap(&a, 20);
+	assert_netmap_equal(&got, &copy);
+	arena_done(&a);
+	arena_done(&result);
+}
+
+/* --- A small map to change by hand --- */
+
+struct sample {
+	struct netmap_peer peers[2];
+	struct netmap_endpoint endpoints[2];
+	struct netmap_grant grants[3];
+	struct netmap_rule rules[2];
+	uint8_t sealed[50];
+	struct netmap map;
+	struct netmap_msg full;
+	struct arena arena;
+};
+
+static struct netmap_grant make_grant(uint32_t peer, enum netmap_direction dir, uint32_t service,
+				      uint32_t rule)
+{
+	return (struct netmap_grant){
+		.peer = peer, .dir = (uint8_t)dir, .svc = make_service(service), .rule = rule};
+}
+
+static int set_up(void **state)
+{
+	struct sample *s = calloc(1, sizeof(*s));
+	static const struct netmap empty;
+
+	assert_non_null(s);
+	s->peers[0] = make_peer(2, 0);
+	s->peers[1] = make_peer(3, 1);
+	s->endpoints[0] = make_endpoint(2, 0, 0);
+	s->endpoints[1] = make_endpoint(3, 0, 1);
+	s->grants[0] = make_grant(2, NETMAP_OUT, 2, 1);
+	s->grants[1] = make_grant(2, NETMAP_IN, 1, 2);
+	s->grants[2] = make_grant(3, NETMAP_OUT, 0, 2);
+	s->rules[0] = make_rule(1, 0);
+	s->rules[1] = make_rule(2, 0);
+	memset(s->sealed, 0x5e, sizeof(s->sealed));
+	s->map = (struct netmap){.policy = 3,
+				 .self = make_self(0),
+				 .peers = s->peers,
+				 .n_peers = 2,
+				 .endpoints = s->endpoints,
+				 .n_endpoints = 2,
+				 .grants = s->grants,
+				 .n_grants = 3,
+				 .rules = s->rules,
+				 .n_rules = 2};
+	arena_init(&s->arena, ARENA_MAX);
+	assert_int_equal(netmap_diff(&empty, &s->map, &s->arena, &s->full), 0);
+	s->full.head = make_head(NETMAP_FULL, 3);
+	s->full.sealed = s->sealed;
+	s->full.n_sealed = sizeof(s->sealed);
+	*state = s;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct sample *s = *state;
+
+	arena_done(&s->arena);
+	free(s);
+	return 0;
+}
+
+/* Where things are in the sample's full message: head, a table of six sections, their records. */
+enum {
+	AT_TABLE = 32,
+	AT_SELF = AT_TABLE + 6 * 8,
+	AT_PEERS = AT_SELF + 144,
+	AT_ENDPOINTS = AT_PEERS + 2 * 124,
+	AT_GRANTS = AT_ENDPOINTS + 2 * 24,
+	AT_RULES = AT_GRANTS + 3 * 24,
+	AT_SEALED = AT_RULES + 2 * 68,
+	SAMPLE_SIZE = AT_SEALED + 50,
+};
+
+static void encode_sample(const struct sample *s, uint8_t out[static SAMPLE_SIZE])
+{
+	struct buf b;
+
+	buf_init(&b, out, SAMPLE_SIZE);
+	assert_int_equal(netmap_encode(&s->full, &b), 0);
+	assert_int_equal(b.len, SAMPLE_SIZE);
+}
+
+static int decode(const void *p, size_t n)
+{
+	struct netmap_msg back = {.n_sealed = 77};
+	struct arena a;
+	int err;
+
+	arena_init(&a, ARENA_MAX);
+	err = netmap_decode(p, n, &a, &back);
+	if (err)
+		assert_int_equal(back.n_sealed, 77);
+	arena_done(&a);
+	return err;
+}
+
+static void the_bytes_are_those_of_the_documentation(void **state)
+{
+	static const uint8_t self_want[] = {
+		1,    0,    0,	       0,    0x8c, 5,	     3,	  10,  1,   [40] = 100,
+		64,   0,    1,	       0xfd, 0x12, [59] = 1, 100, 64,  0,   0,
+		0xfd, 0x12, [80] = 16, 'l',  'a',  'p',	     't', 'o', 'p', [143] = 0};
+	static const uint8_t peer_want[] = {3,	 0,   0,    0,	  1,	     0,		  0,
+					    0,	 2,   3,    0,	  1,	     [40] = 3,	  'p',
+					    'e', 'e', 'r',  '-',  '3',	     [104] = 100, 65,
+					    0,	 3,   0xfd, 0x12, [120] = 1, [123] = 3};
+	uint8_t bytes[SAMPLE_SIZE];
+
+	encode_sample(*state, bytes);
+	assert_memory_equal(bytes,
+			    "\x01\x01\x06\0\x10\x0e\0\0\0\xdc\xd5\x08\xa2\x01\0\0"
+			    "\x05\0\0\0\0\0\0\0\x03\0\0\0\x01\0\0\0",
+			    8);
+	assert_memory_equal(bytes + 16, "\x05\0\0\0\0\0\0\0\x03\0\0\0\x01\0\0\0", 16);
+	assert_memory_equal(bytes + AT_TABLE,
+			    "\x01\0\x90\0\x01\0\0\0"
+			    "\x03\0\x7c\0\x02\0\0\0"
+			    "\x05\0\x18\0\x02\0\0\0"
+			    "\x07\0\x18\0\x03\0\0\0"
+			    "\x09\0\x44\0\x02\0\0\0"
+			    "\x0a\0\x01\0\x32\0\0\0",
+			    48);
+	assert_memory_equal(bytes + AT_SELF, self_want, sizeof(self_want));
+	assert_memory_equal(bytes + AT_PEERS + 124, peer_want, sizeof(peer_want));
+	assert_memory_equal(bytes + AT_ENDPOINTS,
+			    "\x02\0\0\0\0\x04\x6c\xca\xc0\0\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0", 24);
+	assert_memory_equal(bytes + AT_GRANTS,
+			    "\x02\0\0\0\0\x06\x16\0\x16\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0", 24);
+	assert_memory_equal(bytes + AT_RULES, "\x01\0\0\0rule_1.0\0\0", 14);
+	assert_int_equal(bytes[AT_SEALED], 0x5e);
+}
+
+static void every_cut_or_lengthened_message_is_refused(void **state)
+{
+	uint8_t bytes[SAMPLE_SIZE + 1] = {0};
+
+	encode_sample(*state, bytes);
+	assert_int_equal(decode(bytes, SAMPLE_SIZE), 0);
+	assert_int_equal(decode(bytes, SAMPLE_SIZE + 1), -ZT_EFORM);
+	for (size_t n = 0; n < SAMPLE_SIZE; n++)
+		assert_int_equal(decode(bytes, n), -ZT_EFORM);
+}
+
+static void wrong_bytes_are_refused(void **state)
+{
+	static const struct {
+		const char *says;
+		size_t at;
+		uint8_t value;
+		int err;
+	} rows[] = {
+		{"version 0", 0, 0, -ZT_EFORM},
+		{"version 2", 0, 2, -ZT_EVERSION},
+		{"kind 0", 1, 0, -ZT_EFORM},
+		{"kind 3", 1, 3, -ZT_EFORM},
+		{"a section less than there are", 2, 5, -ZT_EFORM},
+		{"a section more than there are", 2, 7, -ZT_EFORM},
+		{"more sections than there are kinds", 2, 11, -ZT_EFORM},
+		{"a lease longer than a day", 6, 2, -ZT_EFORM},
+		{"issued after the year 9999", 15, 1, -ZT_EFORM},
+		{"no serial", 16, 0, -ZT_EFORM},
+		{"for device 0", 28, 0, -ZT_EFORM},
+		{"for another device than self", 28, 2, -ZT_EFORM},
+		{"section kind 0", AT_TABLE, 0, -ZT_EFORM},
+		{"the same section twice", AT_TABLE + 8, 1, -ZT_EFORM},
+		{"sections out of order", AT_TABLE + 16, 9, -ZT_EFORM},
+		{"an unknown section", AT_TABLE + 40, 11, -ZT_EFORM},
+		{"peers taken from a full map", AT_TABLE + 8, 2, -ZT_EFORM},
+		{"another record size", AT_TABLE + 10, 0x7d, -ZT_EFORM},
+		{"an empty section", AT_TABLE + 12, 0, -ZT_EFORM},
+		{"two selves", AT_TABLE + 4, 2, -ZT_ELIMIT},
+		{"more peers than there may be", AT_TABLE + 14, 1, -ZT_ELIMIT},
+		{"more grants than there may be", AT_TABLE + 30, 1, -ZT_ELIMIT},
+		{"more rules than there may be", AT_TABLE + 39, 1, -ZT_ELIMIT},
+		{"a greater box than there may be", AT_TABLE + 46, 6, -ZT_ELIMIT},
+		{"self of id 0", AT_SELF, 0, -ZT_EFORM},
+		{"an MTU too small for IPv6", AT_SELF + 5, 4, -ZT_EFORM},
+		{"self without a family", AT_SELF + 6, 0, -ZT_EFORM},
+		{"a family that there is not", AT_SELF + 6, 7, -ZT_EFORM},
+		{"no IPv6, but bytes of it", AT_SELF + 6, 1, -ZT_EFORM},
+		{"an overlay that is too wide", AT_SELF + 7, 7, -ZT_EFORM},
+		{"an overlay with host bits", AT_SELF + 7, 9, -ZT_EFORM},
+		{"an overlay longer than an address", AT_SELF + 7, 33, -ZT_EFORM},
+		{"self without a key", AT_SELF + 8, 0, -ZT_EFORM},
+		{"self outside the overlay", AT_SELF + 41, 128, -ZT_EFORM},
+		{"self outside the IPv6 overlay", AT_SELF + 45, 0x13, -ZT_EFORM},
+		{"an IPv6 overlay that is too wide", AT_SELF + 80, 7, -ZT_EFORM},
+		{"a name with a capital", AT_SELF + 81, 'L', -ZT_EFORM},
+		{"no name", AT_SELF + 81, 0, -ZT_EFORM},
+		{"a dash at a name's end", AT_SELF + 86, '-', -ZT_EFORM},
+		{"a peer of id 0", AT_PEERS, 0, -ZT_EFORM},
+		{"the same peer twice", AT_PEERS + 124, 2, -ZT_EFORM},
+		{"peers out of order", AT_PEERS, 4, -ZT_EFORM},
+		{"a peer without addresses", AT_PEERS + 40, 0, -ZT_EFORM},
+		{"a peer's address that its families deny", AT_PEERS + 40, 2, -ZT_EFORM},
+		{"a peer's name with an escape", AT_PEERS + 43, 0x1b, -ZT_EFORM},
+		{"a peer outside the overlay", AT_PEERS + 105, 128, -ZT_EFORM},
+		{"a peer outside the IPv6 overlay", AT_PEERS + 124 + 109, 0x13, -ZT_EFORM},
+		{"an endpoint of peer 0", AT_ENDPOINTS, 0, -ZT_EFORM},
+		{"an endpoint of no family", AT_ENDPOINTS + 5, 5, -ZT_EFORM},
+		{"an endpoint without family", AT_ENDPOINTS + 5, 0, -ZT_EFORM},
+		{"an endpoint on loopback", AT_ENDPOINTS + 8, 127, -ZT_EFORM},
+		{"an endpoint by multicast", AT_ENDPOINTS + 8, 224, -ZT_EFORM},
+		{"an IPv4 endpoint with more than four bytes", AT_ENDPOINTS + 12, 1, -ZT_EFORM},
+		{"endpoints out of order", AT_ENDPOINTS + 24, 1, -ZT_EFORM},
+		{"a grant for peer 0", AT_GRANTS, 0, -ZT_EFORM},
+		{"a direction that there is not", AT_GRANTS + 4, 2, -ZT_EFORM},
+		{"a protocol that there is not", AT_GRANTS + 5, 7, -ZT_EFORM},
+		{"ANY with ports", AT_GRANTS + 5, 0, -ZT_EFORM},
+		{"ICMP with ports", AT_GRANTS + 5, 1, -ZT_EFORM},
+		{"port 0", AT_GRANTS + 6, 0, -ZT_EFORM},
+		{"ports in the wrong order", AT_GRANTS + 6, 23, -ZT_EFORM},
+		{"a grant's zero that is none", AT_GRANTS + 10, 1, -ZT_EFORM},
+		{"a grant of rule 0", AT_GRANTS + 12, 0, -ZT_EFORM},
+		{"an end after the year 9999", AT_GRANTS + 23, 1, -ZT_EFORM},
+		{"grants out of order", AT_GRANTS, 3, -ZT_EFORM},
+		{"rule 0", AT_RULES, 0, -ZT_EFORM},
+		{"the same rule twice", AT_RULES + 68, 1, -ZT_EFORM},
+		{"a rule's name with a space", AT_RULES + 6, ' ', -ZT_EFORM},
+		{"a rule without a name", AT_RULES + 4, 0, -ZT_EFORM},
+		{"a rule's zero that is none", AT_RULES + 67, 1, -ZT_EFORM},
+		{"text after a name's end", AT_RULES + 20, 'x', -ZT_EFORM},
+	};
+	uint8_t bytes[SAMPLE_SIZE];
+
+	encode_sample(*state, bytes);
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		uint8_t was = bytes[rows[i].at];
+
+		bytes[rows[i].at] = rows[i].value;
+		row_check(rows[i].says, decode(bytes, SAMPLE_SIZE) == rows[i].err);
+		bytes[rows[i].at] = was;
+	}
+	assert_int_equal(decode(bytes, SAMPLE_SIZE), 0);
+}
+
+static void leases_have_a_range(void **state)
+{
+	static const struct {
+		uint32_t lease_s;
+		int err;
+	} rows[] = {{ZT_LEASE_MIN_S - 1, -ZT_EFORM},
+		    {ZT_LEASE_MIN_S, 0},
+		    {ZT_LEASE_MAX_S, 0},
+		    {ZT_LEASE_MAX_S + 1, -ZT_EFORM}};
+	uint8_t bytes[SAMPLE_SIZE];
+
+	encode_sample(*state, bytes);
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		for (size_t k = 0; k < 4; k++)
+			bytes[4 + k] = (uint8_t)(rows[i].lease_s >> (8 * k));
+		assert_int_equal(decode(bytes, SAMPLE_SIZE), rows[i].err);
+	}
+}
+
+static void a_full_map_has_a_self_and_takes_nothing_away(void **state)
+{
+	struct sample *s = *state;
+	uint8_t bytes[2 * SAMPLE_SIZE];
+	const uint32_t id = 2;
+	struct netmap got;
+	struct buf b;
+
+	buf_init(&b, bytes, sizeof(bytes));
+	s->full.has_self = false;
+	assert_int_equal(netmap_encode(&s->full, &b), -ZT_EFORM);
+	assert_int_equal(netmap_apply(&s->map, &s->full, &s->arena, &got), -ZT_EFORM);
+	/* The same bytes as a delta are well formed. */
+	s->full.head.kind = NETMAP_DELTA;
+	assert_int_equal(netmap_encode(&s->full, &b), 0);
+	assert_int_equal(decode(bytes, b.len), 0);
+	bytes[1] = NETMAP_FULL;
+	assert_int_equal(decode(bytes, b.len), -ZT_EFORM);
+	s->full.has_self = true;
+	s->full.head.kind = NETMAP_FULL;
+	s->full.rules_del = &id;
+	s->full.n_rules_del = 1;
+	buf_reset(&b);
+	assert_int_equal(netmap_encode(&s->full, &b), -ZT_EFORM);
+}
+
+static void limits_are_checked_before_memory_is_taken(void **state)
+{
+	uint8_t bytes[SAMPLE_SIZE];
+	struct netmap_msg back;
+	struct arena a;
+
+	encode_sample(*state, bytes);
+	arena_init(&a, 0);
+	bytes[AT_TABLE + 14] = 1;
+	assert_int_equal(netmap_decode(bytes, sizeof(bytes), &a, &back), -ZT_ELIMIT);
+	bytes[AT_TABLE + 14] = 0;
+	bytes[AT_TABLE + 13] = 1;
+	assert_int_equal(netmap_decode(bytes, sizeof(bytes), &a, &back), -ZT_EFORM);
+	bytes[AT_TABLE + 13] = 0;
+	assert_int_equal(netmap_decode(bytes, sizeof(bytes), &a, &back), -ENOMEM);
+	assert_int_equal(netmap_decode(bytes, ZT_NETMAP_MAX + 1, &a, &back), -ZT_ELIMIT);
+	arena_done(&a);
+}
+
+static void the_encoder_refuses_what_is_out_of_order_or_too_much(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_msg m = s->full;
+	struct buf b;
+
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	m.peers_put = (struct netmap_peer[]){s->peers[1], s->peers[0]};
+	assert_int_equal(netmap_encode(&m, &b), -ZT_EFORM);
+	m.peers_put = (struct netmap_peer[]){s->peers[0], s->peers[0]};
+	assert_int_equal(netmap_encode(&m, &b), -ZT_EFORM);
+	m = s->full;
+	m.n_peers_put = ZT_PEERS_MAX + 1;
+	assert_int_equal(netmap_encode(&m, &b), -ZT_ELIMIT);
+	m = s->full;
+	m.head.lease_s = 1;
+	assert_int_equal(netmap_encode(&m, &b), -ZT_EFORM);
+	assert_int_equal(b.len, 0);
+	buf_free(&b);
+}
+
+/* --- What a well-formed message may still not do --- */
+
+static int apply_delta(struct sample *s, struct netmap_msg *m)
+{
+	struct netmap got = {.policy = 77};
+	int err;
+
+	m->head = make_head(NETMAP_DELTA, 4);
+	err = netmap_apply(&s->map, m, &s->arena, &got);
+	assert_int_equal(got.policy, err ? 77 : 4);
+	return err;
+}
+
+static void what_is_not_there_cannot_be_taken_away(void **state)
+{
+	struct netmap_endpoint endpoint = make_endpoint(2, 1, 0);
+	struct netmap_grant grant = make_grant(2, NETMAP_OUT, 3, 1);
+	const uint32_t id = 9;
+	struct netmap_msg rows[] = {
+		{.peers_del = &id, .n_peers_del = 1},
+		{.rules_del = &id, .n_rules_del = 1},
+		{.endpoints_del = &endpoint, .n_endpoints_del = 1},
+		{.grants_del = &grant, .n_grants_del = 1},
+	};
+
+	for (size_t i = 0; i < N_OF(rows); i++)
+		assert_int_equal(apply_delta(*state, &rows[i]), -ZT_ECHAIN);
+}
+
+static void whole_records_that_are_there_cannot_come_again(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_msg endpoint = {.endpoints_put = s->endpoints, .n_endpoints_put = 1};
+	struct netmap_msg grant = {.grants_put = s->grants, .n_grants_put = 1};
+
+	assert_int_equal(apply_delta(s, &endpoint), -ZT_ECHAIN);
+	assert_int_equal(apply_delta(s, &grant), -ZT_ECHAIN);
+}
+
+static void peers_and_rules_are_replaced_by_id(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_peer peer = make_peer(2, 5);
+	struct netmap_rule rule = make_rule(1, 5);
+	struct netmap_msg m = {.head = make_head(NETMAP_DELTA, 4),
+			       .peers_put = &peer,
+			       .n_peers_put = 1,
+			       .rules_put = &rule,
+			       .n_rules_put = 1};
+	struct netmap got;
+
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_peers, 2);
+	assert_true(same_peer(netmap_find_peer(&got, 2), &peer));
+	assert_string_equal(netmap_rule_name(&got, 1), "rule_1.5");
+	assert_string_equal(netmap_rule_name(&got, 2), "rule_2.0");
+}
+
+static void the_same_thing_cannot_go_and_come_in_one_message(void **state)
+{
+	struct sample *s = *state;
+	const uint32_t id = 2;
+	struct netmap_msg peer = {
+		.peers_del = &id, .n_peers_del = 1, .peers_put = s->peers, .n_peers_put = 1};
+	struct netmap_msg grant = {.grants_del = s->grants,
+				   .n_grants_del = 1,
+				   .grants_put = s->grants,
+				   .n_grants_put = 1};
+
+	assert_int_equal(apply_delta(s, &peer), -ZT_EFORM);
+	assert_int_equal(apply_delta(s, &grant), -ZT_EFORM);
+}
+
+static void a_peer_leaves_only_with_all_that_names_it(void **state)
+{
+	struct sample *s = *state;
+	const uint32_t id = 3;
+	struct netmap_msg m = {.peers_del = &id, .n_peers_del = 1};
+
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+	m.endpoints_del = &s->endpoints[1];
+	m.n_endpoints_del = 1;
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+	m.grants_del = &s->grants[2];
+	m.n_grants_del = 1;
+	assert_int_equal(apply_delta(s, &m), 0);
+}
+
+static void a_rule_leaves_only_with_its_grants(void **state)
+{
+	struct sample *s = *state;
+	const uint32_t id = 1;
+	struct netmap_msg m = {.rules_del = &id, .n_rules_del = 1};
+
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+	m.grants_del = &s->grants[0];
+	m.n_grants_del = 1;
+	assert_int_equal(apply_delta(s, &m), 0);
+}
+
+static void endpoints_and_grants_name_peers_and_rules_that_are_there(void **state)
+{
+	struct netmap_endpoint endpoint = make_endpoint(9, 0, 0);
+	struct netmap_grant no_peer = make_grant(9, NETMAP_OUT, 2, 1);
+	struct netmap_grant no_rule = make_grant(2, NETMAP_OUT, 3, 9);
+	struct netmap_msg rows[] = {
+		{.endpoints_put = &endpoint, .n_endpoints_put = 1},
+		{.grants_put = &no_peer, .n_grants_put = 1},
+		{.grants_put = &no_rule, .n_grants_put = 1},
+	};
+
+	for (size_t i = 0; i < N_OF(rows); i++)
+		assert_int_equal(apply_delta(*state, &rows[i]), -ZT_EFORM);
+}
+
+static void a_peer_has_at_most_eight_endpoints(void **state)
+{
+	struct netmap_endpoint many[ZT_ENDPOINTS_PEER_MAX];
+	struct netmap_msg m = {.endpoints_put = many};
+
+	for (uint8_t i = 0; i < ZT_ENDPOINTS_PEER_MAX; i++)
+		many[i] = make_endpoint(2, (uint8_t)(i + 1), i);
+	m.n_endpoints_put = ZT_ENDPOINTS_PEER_MAX - 1;
+	assert_int_equal(apply_delta(*state, &m), 0);
+	m.n_endpoints_put = ZT_ENDPOINTS_PEER_MAX;
+	assert_int_equal(apply_delta(*state, &m), -ZT_ELIMIT);
+}
+
+static void an_endpoint_is_never_inside_the_overlay(void **state)
+{
+	struct netmap_endpoint inside4 = make_endpoint(2, 1, 0), inside6 = inside4;
+	struct netmap_msg m = {.n_endpoints_put = 1};
+	struct sample *s = *state;
+	uint8_t bytes[SAMPLE_SIZE];
+
+	inside4.ep.addr = overlay4(77, 0);
+	inside6.ep.addr = overlay6(77, 0);
+	m.endpoints_put = &inside4;
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+	m.endpoints_put = &inside6;
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+	/* In a message that brings self it is seen when decoding. */
+	encode_sample(s, bytes);
+	bytes[AT_ENDPOINTS + 8] = 100;
+	bytes[AT_ENDPOINTS + 9] = 64;
+	assert_int_equal(decode(bytes, sizeof(bytes)), -ZT_EFORM);
+}
+
+/* One change to a new peer of id 4 that would otherwise be fine. */
+static int put_peer(struct sample *s, void (*change)(struct netmap_peer *))
+{
+	struct netmap_peer peer = make_peer(4, 1);
+	struct netmap_msg m = {.peers_put = &peer, .n_peers_put = 1};
+
+	change(&peer);
+	return apply_delta(s, &m);
+}
+
+static void change_nothing(struct netmap_peer *p)
+{
+	(void)p;
+}
+static void take_addr4_of_peer(struct netmap_peer *p)
+{
+	p->addr4 = make_peer(2, 0).addr4;
+}
+static void take_addr6_of_peer(struct netmap_peer *p)
+{
+	p->addr6 = make_peer(3, 1).addr6;
+}
+static void take_addr4_of_self(struct netmap_peer *p)
+{
+	p->addr4 = make_self(0).addr4;
+}
+static void take_addr6_of_self(struct netmap_peer *p)
+{
+	p->addr6 = make_self(0).addr6;
+}
+static void take_key_of_peer(struct netmap_peer *p)
+{
+	p->wg_key = make_peer(3, 1).wg_key;
+}
+static void take_key_of_self(struct netmap_peer *p)
+{
+	p->wg_key = make_self(0).wg_key;
+}
+static void take_id_of_self(struct netmap_peer *p)
+{
+	p->id = SELF_ID;
+}
+static void leave_net4(struct netmap_peer *p)
+{
+	p->addr4.b[0] = 10;
+}
+static void leave_net6(struct netmap_peer *p)
+{
+	p->addr6.b[1] = 0x13;
+}
+static void have_no_address(struct netmap_peer *p)
+{
+	p->addr4 = p->addr6 = (struct addr){0};
+}
+
+static void no_two_devices_are_one_to_the_kernel(void **state)
+{
+	static const struct {
+		const char *says;
+		void (*change)(struct netmap_peer *);
+		int err;
+	} rows[] = {
+		{"a peer like others", change_nothing, 0},
+		{"with another peer's address", take_addr4_of_peer, -ZT_EFORM},
+		{"with another peer's IPv6 address", take_addr6_of_peer, -ZT_EFORM},
+		{"with this device's address", take_addr4_of_self, -ZT_EFORM},
+		{"with this device's IPv6 address", take_addr6_of_self, -ZT_EFORM},
+		{"with another peer's key", take_key_of_peer, -ZT_EFORM},
+		{"with this device's key", take_key_of_self, -ZT_EFORM},
+		{"with this device's id", take_id_of_self, -ZT_EFORM},
+		{"outside the overlay", leave_net4, -ZT_EFORM},
+		{"outside the IPv6 overlay", leave_net6, -ZT_EFORM},
+		{"without an address", have_no_address, -ZT_EFORM},
+	};
+
+	for (size_t i = 0; i < N_OF(rows); i++)
+		row_check(rows[i].says, put_peer(*state, rows[i].change) == rows[i].err);
+}
+
+static void a_new_self_must_fit_the_peers_that_stay(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_msg m = {.has_self = true, .self = make_self(1)};
+
+	assert_int_equal(apply_delta(s, &m), 0);
+	m.self.net4 = (struct prefix){.addr = {ADDR_V4, {10}}, .bits = 8};
+	m.self.addr4 = (struct addr){ADDR_V4, {10, 0, 0, 1}};
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+	m.self = make_self(1);
+	m.self.wg_key = s->peers[0].wg_key;
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+}
+
+static void a_message_is_for_one_device_that_has_a_map(void **state)
+{
+	static const struct netmap empty;
+	struct sample *s = *state;
+	struct netmap_msg m = {.head = make_head(NETMAP_DELTA, 4)};
+	struct netmap got;
+
+	assert_int_equal(netmap_apply(&empty, &m, &s->arena, &got), -ZT_ECHAIN);
+	m.head.device = 2;
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), -ZT_EDEVICE);
+	m = s->full;
+	m.head.device = 2;
+	assert_int_equal(netmap_apply(&empty, &m, &s->arena, &got), -ZT_EDEVICE);
+}
+
+static void a_full_map_forgets_the_old_one(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_msg m = {
+		.head = make_head(NETMAP_FULL, 9), .has_self = true, .self = make_self(1)};
+	struct netmap got;
+
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_peers + got.n_endpoints + got.n_grants + got.n_rules, 0);
+	assert_int_equal(got.policy, 9);
+	assert_true(same_self(&got.self, &m.self));
+}
+
+static void too_little_memory_changes_nothing(void **state)
+{
+	struct sample *s = *state;
+	struct netmap got = {.policy = 77};
+	struct netmap_msg msg = {.n_sealed = 77};
+	static const struct netmap empty;
+
+	for (size_t max = 0; max < 2000; max += 8) {
+		struct arena a;
+		int err;
+
+		arena_init(&a, max);
+		err = netmap_apply(&empty, &s->full, &a, &got);
+		assert_true(err == 0 || (err == -ENOMEM && got.policy == 77));
+		got.policy = 77;
+		arena_done(&a);
+	}
+	arena_done(&s->arena);
+	arena_init(&s->arena, 10);
+	assert_int_equal(netmap_diff(&empty, &s->map, &s->arena, &msg), -ENOMEM);
+	assert_int_equal(msg.n_sealed, 77);
+}
+
+static void a_netmap_as_large_as_may_be_travels(void **state)
+{
+	static const struct netmap empty;
+	struct netmap_peer *peers = calloc(ZT_PEERS_MAX + 1, sizeof(*peers));
+	struct netmap_grant *grants = calloc(ZT_GRANTS_MAX + 1, sizeof(*grants));
+	struct netmap_rule *rules = calloc(ZT_RULES_MAX, sizeof(*rules));
+	struct netmap m = {.self = make_self(0),
+			   .peers = peers,
+			   .n_peers = ZT_PEERS_MAX,
+			   .grants = grants,
+			   .n_grants = ZT_GRANTS_MAX,
+			   .rules = rules,
+			   .n_rules = ZT_RULES_MAX},
+		      got;
+	struct netmap_msg msg;
+	struct arena a;
+
+	(void)state;
+	assert_true(peers && grants && rules);
+	for (uint32_t i = 0; i <= ZT_PEERS_MAX; i++)
+		peers[i] = make_peer(i + 2, 1);
+	for (uint32_t i = 0; i < ZT_RULES_MAX; i++)
+		rules[i] = make_rule(i + 1, 0);
+	for (uint32_t i = 0; i <= ZT_GRANTS_MAX; i++)
+		grants[i] = make_grant(i / 8 + 2, NETMAP_OUT, 2, i % 8 + 1);
+	arena_init(&a, ARENA_MAX);
+	travel(&empty, &m, &a, &got);
+	assert_netmap_equal(&got, &m);
+	m.n_peers++;
+	assert_int_equal(netmap_diff(&got, &m, &a, &msg), -ZT_ELIMIT);
+	m.n_peers--;
+	m.n_grants++;
+	assert_int_equal(netmap_diff(&got, &m, &a, &msg), -ZT_ELIMIT);
+	/* A delta that makes the whole too large is seen when it is applied. */
+	msg = (struct netmap_msg){.head = make_head(NETMAP_DELTA, 1),
+				  .peers_put = &peers[ZT_PEERS_MAX],
+				  .n_peers_put = 1};
+	assert_int_equal(netmap_apply(&got, &msg, &a, &got), -ZT_ELIMIT);
+	arena_done(&a);
+	free(peers);
+	free(grants);
+	free(rules);
+}
+
+static void peers_and_rules_are_found_by_id(void **state)
+{
+	static const struct netmap empty;
+	struct sample *s = *state;
+
+	assert_ptr_equal(netmap_find_peer(&s->map, 2), &s->peers[0]);
+	assert_ptr_equal(netmap_find_peer(&s->map, 3), &s->peers[1]);
+	assert_null(netmap_find_peer(&s->map, 4));
+	assert_null(netmap_find_peer(&empty, 2));
+	assert_string_equal(netmap_rule_name(&s->map, 2), "rule_2.0");
+	assert_string_equal(netmap_rule_name(&s->map, 3), "?");
+	assert_string_equal(netmap_rule_name(&empty, 1), "?");
+}
+
+static void an_empty_message_says_so(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_msg none = {.head = make_head(NETMAP_DELTA, 1)};
+	struct netmap_msg sealed = {.sealed = s->sealed, .n_sealed = 1};
+
+	assert_true(netmap_msg_is_empty(&none));
+	assert_false(netmap_msg_is_empty(&s->full));
+	assert_false(netmap_msg_is_empty(&sealed));
+}
+
+/* --- Preshared keys --- */
+
+static void preshared_keys_travel_sorted(void **state)
+{
+	const struct netmap_psk psks[] = {{2, {{0xaa}}}, {7, {{0xbb}}}};
+	const struct netmap_psk *back;
+	uint8_t bytes[2 * NETMAP_PSK_SIZE];
+	struct sample *s = *state;
+	struct buf b;
+	size_t n;
+
+	buf_init(&b, bytes, sizeof(bytes));
+	assert_int_equal(netmap_psk_encode(psks, 2, &b), 0);
+	assert_int_equal(b.len, sizeof(bytes));
+	assert_memory_equal(bytes, "\x02\0\0\0\xaa\0", 6);
+	assert_int_equal(netmap_psk_decode(bytes, b.len, &s->arena, &back, &n), 0);
+	assert_int_equal(n, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(back[i].peer, psks[i].peer);
+		assert_true(secret_equal(&back[i].psk, &psks[i].psk));
+	}
+	assert_int_equal(netmap_psk_decode(NULL, 0, &s->arena, &back, &n), 0);
+	assert_int_equal(n, 0);
+}
+
+static void wrong_preshared_keys_are_refused(void **state)
+{
+	static const uint8_t many[(ZT_PEERS_MAX + 1) * NETMAP_PSK_SIZE];
+	const struct netmap_psk twice[] = {{2, {{0}}}, {2, {{0}}}}, zero = {0, {{0}}};
+	uint8_t bytes[2 * NETMAP_PSK_SIZE] = {[0] = 3, [NETMAP_PSK_SIZE] = 2};
+	const struct netmap_psk *back;
+	struct sample *s = *state;
+	struct buf b;
+	size_t n;
+
+	buf_init_grow(&b, 1000);
+	assert_int_equal(netmap_psk_encode(twice, 2, &b), -ZT_EFORM);
+	assert_int_equal(netmap_psk_encode(&zero, 1, &b), -ZT_EFORM);
+	assert_int_equal(netmap_psk_encode(twice, ZT_PEERS_MAX + 1, &b), -ZT_ELIMIT);
+	buf_free(&b);
+	assert_int_equal(netmap_psk_decode(bytes, sizeof(bytes), &s->arena, &back, &n), -ZT_EFORM);
+	bytes[0] = 2;
+	assert_int_equal(netmap_psk_decode(bytes, sizeof(bytes), &s->arena, &back, &n), -ZT_EFORM);
+	bytes[0] = 0;
+	assert_int_equal(netmap_psk_decode(bytes, sizeof(bytes), &s->arena, &back, &n), -ZT_EFORM);
+	bytes[0] = 1;
+	assert_int_equal(netmap_psk_decode(bytes, sizeof(bytes), &s->arena, &back, &n), 0);
+	assert_int_equal(netmap_psk_decode(bytes, 71, &s->arena, &back, &n), -ZT_EFORM);
+	assert_int_equal(netmap_psk_decode(many, sizeof(many), &s->arena, &back, &n), -ZT_ELIMIT);
+}
+
+#define with_sample(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_difference_applied_to_the_old_map_is_the_new_map),
+		cmocka_unit_test(nothing_is_borrowed_from_the_old_map_or_the_message),
+		with_sample(the_bytes_are_those_of_the_documentation),
+		with_sample(every_cut_or_lengthened_message_is_refused),
+		with_sample(wrong_bytes_are_refused),
+		with_sample(leases_have_a_range),
+		with_sample(a_full_map_has_a_self_and_takes_nothing_away),
+		with_sample(limits_are_checked_before_memory_is_taken),
+		with_sample(the_encoder_refuses_what_is_out_of_order_or_too_much),
+		with_sample(what_is_not_there_cannot_be_taken_away),
+		with_sample(whole_records_that_are_there_cannot_come_again),
+		with_sample(peers_and_rules_are_replaced_by_id),
+		with_sample(the_same_thing_cannot_go_and_come_in_one_message),
+		with_sample(a_peer_leaves_only_with_all_that_names_it),
+		with_sample(a_rule_leaves_only_with_its_grants),
+		with_sample(endpoints_and_grants_name_peers_and_rules_that_are_there),
+		with_sample(a_peer_has_at_most_eight_endpoints),
+		with_sample(an_endpoint_is_never_inside_the_overlay),
+		with_sample(no_two_devices_are_one_to_the_kernel),
+		with_sample(a_new_self_must_fit_the_peers_that_stay),
+		with_sample(a_message_is_for_one_device_that_has_a_map),
+		with_sample(a_full_map_forgets_the_old_one),
+		with_sample(too_little_memory_changes_nothing),
+		cmocka_unit_test(a_netmap_as_large_as_may_be_travels),
+		with_sample(peers_and_rules_are_found_by_id),
+		with_sample(an_empty_message_says_so),
+		with_sample(preshared_keys_travel_sorted),
+		with_sample(wrong_preshared_keys_are_refused),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,196 @@
+/* Policies as people write them, well and badly: tests/golden/policy/NAME.ini in, NAME.expect out. A policy that is
+ * accepted is printed as it was understood, one that is refused as its problems. UPDATE=1 writes what came out. */
+#include "tests/unit/unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+
+#include "controller/policy/policy.h"
+#include "zt/buf.h"
+#include "zt/num.h"
+
+enum { PROBLEMS_MAX = 100, TEXT_MAX = 1 << 20 };
+
+static const char folder[] = "tests/golden/policy";
+
+/* --- what came out --- */
+
+static void print_selectors(struct buf *b, const char *key, const struct selector *s, size_t n)
+{
+	static const char *const kinds[] = {"user:", "group:", "tag:", "device:", "anyone"};
+
+	if (n)
+		buf_printf(b, "\t%s:", key);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(b, " %s%s", kinds[s[i].kind], s[i].name ? s[i].name : "");
+	if (n)
+		buf_put_text(b, "\n");
+}
+
+static void print_services(struct buf *b, const struct service *s, size_t n)
+{
+	char text[SERVICE_TEXT_MAX];
+
+	buf_put_text(b, "\tports:");
+	for (size_t i = 0; i < n; i++) {
+		service_print(&s[i], text);
+		buf_printf(b, " %s", text);
+	}
+	buf_put_text(b, "\n");
+}
+
+static void print_resources(struct buf *b, const struct policy *p)
+{
+	for (size_t i = 0; i < p->n_resources; i++) {
+		const struct policy_resource *r = &p->resources[i];
+
+		buf_printf(b, "%u: resource %s data=%s owner=%s\n", r->line, r->name, r->data, r->owner);
+		print_selectors(b, "on", r->on, r->n_on);
+		print_services(b, r->ports, r->n_ports);
+	}
+}
+
+static void print_postures(struct buf *b, const struct policy *p)
+{
+	for (size_t i = 0; i < p->n_postures; i++) {
+		const struct policy_posture *s = &p->postures[i];
+
+		buf_printf(b, "%u: posture %s grace=%us max_age=%us\n", s->line, s->name,
+			   (unsigned)s->grace_s, (unsigned)s->max_age_s);
+		for (size_t k = 0; k < s->n_require; k++)
+			buf_printf(b, "\t%u:%u: %s\n", s->require[k].line, s->require[k].column,
+				   s->require[k].text);
+	}
+}
+
+static void print_rules(struct buf *b, const struct policy *p)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct policy_rule *r = &p->rules[i];
+
+		buf_printf(b, "%u: rule %u %s\n", r->line, r->id, r->name);
+		print_selectors(b, "who", r->who, r->n_who);
+		buf_put_text(b, "\twhat:");
+		for (size_t k = 0; k < r->n_what; k++)
+			buf_printf(b, " %s", p->resources[r->what[k]].name);
+		buf_put_text(b, "\n\thow:");
+		for (size_t k = 0; k < r->n_how; k++)
+			buf_printf(b, " %s", p->postures[r->how[k]].name);
+		buf_printf(b, "\n\twhy: %s\n", r->why);
+	}
+}
+
+static void print_policy(struct buf *b, const struct policy *p)
+{
+	buf_printf(b, "accepted\nlease %us\n", (unsigned)p->lease_s);
+	for (size_t i = 0; i < p->n_groups; i++) {
+		buf_printf(b, "%u: group %s\n", p->groups[i].line, p->groups[i].name);
+		print_selectors(b, "members", p->groups[i].members, p->groups[i].n_members);
+	}
+	print_resources(b, p);
+	print_postures(b, p);
+	print_rules(b, p);
+	for (size_t i = 0; i < p->n_tests; i++)
+		buf_printf(b, "%u: test %s\n", p->tests[i].line, p->tests[i].name);
+	for (size_t i = 0; i < p->n_facts; i++)
+		buf_printf(b, "fact %s\n", p->facts[i]);
+}
+
+static void print_problems(struct buf *b, int err, const struct diag_list *l)
+{
+	char text[1024];
+
+	buf_printf(b, "refused: %s\n", zt_strerror(err));
+	for (size_t i = 0; i < l->n; i++) {
+		diag_print(&l->items[i], text, sizeof(text));
+		buf_printf(b, "%s\n\t%s\n", text, l->items[i].hint);
+	}
+	if (l->dropped)
+		buf_printf(b, "and %zu more\n", l->dropped);
+}
+
+static void print_outcome(struct buf *b, const char *name, const char *text, size_t n)
+{
+	static struct diag items[PROBLEMS_MAX];
+	struct diag_list problems = {.items = items, .max = PROBLEMS_MAX};
+	struct policy *p = NULL;
+	int err = policy_parse(name, text, n, &p, &problems);
+
+	if (err < 0)
+		print_problems(b, err, &problems);
+	else
+		print_policy(b, p);
+	policy_free(p);
+}
+
+/* --- files --- */
+
+static size_t read_file(const char *path, char *out)
+{
+	FILE *f = fopen(path, "rb");
+	size_t n;
+
+	if (!f)
+		return 0;
+	n = fread(out, 1, TEXT_MAX, f);
+	fclose(f);
+	return n;
+}
+
+static void write_file(const char *path, const struct buf *b)
+{
+	FILE *f = fopen(path, "wb");
+
+	assert_non_null(f);
+	fwrite(b->data, 1, b->len, f);
+	fclose(f);
+}
+
+static void check_one(const char *name)
+{
+	static char text[TEXT_MAX], want[TEXT_MAX];
+	size_t stem = strlen(name) - strlen(".ini"), n, n_want;
+	char path[512];
+	struct buf b;
+
+	buf_init_grow(&b, TEXT_MAX);
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	n = read_file(path, text);
+	print_outcome(&b, name, text, n);
+	snprintf(path, sizeof(path), "%s/%.*s.expect", folder, (int)stem, name);
+	if (getenv("UPDATE"))
+		write_file(path, &b);
+	n_want = read_file(path, want);
+	if (b.err || n_want != b.len || memcmp(want, b.data, b.len) != 0)
+		fail_msg("%s: not as expected, but:\n%s", path, buf_text(&b));
+	buf_free(&b);
+}
+
+static void policies_are_understood_or_refused_as_written(void **state)
+{
+	struct dirent **names;
+	int n = scandir(folder, &names, NULL, alphasort), seen = 0;
+
+	(void)state;
+	assert_true(n > 0);
+	for (int i = 0; i < n; i++) {
+		const char *dot = strrchr(names[i]->d_name, '.');
+
+		if (dot && strcmp(dot, ".ini") == 0) {
+			check_one(names[i]->d_name);
+			seen++;
+		}
+		free(names[i]);
+	}
+	free(names);
+	assert_true(seen > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(policies_are_understood_or_refused_as_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

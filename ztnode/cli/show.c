@@ -1,0 +1,31 @@
+/* Ask, then print. */
+#include "ztnode/cli/show.h"
+
+#include "ztnode/cli/args.h"
+#include "ztnode/cli/control.h"
+
+int show_result(const json_t *result, bool json, show_fn print)
+{
+	struct view v;
+
+	if (json)
+		return view_json(result);
+	view_open(&v);
+	print(result, &v);
+	return view_close(&v);
+}
+
+int show_answer(const struct node_config *c, int argc, char **argv, const char *verb, show_fn print)
+{
+	bool json = false;
+	json_t *result;
+	int status = args_none(argc, argv, &json);
+
+	if (!status)
+		status = control_ask(c->run_dir, verb, NULL, &result);
+	if (status)
+		return status;
+	status = show_result(result, json, print);
+	json_decref(result);
+	return status;
+}

@@ -1,0 +1,249 @@
+/* The privileged role: answers the talking role's fixed messages, keeps the keys, enforces. No socket but netlink and the
+ * channel; keeps CAP_NET_ADMIN alone. */
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "zt/cur.h"
+#include "zt/ipc.h"
+#include "zt/log.h"
+#include "zt/sandbox.h"
+#include "ztnode/kern/enforce.h"
+
+struct kern {
+	struct loop *loop;
+	struct ipc *ipc;
+	struct node_state state;
+	struct enforce *enforce;
+};
+
+static void send_message(struct kern *k, enum role_message kind, const void *p, size_t n)
+{
+	/* A full queue means the other side hangs; the supervisor starts both anew. */
+	if (ipc_send(k->ipc, kind, p, n)) {
+		log_error("the talking role does not read");
+		loop_stop(k->loop, ZT_EXIT_FAILED);
+	}
+}
+
+static void send_done(struct kern *k, enum role_message kind, int err, const struct diag *d, uint64_t serial)
+{
+	uint8_t mem[16 + ROLE_TEXT_MAX];
+	char text[ROLE_TEXT_MAX] = "";
+	struct buf b;
+
+	if (err && d->message[0])
+		snprintf(text, sizeof(text), "%s%s%s", d->message, d->hint[0] ? "\n" : "", d->hint);
+	else if (err)
+		snprintf(text, sizeof(text), "%s", zt_strerror(err));
+	buf_init(&b, mem, sizeof(mem));
+	buf_put_u32(&b, (uint32_t)err);
+	buf_put_u64(&b, serial);
+	buf_put_text(&b, text);
+	send_message(k, kind, mem, b.len);
+}
+
+/* --- messages of the talking role --- */
+
+enum { SESSION_TEXT = ZT_KEY_LEN + ZT_KEY_LEN + 4 };
+
+/* pin || challenge || device: worth nothing on another controller or a second time. */
+static void on_sign_session(void *arg, const void *body, size_t n)
+{
+	struct kern *k = arg;
+	uint8_t text[SESSION_TEXT];
+	struct sig sig;
+	struct buf b;
+
+	buf_init(&b, text, sizeof(text));
+	buf_put(&b, k->state.who.pin.b, ZT_KEY_LEN);
+	buf_put(&b, body, n);
+	buf_put_u32(&b, k->state.who.device);
+	key_sign(&k->state.identity, "zt-session-1", text, b.len, &sig);
+	send_message(k, KN_SIGNED, sig.b, sizeof(sig.b));
+}
+
+static void on_netmap(void *arg, const void *body, size_t n)
+{
+	struct kern *k = arg;
+	struct diag d = {0};
+	int err = enforce_message(k->enforce, body, n, &d);
+
+	if (err)
+		log_diag(&d);
+	send_done(k, KN_RESULT, err, &d, enforce_serial(k->enforce));
+}
+
+static void on_status(void *arg, const void *body, size_t n)
+{
+	struct kern *k = arg;
+	struct role_status s;
+	struct arena a;
+	struct buf b;
+
+	(void)body;
+	(void)n;
+	arena_init(&a, ROLE_STATUS_MAX * 2);
+	buf_init_grow(&b, ROLE_STATUS_MAX);
+	if (enforce_status(k->enforce, &a, &s) == 0 && role_status_encode(&s, &b) == 0)
+		send_message(k, KN_STATUS, b.data, b.len);
+	else
+		send_message(k, KN_STATUS, NULL, 0);
+	buf_free(&b);
+	arena_done(&a);
+}
+
+static void on_plan(void *arg, const void *body, size_t n)
+{
+	struct kern *k = arg;
+	struct buf b;
+
+	(void)body;
+	(void)n;
+	buf_init_grow(&b, ROLE_PLAN_MAX);
+	enforce_plan(k->enforce, &b);
+	send_message(k, KN_PLAN, b.data, b.len);
+	buf_free(&b);
+}
+
+static void on_enforce(void *arg, const void *body, size_t n)
+{
+	struct kern *k = arg;
+	struct diag d = {0};
+	int err;
+
+	(void)n;
+	err = enforce_set_up(k->enforce, *(const uint8_t *)body != 0, &d);
+	send_done(k, KN_DONE, err, &d, enforce_serial(k->enforce));
+}
+
+static void on_leave(void *arg, const void *body, size_t n)
+{
+	struct kern *k = arg;
+	struct diag d = {0};
+	int err;
+
+	(void)body;
+	(void)n;
+	err = enforce_forget(k->enforce, &d);
+	send_done(k, KN_DONE, err, &d, 0);
+}
+
+static const struct ipc_kind kinds[] = {
+	{NK_SIGN_SESSION, ZT_KEY_LEN, ZT_KEY_LEN, on_sign_session, "sign-session"},
+	{NK_NETMAP, 1, ZT_FRAME_MAX, on_netmap, "netmap"},
+	{NK_STATUS, 0, 0, on_status, "status"},
+	{NK_PLAN, 0, 0, on_plan, "plan"},
+	{NK_ENFORCE, 1, 1, on_enforce, "enforce"},
+	{NK_LEAVE, 0, 0, on_leave, "leave"},
+	{0, 0, 0, NULL, NULL},
+};
+
+/* --- events of enforcement --- */
+
+static void port_changed(void *arg)
+{
+	struct kern *k = arg;
+	uint8_t mem[2];
+	struct buf b;
+
+	if (!k->ipc || !k->enforce)
+		return;
+	buf_init(&b, mem, sizeof(mem));
+	buf_put_u16(&b, enforce_port(k->enforce));
+	send_message(k, KN_PORT, mem, b.len);
+}
+
+static void firewall_changed(void *arg, bool known, bool on)
+{
+	struct kern *k = arg;
+	uint8_t mem[1 + ZT_FACT_NAME_MAX + ZT_FACT_VALUE_MAX];
+	struct buf b;
+
+	buf_init(&b, mem, sizeof(mem));
+	buf_put_u8(&b, known);
+	buf_put_fixed_text(&b, "firewall.enabled", ZT_FACT_NAME_MAX);
+	buf_put_fixed_text(&b, known ? (on ? "true" : "false") : "cannot list nftables", ZT_FACT_VALUE_MAX);
+	send_message(k, KN_FACT, mem, b.len);
+}
+
+static void other_gone(void *arg)
+{
+	struct kern *k = arg;
+
+	loop_stop(k->loop, ZT_EXIT_OK);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct kern *k = arg;
+
+	(void)signo;
+	loop_stop(k->loop, ZT_EXIT_OK);
+}
+
+/* --- start --- */
+
+static void send_hello(struct kern *k)
+{
+	uint8_t mem[HELLO_SIZE];
+	struct hello h = {.device = k->state.who.device,
+			  .pin = k->state.who.pin,
+			  .network_key = k->state.who.network_key,
+			  .serial = enforce_serial(k->enforce),
+			  .wg_port = enforce_port(k->enforce),
+			  .enforced = !state_is_down(&k->state)};
+	struct buf b;
+
+	memcpy(h.url, k->state.who.url, sizeof(h.url));
+	memcpy(h.name, k->state.who.name, sizeof(h.name));
+	buf_init(&b, mem, sizeof(mem));
+	if (hello_encode(&h, &b) == 0)
+		send_message(k, KN_HELLO, mem, b.len);
+}
+
+static int start(struct kern *k, const struct node_config *c, int fd, struct diag *d)
+{
+	int err = state_open(c->state_dir, false, &k->state, d);
+
+	if (err)
+		return err;
+	k->loop = loop_new();
+	k->ipc = k->loop ? ipc_new(k->loop, fd, kinds, other_gone, k) : NULL;
+	if (!k->ipc || loop_signal(k->loop, SIGTERM, on_signal, k) || loop_signal(k->loop, SIGINT, on_signal, k))
+		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(-ENOMEM));
+	err = sandbox_keep_capability(CAP_NET_ADMIN);
+	if (!err)
+		err = sandbox_filter_calls(true);
+	if (err)
+		return diag_set(d, err, "cannot give up rights: %s", zt_strerror(err));
+	err = enforce_new(k->loop, c, &k->state, port_changed, firewall_changed, k, &k->enforce, d);
+	if (!err)
+		send_hello(k);
+	return err;
+}
+
+int kern_role_run(const struct node_config *c, int fd)
+{
+	struct kern k = {.state.dir = -1};
+	struct diag d = {0};
+	int status;
+
+	if (start(&k, c, fd, &d)) {
+		log_diag(&d);
+		status = ZT_EXIT_FAILED;
+	} else {
+		status = loop_run(k.loop);
+	}
+	enforce_free(k.enforce);
+	ipc_free(k.ipc);
+	loop_free(k.loop);
+	state_close(&k.state);
+	return status;
+}

@@ -20,7 +20,7 @@ say      = @$(if $(V),:,echo " ")
 all: $(B)/ztcontroller $(B)/ztctl $(B)/ztnode
 
 src      = $(sort $(wildcard $(addsuffix /*.c,$(1))))
-obj      = $(patsubst %.c,$(B)/%.o,$(1))
+obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 # Archives. Pure ones (no system calls, clocks, randomness: scripts/check-layers holds it) and shells.
 BASE      := $(call src,common/base)
@@ -64,19 +64,19 @@ ztnode     := $(addprefix $(B)/lib/,n_cli.a n_net.a n_kern.a n_posture.a n_core.
 LIBS_COMMON     = $(call pkg,--libs,libsodium) -lcap-ng -lseccomp
 LIBS_CONTROLLER = $(call pkg,--libs,libmicrohttpd gnutls jansson inih sqlite3 libsystemd)
 LIBS_CTL        = $(call pkg,--libs,libcurl jansson smartcols)
-LIBS_NODE       = $(call pkg,--libs,libcurl jansson libmnl libnftnl libsystemd smartcols)
+LIBS_NODE       = $(call pkg,--libs,libcurl jansson inih libmnl libnftnl libsystemd)
 
-$(B)/ztcontroller: $(B)/controller/main.o $(controller) $(common)
+$(B)/ztcontroller: $(B)/obj/controller/main.o $(controller) $(common)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(common) -Wl,--end-group $(LIBS_CONTROLLER) $(LIBS_COMMON)
 $(B)/ztctl: $(call obj,$(CTL)) $(common)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS_COMMON)
-$(B)/ztnode: $(B)/ztnode/cli/main.o $(ztnode) $(common)
+$(B)/ztnode: $(B)/obj/ztnode/cli/main.o $(ztnode) $(common)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
 
-$(B)/%.o: %.c
+$(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(say) CC $@
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
@@ -84,15 +84,18 @@ $(B)/%.o: %.c
 # Tests: tests/unit mirrors the tree; each file is one cmocka program linked against all archives it may need.
 UNIT := $(patsubst %.c,$(B)/%,$(call src,tests/unit tests/shell))
 FUZZ := $(patsubst %.c,$(B)/%,$(call src,tests/fuzz))
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(controller) $(ztnode) $(common)
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(controller) $(ztnode) $(common)
+	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
 		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
-$(B)/tests/shell/%: $(B)/tests/shell/%.o $(controller) $(ztnode) $(common)
+$(B)/tests/shell/%: $(B)/obj/tests/shell/%.o $(controller) $(ztnode) $(common)
+	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
 		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
 # Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/NAME_fuzz.c; here linked with a replay main over tests/fuzz/corpus/NAME.
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay/main.o $(controller) $(ztnode) $(common)
-	@$(CC) $(LDFLAGS) -o $@ $< $(B)/tests/fuzz/replay/main.o -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay/main.o $(controller) $(ztnode) $(common)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $< $(B)/obj/tests/fuzz/replay/main.o -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
 		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON)
 
 tests: $(UNIT) $(FUZZ)

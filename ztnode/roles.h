@@ -10,14 +10,13 @@
 enum role_message {
 	/* net -> kern */
 	NK_SIGN_SESSION = 1, /* challenge[32]                        -> KN_SIGNED */
-	NK_SIGN_ENROLL,	     /* challenge[32] box_key[32] u64 token name[64] -> KN_PROOF; only while enrolling */
+	NK_SIGN_ENROLL,	     /* pin[32] challenge[32] box_key[32] u64 token name[63] 2 networks[50] as text -> KN_PROOF; only while enrolling */
 	NK_ENROLLED,	     /* struct enrolled, encoded             -> KN_DONE; only while enrolling */
 	NK_NETMAP,	     /* an envelope                          -> KN_RESULT */
 	NK_STATUS,	     /* empty                                -> KN_STATUS */
 	NK_PLAN,	     /* empty                                -> KN_PLAN */
 	NK_ENFORCE,	     /* u8: 1 up, 0 down                     -> KN_DONE */
 	NK_LEAVE,	     /* empty: forget the enrolment          -> KN_DONE */
-	NK_SIGN_ROTATE,	     /* challenge[32] box_key[32]: proof for a new WireGuard key -> KN_PROOF */
 	/* kern -> net */
 	KN_HELLO = 64, /* struct hello, encoded; first message */
 	KN_SIGNED,     /* sig[64] */

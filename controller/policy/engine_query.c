@@ -237,6 +237,17 @@ static int atoms_around(const struct engine *e, const struct node *n, struct are
 	return 0;
 }
 
+/* Ids of all but except into v; how many. */
+static uint32_t crowd_ids(const struct crowd *c, const struct node *except, uint32_t *v)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->nodes[i] != except)
+			v[n++] = c->nodes[i]->id;
+	return n;
+}
+
 /* Ids of all devices that are one of the atoms, but not of except; sorted. */
 static int devices_of(const struct engine *e, const struct bits *atoms, const struct node *except,
 		      struct arena *a, const uint32_t **ret, size_t *ret_n)
@@ -244,15 +255,16 @@ static int devices_of(const struct engine *e, const struct bits *atoms, const st
 	uint32_t *v, n = 0;
 	size_t most = 0;
 
-	for (uint32_t i = 0; i < e->index.n_atoms; i++)
-		most += bits_has(atoms, i) ? e->crowds[i].n : 0;
+	for (size_t w = 0; w < atoms->n_words; w++)
+		for (uint64_t left = atoms->words[w]; left; left &= left - 1)
+			most += e->crowds[w * 64 + (size_t)__builtin_ctzll(left)].n;
 	v = arena_array(a, most, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < e->index.n_atoms; i++)
-		for (uint32_t j = 0; bits_has(atoms, i) && j < e->crowds[i].n; j++)
-			if (e->crowds[i].nodes[j] != except)
-				v[n++] = e->crowds[i].nodes[j]->id;
+	for (size_t w = 0; w < atoms->n_words; w++)
+		for (uint64_t left = atoms->words[w]; left; left &= left - 1)
+			n += crowd_ids(&e->crowds[w * 64 + (size_t)__builtin_ctzll(left)], except,
+				       v + n);
 	*ret_n = ids_sort(v, n);
 	*ret = v;
 	return 0;

@@ -101,6 +101,10 @@ static bool take_line(struct lex *l, struct span *ret)
 
 	if (l->p == l->end)
 		return false;
+	if (*l->p == '\n' && l->at.column == 1) { /* empty: the most frequent line of a huge file */
+		*ret = (struct span){.p = l->p++, .at = {.line = l->at.line++, .column = 1}};
+		return true;
+	}
 	nl = memchr(l->p, '\n', (size_t)(l->end - l->p));
 	n = (size_t)((nl ? nl : l->end) - l->p);
 	*ret = span_trim((struct span){.p = l->p, .n = n, .at = l->at});
@@ -322,26 +326,42 @@ static const char *bad_char(const char *p, const char *end, size_t *ret_n)
 	return NULL;
 }
 
+/* Text and line ends: nearly all of a policy, and nothing to look at more closely. */
+static bool is_plain(char c)
+{
+	return (c >= 0x20 && c < 0x7f) || c == '\n';
+}
+
+static void next_line(struct lex *l, const char *newline)
+{
+	l->p = newline + 1;
+	l->at.line++;
+	l->at.column = 1;
+}
+
 bool lex_find_bad(struct lex *l, struct span *ret, const char **ret_what)
 {
-	while (l->p < l->end) {
-		const char *nl = memchr(l->p, '\n', (size_t)(l->end - l->p));
-		const char *stop = nl ? nl : l->end, *p = l->p, *what = NULL;
-		size_t n = 0;
+	const char *p = l->p, *what;
+	size_t n;
 
-		/* plain ASCII, which is nearly all, does not need the closer look */
-		while (p < stop && ((*p >= 0x20 && *p < 0x7f) ||
-				    !(what = bad_char(p, nl ? nl + 1 : l->end, &n))))
-			p += *p >= 0x20 && *p < 0x7f ? 1 : n;
-		if (what)
-			*ret = span_skip(
-				(struct span){.p = l->p, .n = (size_t)(p - l->p) + n, .at = l->at},
-				(size_t)(p - l->p));
+	for (; p < l->end; p += n) {
+		n = 1;
+		if (*p == '\n')
+			next_line(l, p);
+		if (is_plain(*p))
+			continue;
+		what = bad_char(p, l->end, &n);
+		if (!what)
+			continue;
+		*ret = (struct span){.p = l->p, .n = (size_t)(p - l->p) + n, .at = l->at};
+		*ret = span_skip(*ret, (size_t)(p - l->p));
 		*ret_what = what;
-		l->p = nl ? nl + 1 : l->end;
-		l->at = (struct place){.line = l->at.line + 1, .column = 1};
-		if (what)
-			return true;
+		p = memchr(p, '\n', (size_t)(l->end - p));
+		if (p)
+			next_line(l, p);
+		else
+			l->p = l->end;
+		return true;
 	}
 	return false;
 }

@@ -8,7 +8,7 @@
 
 #include "zt/txt.h"
 
-enum { NEAREST_CANDIDATES_MAX = 20000 };
+enum { NEAREST_CANDIDATES_MAX = 20000, PROBLEMS_DROPPED_MAX = 10000 };
 
 static struct diag *problem_new(struct parse *c, struct place at)
 {
@@ -20,7 +20,8 @@ static struct diag *problem_new(struct parse *c, struct place at)
 	if (!c->err)
 		c->err = -ZT_EFORM;
 	if (l->n >= l->max) {
-		l->dropped++;
+		/* more of them help nobody, and a big file of nothing else ends here */
+		c->stop = ++l->dropped >= PROBLEMS_DROPPED_MAX;
 		return NULL;
 	}
 	d = &l->items[l->n++];

@@ -122,6 +122,15 @@ static bool item_posture(struct parse *c, const struct span *s, const char *help
 
 /* --- readers of keys --- */
 
+/* Where a value begins, behind the equals sign and white space. */
+static struct place value_place(struct lex v)
+{
+	struct span s = {.at = v.at};
+
+	lex_value_line(&v, &s);
+	return s.at;
+}
+
 static void set_lease(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct parse_network *p = object;
@@ -183,8 +192,9 @@ static void set_require(struct parse *c, void *object, const struct lex *v, cons
 	p->require = value_list(c, v, help, sizeof(*p->require), item_condition, &p->n_require);
 	if (p->n_require <= POLICY_CONDITIONS_MAX)
 		return;
-	diag_hint(problem_at(c, v->at, "there are %zu conditions here, at most %d are possible",
-			     p->n_require, POLICY_CONDITIONS_MAX),
+	diag_hint(problem_at(c, value_place(*v),
+			     "there are %zu conditions here, at most %d are possible", p->n_require,
+			     POLICY_CONDITIONS_MAX),
 		  "split the posture: a rule can ask for several");
 	p->n_require = POLICY_CONDITIONS_MAX;
 }
@@ -235,11 +245,10 @@ static void set_why(struct parse *c, void *object, const struct lex *v, const ch
 
 	if (!text)
 		return;
-	if (!txt_is_line(text, ZT_WHY_MAX))
-		diag_hint(problem_at(c, v->at,
-				     "the reason is %zu bytes long, at most %d are possible",
-				     strlen(text), ZT_WHY_MAX),
-			  "%s", help);
+	if (strlen(text) > ZT_WHY_MAX)
+		diag_hint(problem_at(c, value_place(*v), "the reason is %zu bytes long",
+				     strlen(text)),
+			  "write %s", help);
 	r->why = text;
 }
 

@@ -92,7 +92,7 @@ cut_by()
 	check "$what: explain at the controller says the same" says "$condition" denied_explain lin files tcp/8445
 	must "$mend"
 	check "$what: when it is mended, access comes back" await 15 reaches lin tcp "$files" 8445
-	check "$what: and the connection goes on, if it was not closed" await 15 held x 'back\|closed'
+	check "$what: and the connection goes on, if it was not closed" await 15 held x 'back|closed'
 	hold_end x
 }
 

@@ -10,13 +10,14 @@ netns add sw
 netns add a
 netns add b
 netns add c
-link add br netns sw type bridge
+netns add big
+link add hub netns sw type bridge
 link add eth0 netns a type veth peer name a netns sw
 link add eth0 netns b type veth peer name b netns sw
 link add eth0 netns c type veth peer name c netns sw
 X
-for n in a b c; do ip -n sw link set $n master br up; ip -n $n link set eth0 up;ip -n $n link set lo up; done
-ip -n sw link set br up
+for n in a b c; do ip -n sw link set dev $n master hub up; ip -n $n link set eth0 up;ip -n $n link set lo up; done
+ip -n sw link set hub up
 ip -n a addr add 192.0.2.1/24 dev eth0
 ip -n b addr add 192.0.2.2/24 dev eth0
 ip -n c addr add 192.0.2.3/24 dev eth0

@@ -21,6 +21,9 @@
 
 #include <libmnl/libmnl.h>
 #include <libnftnl/object.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -195,7 +198,17 @@ static struct op_list make_plan(struct node *n)
 
 size_t node_planned(struct node *n)
 {
-	return make_plan(n).n;
+	struct op_list ops = make_plan(n);
+
+	for (size_t i = 0; i < ops.n && i < 8; i++) {
+		char mem[256];
+		struct buf text;
+
+		buf_init(&text, mem, sizeof(mem));
+		op_print(&ops.ops[i], NULL, &text);
+		printf("# %s: planned: %s\n", n->ns, buf_text(&text));
+	}
+	return ops.n;
 }
 
 size_t node_apply(struct node *n)
@@ -265,7 +278,10 @@ static struct sockaddr_any address(const struct node *n, int family, uint16_t po
 {
 	struct sockaddr_any a = {0};
 
-	if (family == 0) {
+	if (family < 0) {
+		a.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+		a.len = sizeof(a.v4);
+	} else if (family == 0) {
 		a.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
 		memcpy(&a.v4.sin_addr, n->overlay[0].b, 4);
 		a.len = sizeof(a.v4);
@@ -283,7 +299,7 @@ static int open_socket(const struct node *n, int family, int type, int proto, ui
 	int fd, on = 1;
 
 	enter(n->ns);
-	fd = socket(family == 0 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
+	fd = socket(family <= 0 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
 	if (fd < 0)
 		give_up("socket", -errno);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -483,11 +499,11 @@ bool tcp_open(const struct probe *p, int fds[static 2])
 	return fds[1] >= 0;
 }
 
-bool tcp_carries(int from, int to)
+bool tcp_carries(int from, int to, int ms)
 {
 	char c = 'x';
 
-	return send(from, &c, 1, MSG_NOSIGNAL) == 1 && ready(to, POLLIN, LAB_PATIENCE_MS) &&
+	return send(from, &c, 1, MSG_NOSIGNAL) == 1 && ready(to, POLLIN, ms) &&
 	       recv(to, &c, 1, 0) == 1;
 }
 
@@ -506,6 +522,40 @@ int tcp_error(int fd)
 int udp_socket(const struct node *n, int family, uint16_t port)
 {
 	return open_socket(n, family, SOCK_DGRAM, 0, port);
+}
+
+void udp_connect(int fd, const struct node *to, int family, uint16_t port)
+{
+	struct sockaddr_any a = address(to, family, port);
+
+	if (connect(fd, &a.sa, a.len) < 0)
+		give_up("connect", -errno);
+}
+
+int watch_cable(const struct node *n)
+{
+	int fd;
+
+	enter(n->ns);
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_IP));
+	if (fd < 0)
+		give_up("packet socket", -errno);
+	return fd;
+}
+
+size_t overlay_packets(int cable)
+{
+	uint8_t packet[2048];
+	size_t seen = 0;
+	struct sockaddr_ll from;
+	socklen_t len = sizeof(from);
+
+	while (recvfrom(cable, packet, sizeof(packet), 0, (struct sockaddr *)&from, &len) >= 20) {
+		seen += from.sll_hatype == ARPHRD_ETHER && packet[16] == 100 &&
+			(packet[17] & 0xc0) == 64;
+		len = sizeof(from);
+	}
+	return seen;
 }
 
 /* --- a forged ICMP error --- */

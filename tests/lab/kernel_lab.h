@@ -81,12 +81,17 @@ enum outcome probe(const struct probe *p);
 
 /* An open TCP connection; fds[0] is the client's. */
 bool tcp_open(const struct probe *p, int fds[static 2]);
-bool tcp_carries(int from, int to); /* a byte gets through in time */
+bool tcp_carries(int from, int to, int ms); /* a byte gets through in time */
 /* Writes until it fails: the error; 0 when it does not in time. */
 int tcp_error(int fd);
 
-/* A socket of the node's, bound to its overlay address. */
+/* A socket of the node's, bound to its overlay address; family -1: to any IPv4 address. */
 int udp_socket(const struct node *n, int family, uint16_t port);
+void udp_connect(int fd, const struct node *to, int family, uint16_t port);
+/* Sees all that arrives on the node's cable. */
+int watch_cable(const struct node *n);
+size_t
+overlay_packets(int cable); /* of what has arrived: IPv4 with an overlay address as destination */
 /* An ICMP "port unreachable" of from's to to's, about a UDP packet of `source`:port to
  * `target`:dport, as it was sent. The errno of sending. */
 int send_icmp_error(const struct node *from, const struct node *to, int family,

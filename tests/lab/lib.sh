@@ -353,12 +353,13 @@ node_enroll()
 	node "$name" enroll "$@"
 }
 
+# NAME, then global options
 node_start()
 {
 	local name=$1
 
 	shift
-	start "$name" "$name" "$name.log" ztnode run "$@"
+	start "$name" "$name" "$name.log" ztnode "$@" run
 }
 
 node_stop()
@@ -501,16 +502,16 @@ hold()
 	await 10 grep -q '^open' "$lab/hold-$1.log"
 }
 
-# cut, back, closed, end
+# Such an event (cut, back, closed; or one of them: "cut|closed") has come.
 held()
 {
-	grep -q "^$2 " "$lab/hold-$1.log"
+	grep -qE "^($2) " "$lab/hold-$1.log"
 }
 
-# The last event of that kind: its time
+# When the first of that kind was.
 held_at()
 {
-	sed -n "s/^$2 \([0-9]*\).*/\1/p" "$lab/hold-$1.log" | tail -n 1
+	sed -nE "s/^($2) ([0-9]+).*/\2/p" "$lab/hold-$1.log" | head -n 1
 }
 
 is_held()

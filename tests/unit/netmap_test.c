@@ -398,10 +398,9 @@ static void the_bytes_are_those_of_the_documentation(void **state)
 
 	encode_sample(*state, bytes);
 	assert_memory_equal(bytes,
-			    "\x01\x01\x06\0\x10\x0e\0\0\0\xdc\xd5\x08\xa2\x01\0\0"
+			    "\x01\x01\x06\0\x10\x0e\0\0\0\xfe\x46\x08\xa2\x01\0\0"
 			    "\x05\0\0\0\0\0\0\0\x03\0\0\0\x01\0\0\0",
-			    8);
-	assert_memory_equal(bytes + 16, "\x05\0\0\0\0\0\0\0\x03\0\0\0\x01\0\0\0", 16);
+			    32);
 	assert_memory_equal(bytes + AT_TABLE,
 			    "\x01\0\x90\0\x01\0\0\0"
 			    "\x03\0\x7c\0\x02\0\0\0"

@@ -1,5 +1,6 @@
-/* Policies as people write them, well and badly: tests/golden/policy/NAME.ini in, NAME.expect out. A policy that is
- * accepted is printed as it was understood, one that is refused as its problems. UPDATE=1 writes what came out. */
+/* Policies as people write them, well and badly: tests/golden/policy/NAME.ini in, NAME.expect out.
+ * A policy that is accepted is printed as it was understood, one that is refused as its problems.
+ * UPDATE=1 writes what came out. */
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
@@ -44,7 +45,8 @@ static void print_resources(struct buf *b, const struct policy *p)
 	for (size_t i = 0; i < p->n_resources; i++) {
 		const struct policy_resource *r = &p->resources[i];
 
-		buf_printf(b, "%u: resource %s data=%s owner=%s\n", r->line, r->name, r->data, r->owner);
+		buf_printf(b, "%u: resource %s data=%s owner=%s\n", r->line, r->name, r->data,
+			   r->owner);
 		print_selectors(b, "on", r->on, r->n_on);
 		print_services(b, r->ports, r->n_ports);
 	}

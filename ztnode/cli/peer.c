@@ -110,7 +110,7 @@ static bool covers_icmp(const json_t *grant)
 	       (txt_equal(proto, "icmp") || txt_equal(proto, "any"));
 }
 
-bool peer_may_ping(const json_t *status, const json_t *peer)
+static bool has_grant(const json_t *status, const json_t *peer)
 {
 	const json_t *grant;
 	size_t i;
@@ -125,6 +125,23 @@ bool peer_may_ping(const json_t *status, const json_t *peer)
 			return true;
 	}
 	return false;
+}
+
+/* What ended with the lease is no rule's fault. */
+int peer_may_ping(const json_t *status, const json_t *peer, const char *word, struct diag *d)
+{
+	const json_t *left = json_object_get(json_object_get(status, "lease"), "remaining_s");
+
+	if (json_is_integer(left) && json_integer_value(left) <= 0) {
+		diag_set(d, -ZT_ELEASE, "the lease is over, so nothing passes");
+		diag_hint(d, "ztnode status says why the controller does not renew it");
+		return ZT_EXIT_FAILED;
+	}
+	if (has_grant(status, peer))
+		return ZT_EXIT_OK;
+	diag_set(d, -ZT_EREFUSED, "no rule lets this device send ICMP to %s", word);
+	diag_hint(d, "ztnode why %s icmp", word);
+	return ZT_EXIT_DENIED;
 }
 
 void peer_path(const json_t *peer, char *out, size_t size)

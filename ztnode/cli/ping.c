@@ -14,7 +14,7 @@
 #include "zt/num.h"
 #include "zt/txt.h"
 #include "ztnode/cli/cli.h"
-#include "ztnode/cli/control.h"
+#include "ztnode/cli/ask.h"
 #include "ztnode/cli/echo.h"
 #include "ztnode/cli/peer.h"
 
@@ -31,6 +31,7 @@ enum {
 
 struct ping {
 	const struct node_config *config;
+	const char *word; /* as the user called the peer */
 	char name[NAME_SIZE], address[ADDR_TEXT_MAX];
 	struct addr addr;
 	int fd;
@@ -122,8 +123,8 @@ static void read_path(const struct ping *p, char *out, size_t size)
 	const json_t *peer;
 	struct diag d = {0};
 
-	if (control_call(p->config->run_dir, "status", NULL, CONTROL_LIMIT_MS, &status, &d) == 0) {
-		peer = peer_find(status, p->name, &d);
+	if (ask_call(p->config->run_dir, "status", NULL, ASK_LIMIT_MS, &status, &d) == 0) {
+		peer = peer_find(status, p->word, &d);
 		if (peer)
 			peer_path(peer, path, sizeof(path));
 		json_decref(status);
@@ -235,38 +236,32 @@ static int ping_all(struct ping *p, unsigned count)
 	return print_sum(p);
 }
 
-static int find_target(struct ping *p, const json_t *status, const char *word, struct diag *d)
+static int find_target(struct ping *p, const json_t *status, struct diag *d)
 {
-	const json_t *peer = peer_find(status, word, d);
+	const json_t *peer = peer_find(status, p->word, d);
+	const char *name = json_string_value(json_object_get(peer, "name"));
 
 	if (!peer)
 		return ZT_EXIT_FAILED;
-	txt_safe(json_is_string(json_object_get(peer, "name"))
-			 ? json_string_value(json_object_get(peer, "name"))
-			 : word,
-		 p->name, sizeof(p->name));
-	if (peer_address(peer, word, &p->addr)) {
+	txt_safe(name ? name : p->word, p->name, sizeof(p->name));
+	if (peer_address(peer, p->word, &p->addr)) {
 		diag_set(d, -ZT_EABSENT, "%s has no overlay address", p->name);
 		return ZT_EXIT_FAILED;
 	}
 	addr_print(&p->addr, p->address);
-	if (peer_may_ping(status, peer))
-		return ZT_EXIT_OK;
-	diag_set(d, -ZT_EREFUSED, "no rule lets this device send ICMP to %s", p->name);
-	diag_hint(d, "ztnode why %s icmp", p->name);
-	return ZT_EXIT_DENIED;
+	return peer_may_ping(status, peer, p->word, d);
 }
 
 static int ping_peer(const struct node_config *c, const char *word, unsigned count)
 {
-	struct ping p = {.config = c, .fd = -1};
+	struct ping p = {.config = c, .word = word, .fd = -1};
 	struct diag d = {0};
 	json_t *answer;
-	int status = control_ask(c->run_dir, "status", NULL, &answer);
+	int status = ask_daemon(c->run_dir, "status", NULL, &answer);
 
 	if (status)
 		return status;
-	status = find_target(&p, answer, word, &d);
+	status = find_target(&p, answer, &d);
 	json_decref(answer);
 	p.echo = (struct echo){.family = p.addr.family, .id = (uint16_t)getpid()};
 	if (!status && open_ping(&p, &d))

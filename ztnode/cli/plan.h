@@ -1,6 +1,6 @@
 /* The answer to "plan" for people. */
 #pragma once
 
-#include "ztnode/cli/view.h"
+#include "ztnode/cli/term.h"
 
-void plan_print(const json_t *plan, struct view *v);
+void plan_print(const json_t *plan, struct term *t);

@@ -1,6 +1,6 @@
 /* The answer to "posture" for people. */
 #pragma once
 
-#include "ztnode/cli/view.h"
+#include "ztnode/cli/term.h"
 
-void posture_print(const json_t *posture, struct view *v);
+void posture_print(const json_t *posture, struct term *t);

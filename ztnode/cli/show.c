@@ -2,17 +2,17 @@
 #include "ztnode/cli/show.h"
 
 #include "ztnode/cli/args.h"
-#include "ztnode/cli/control.h"
+#include "ztnode/cli/ask.h"
 
 int show_result(const json_t *result, bool json, show_fn print)
 {
-	struct view v;
+	struct term t;
 
 	if (json)
-		return view_json(result);
-	view_open(&v);
-	print(result, &v);
-	return view_close(&v);
+		return term_json(result);
+	term_open(&t);
+	print(result, &t);
+	return term_close(&t);
 }
 
 int show_answer(const struct node_config *c, int argc, char **argv, const char *verb, show_fn print)
@@ -22,7 +22,7 @@ int show_answer(const struct node_config *c, int argc, char **argv, const char *
 	int status = args_none(argc, argv, &json);
 
 	if (!status)
-		status = control_ask(c->run_dir, verb, NULL, &result);
+		status = ask_daemon(c->run_dir, verb, NULL, &result);
 	if (status)
 		return status;
 	status = show_result(result, json, print);

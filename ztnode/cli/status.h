@@ -1,6 +1,6 @@
 /* The answer to "status" for people. */
 #pragma once
 
-#include "ztnode/cli/view.h"
+#include "ztnode/cli/term.h"
 
-void status_print(const json_t *status, struct view *v);
+void status_print(const json_t *status, struct term *t);

@@ -1,5 +1,5 @@
 /* A table for people: aligned columns over an array of texts. Pure. The texts are safe already
- * (view.h); colour codes in them have no width. */
+ * (term.h); colour codes in them have no width. */
 #pragma once
 
 #include "zt/buf.h"

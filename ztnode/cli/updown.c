@@ -4,7 +4,7 @@
 
 #include "zt/log.h"
 #include "ztnode/cli/cli.h"
-#include "ztnode/cli/control.h"
+#include "ztnode/cli/ask.h"
 #include "ztnode/kern/enforce.h"
 #include "ztnode/kern/state.h"
 
@@ -14,7 +14,7 @@ int cmd_up(const struct node_config *c, int argc, char **argv)
 	int status = args_none(argc, argv, NULL);
 
 	if (!status)
-		status = control_ask(c->run_dir, "up", NULL, &result);
+		status = ask_daemon(c->run_dir, "up", NULL, &result);
 	if (status)
 		return status;
 	json_decref(result);
@@ -54,7 +54,7 @@ int cmd_down(const struct node_config *c, int argc, char **argv)
 
 	if (status)
 		return status;
-	status = control_call(c->run_dir, "down", NULL, CONTROL_LIMIT_MS, &result, &d);
+	status = ask_call(c->run_dir, "down", NULL, ASK_LIMIT_MS, &result, &d);
 	json_decref(result);
 	if (status == ZT_EXIT_UNREACHABLE)
 		status = down_without_daemon(c);

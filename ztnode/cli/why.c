@@ -4,44 +4,44 @@
 #include "zt/addr.h"
 #include "zt/txt.h"
 #include "ztnode/cli/cli.h"
-#include "ztnode/cli/control.h"
+#include "ztnode/cli/ask.h"
 #include "ztnode/cli/show.h"
 
-static void print_allowed(const json_t *why, struct view *v)
+static void print_allowed(const json_t *why, struct term *t)
 {
-	const char *text = view_field(v, why, "why");
+	const char *text = term_field(t, why, "why");
 
-	buf_printf(&v->out, "%s by rule %s\n", view_paint(v, VIEW_GREEN, "ALLOWED"),
-		   view_field(v, why, "rule"));
+	buf_printf(&t->out, "%s by rule %s\n", term_paint(t, TERM_GREEN, "ALLOWED"),
+		   term_field(t, why, "rule"));
 	if (!txt_equal(text, "-"))
-		buf_printf(&v->out, "  %s\n", text);
+		buf_printf(&t->out, "  %s\n", text);
 }
 
-static void print_denied(const json_t *why, struct view *v)
+static void print_denied(const json_t *why, struct term *t)
 {
 	const json_t *nearest = json_object_get(why, "nearest"), *condition;
-	const char *text = view_field(v, why, "why");
+	const char *text = term_field(t, why, "why");
 	size_t i;
 
-	buf_printf(&v->out, "%s", view_paint(v, VIEW_RED, "DENIED"));
+	buf_printf(&t->out, "%s", term_paint(t, TERM_RED, "DENIED"));
 	if (!json_is_object(nearest)) {
-		buf_put_text(&v->out, ": no rule comes near\n");
+		buf_put_text(&t->out, ": no rule comes near\n");
 	} else {
-		buf_printf(&v->out, ": the nearest rule is %s, and\n",
-			   view_field(v, nearest, "rule"));
+		buf_printf(&t->out, ": the nearest rule is %s, and\n",
+			   term_field(t, nearest, "rule"));
 		json_array_foreach(json_object_get(nearest, "failed"), i, condition)
-			view_condition(v, condition, "  ");
+			term_condition(t, condition, "  ");
 	}
 	if (!txt_equal(text, "-"))
-		buf_printf(&v->out, "  %s\n", text);
+		buf_printf(&t->out, "  %s\n", text);
 }
 
-void why_print(const json_t *why, struct view *v)
+void why_print(const json_t *why, struct term *t)
 {
 	if (json_is_true(json_object_get(why, "allowed")))
-		print_allowed(why, v);
+		print_allowed(why, t);
 	else
-		print_denied(why, v);
+		print_denied(why, t);
 }
 
 /* The controller knows what DEST may be; here only what cannot be right anywhere is refused. */
@@ -58,10 +58,11 @@ static int check_words(const char *dest, const char *service, struct diag *d)
 	return -ZT_EFORM;
 }
 
-static int ask(const struct node_config *c, const char *dest, const char *service, bool json)
+static int ask_and_show(const struct node_config *c, const char *dest, const char *service,
+			bool json)
 {
 	json_t *args = json_pack("{s:s, s:s}", "to", dest, "service", service), *why;
-	int status = control_ask(c->run_dir, "why", args, &why);
+	int status = ask_daemon(c->run_dir, "why", args, &why);
 
 	if (status)
 		return status;
@@ -82,5 +83,5 @@ int cmd_why(const struct node_config *c, int argc, char **argv)
 	if (args_parse(argc, argv, options, 1, words, 2, 2, &d) ||
 	    check_words(words[0], words[1], &d))
 		return args_usage(argv[0], &d);
-	return ask(c, words[0], words[1], json);
+	return ask_and_show(c, words[0], words[1], json);
 }

@@ -1,6 +1,6 @@
 /* The answer to "why" for people. */
 #pragma once
 
-#include "ztnode/cli/view.h"
+#include "ztnode/cli/term.h"
 
-void why_print(const json_t *why, struct view *v);
+void why_print(const json_t *why, struct term *t);

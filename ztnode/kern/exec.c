@@ -28,8 +28,9 @@ static void add_all(struct nft_tx *tx, const struct kstate *s, int64_t now_ms)
 		nft_tx_elem_add(tx, &s->elems[i], now_ms);
 }
 
-/* The digest of what we wrote counts only if nobody else changed anything from our commit until it was taken. If
- * somebody did, it stays unknown, the next read finds the table not ok, and it is written again. */
+/* The digest of what we wrote counts only if nobody else changed anything from our commit until it
+ * was taken. If somebody did, it stays unknown, the next read finds the table not ok, and it is
+ * written again. */
 static int keep_digest(struct kernel *k, uint32_t generation)
 {
 	struct key digest;
@@ -98,8 +99,8 @@ static int load_elems(const struct run *run, const struct op *op)
 	return load(run, op->state);
 }
 
-/* An element may have timed out since it was read, or be there already: then all of them are loaded, which cannot trip
- * over either. */
+/* An element may have timed out since it was read, or be there already: then all of them are
+ * loaded, which cannot trip over either. */
 static int change_elems(const struct run *run, const struct op *ops, size_t n)
 {
 	struct nft_tx tx;
@@ -159,7 +160,8 @@ static int del_link(const struct run *run, const struct op *op)
 static void log_port(struct kernel *k, uint16_t port)
 {
 	if (k->port_refused != port)
-		log_warn("%s: port %u is in use by another program; WireGuard takes a free one", k->ifname, port);
+		log_warn("%s: port %u is in use by another program; WireGuard takes a free one",
+			 k->ifname, port);
 	k->port_refused = port;
 }
 
@@ -168,7 +170,8 @@ static int set_wireguard(const struct run *run, const struct op *op)
 {
 	struct kernel *k = run->k;
 	uint16_t port = op->state->port;
-	int err = wg_set(k->generic, k->wg_family, k->ifindex, run->wg_private, port ? &port : NULL);
+	int err =
+		wg_set(k->generic, k->wg_family, k->ifindex, run->wg_private, port ? &port : NULL);
 
 	if (err != -EADDRINUSE) {
 		if (!err)
@@ -232,7 +235,8 @@ static int del_route(const struct run *run, const struct op *op)
 
 /* --- all operations --- */
 
-/* What does an operation, or several neighbours of one group at once; which socket tells the reason of a failure. */
+/* What does an operation, or several neighbours of one group at once; which socket tells the reason
+ * of a failure. */
 struct handler {
 	enum handler_group { GROUP_NONE, GROUP_ELEMS, GROUP_PEERS } group;
 	int (*one)(const struct run *run, const struct op *op);

@@ -1,6 +1,6 @@
-/* Do nftables rules of others filter what comes in (kernel.h)? A posture fact, so it errs on the side of "no": what is
- * counted is a base chain on the input hook that drops by policy, or a rule that drops or rejects in such a chain or in
- * one that it leads to. */
+/* Do nftables rules of others filter what comes in (kernel.h)? A posture fact, so it errs on the
+ * side of "no": what is counted is a base chain on the input hook that drops by policy, or a rule
+ * that drops or rejects in such a chain or in one that it leads to. */
 #include "ztnode/kern/kernel_priv.h"
 
 #include <errno.h>
@@ -92,8 +92,8 @@ static bool is_input_hook(uint8_t family, const struct nlattr *hook)
 
 	if (family != NFPROTO_INET && family != NFPROTO_IPV4 && family != NFPROTO_IPV6)
 		return false;
-	return hook && nl_parse_nest(hook, hook_policy, tb, NFTA_HOOK_MAX + 1) == 0 && tb[NFTA_HOOK_HOOKNUM] &&
-	       nl_get_be32(tb[NFTA_HOOK_HOOKNUM]) == NF_INET_LOCAL_IN;
+	return hook && nl_parse_nest(hook, hook_policy, tb, NFTA_HOOK_MAX + 1) == 0 &&
+	       tb[NFTA_HOOK_HOOKNUM] && nl_get_be32(tb[NFTA_HOOK_HOOKNUM]) == NF_INET_LOCAL_IN;
 }
 
 static int take_chain(const struct nlmsghdr *nlh, void *arg)
@@ -153,7 +153,8 @@ struct effect {
 
 static int parse_immediate(const struct nlattr *data, struct effect *ret)
 {
-	const struct nlattr *imm[NFTA_IMMEDIATE_MAX + 1], *value[NFTA_DATA_MAX + 1], *tb[NFTA_VERDICT_MAX + 1];
+	const struct nlattr *imm[NFTA_IMMEDIATE_MAX + 1], *value[NFTA_DATA_MAX + 1],
+		*tb[NFTA_VERDICT_MAX + 1];
 	int code, err = nl_parse_nest(data, immediate_policy, imm, NFTA_IMMEDIATE_MAX + 1);
 
 	if (err || !imm[NFTA_IMMEDIATE_DATA])
@@ -197,7 +198,8 @@ static int parse_effect(const struct nlattr *exprs, struct effect *ret)
 	return err;
 }
 
-static int note_effect(struct scan *s, const struct key *from, const struct key *to, const struct effect *e)
+static int note_effect(struct scan *s, const struct key *from, const struct key *to,
+		       const struct effect *e)
 {
 	struct chain *c = find(s, from);
 	struct edge *edge;

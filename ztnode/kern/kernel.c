@@ -58,7 +58,8 @@ static int open_sockets(struct kernel *k, struct diag *d)
 	return err ? kernel_explain(d, err, "cannot open a netlink socket", "") : 0;
 }
 
-/* Asking for the ruleset's generation needs the right to change it, so it tells both: right and presence. */
+/* Asking for the ruleset's generation needs the right to change it, so it tells both: right and
+ * presence. */
 static int probe_filter(struct kernel *k, struct diag *d)
 {
 	uint32_t generation;
@@ -117,8 +118,8 @@ void kernel_close(struct kernel *k)
 
 /* --- read --- */
 
-static int read_device(struct kernel *k, const struct key *our_pub, const struct link *l, struct arena *a,
-		       struct kstate *s)
+static int read_device(struct kernel *k, const struct key *our_pub, const struct link *l,
+		       struct arena *a, struct kstate *s)
 {
 	struct wg_device dev;
 	int err = wg_read(k->generic, k->wg_family, l->index, a, &dev);
@@ -127,7 +128,8 @@ static int read_device(struct kernel *k, const struct key *our_pub, const struct
 		return err;
 	s->pub = dev.pub;
 	s->port = dev.port;
-	s->link_is_ours = l->has_our_alias || (!key_is_zero(our_pub) && key_equal(our_pub, &dev.pub));
+	s->link_is_ours =
+		l->has_our_alias || (!key_is_zero(our_pub) && key_equal(our_pub, &dev.pub));
 	if (!s->link_is_ours)
 		return 0;
 	s->peers = dev.peers;
@@ -135,7 +137,8 @@ static int read_device(struct kernel *k, const struct key *our_pub, const struct
 	return link_addrs(k->route, l->index, s->addrs, &s->n_addrs);
 }
 
-/* An interface of another kind, or another's WireGuard, is shown as there and not ours, and left alone. */
+/* An interface of another kind, or another's WireGuard, is shown as there and not ours, and left
+ * alone. */
 static int read_link(struct kernel *k, const struct key *our_pub, struct arena *a, struct kstate *s)
 {
 	struct link l;
@@ -176,13 +179,15 @@ static int read_table(struct kernel *k, struct arena *a, struct kstate *s)
 	return 0;
 }
 
-int kernel_read(struct kernel *k, const struct key *our_pub, struct arena *a, struct kstate *ret, struct diag *d)
+int kernel_read(struct kernel *k, const struct key *our_pub, struct arena *a, struct kstate *ret,
+		struct diag *d)
 {
 	struct kstate s = {0};
 	int err = read_link(k, our_pub, a, &s);
 
 	if (err == -ENODEV || err == -EOPNOTSUPP)
-		err = -EAGAIN; /* it was replaced while we looked; the notification brings us back */
+		err = -EAGAIN; /* it was replaced while we looked; the notification brings us back
+				*/
 	if (err)
 		return kernel_explain(d, err, "cannot read the interface", "");
 	err = route_read(k->route, k->ifindex, s.routes, &s.n_routes);
@@ -195,7 +200,8 @@ int kernel_read(struct kernel *k, const struct key *our_pub, struct arena *a, st
 	return 0;
 }
 
-int kernel_read_peers(struct kernel *k, struct arena *a, struct kpeer **ret, size_t *ret_n, uint16_t *ret_port)
+int kernel_read_peers(struct kernel *k, struct arena *a, struct kpeer **ret, size_t *ret_n,
+		      uint16_t *ret_port)
 {
 	struct wg_device dev;
 	int err;

@@ -1,4 +1,5 @@
-/* The kernel object from the inside: shared by kernel.c (open, read), exec.c (write), watch.c and firewall.c. */
+/* The kernel object from the inside: shared by kernel.c (open, read), exec.c (write), watch.c and
+ * firewall.c. */
 #pragma once
 
 #include "ztnode/kern/kernel.h"
@@ -14,8 +15,8 @@ struct kernel {
 	uint16_t wg_family;
 	int ifindex; /* of our interface as last seen or made; 0: none */
 
-	/* Digest of the table as we wrote it last; not known: the table is somebody's, or was meddled with
-	 * while we wrote. */
+	/* Digest of the table as we wrote it last; not known: the table is somebody's, or was
+	 * meddled with while we wrote. */
 	bool digest_known;
 	struct key digest;
 
@@ -23,6 +24,7 @@ struct kernel {
 	struct kernel_watch *watch;
 };
 
-/* What to tell a person about an error of the kernel's; a hint where there is something to be done. Returns err. */
+/* What to tell a person about an error of the kernel's; a hint where there is something to be done.
+ * Returns err. */
 int kernel_explain(struct diag *d, int err, const char *what, const char *reason);
 void kernel_watch_free(struct kernel_watch *w); /* NULL is fine */

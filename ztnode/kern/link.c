@@ -106,8 +106,9 @@ int link_find_index(struct nl *nl, int index, struct link *ret)
 static void put_create(struct nl_batch *b, const char *name)
 {
 	void *extra;
-	struct nlmsghdr *nlh = nl_batch_start(b, NL_REQUEST_MAX, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL,
-					      sizeof(struct ifinfomsg), &extra);
+	struct nlmsghdr *nlh =
+		nl_batch_start(b, NL_REQUEST_MAX, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL,
+			       sizeof(struct ifinfomsg), &extra);
 	struct nlattr *nest;
 
 	if (!nlh)
@@ -122,8 +123,8 @@ static void put_create(struct nl_batch *b, const char *name)
 static void put_alias(struct nl_batch *b, const char *name)
 {
 	void *extra;
-	struct nlmsghdr *nlh = nl_batch_start(b, NL_REQUEST_MAX, RTM_NEWLINK, 0,
-					      sizeof(struct ifinfomsg), &extra);
+	struct nlmsghdr *nlh =
+		nl_batch_start(b, NL_REQUEST_MAX, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), &extra);
 
 	if (!nlh)
 		return;
@@ -132,8 +133,8 @@ static void put_alias(struct nl_batch *b, const char *name)
 	nl_batch_end(b, nlh);
 }
 
-/* The kernel does not take an alias with a new link, so it is two messages; they are sent one by one, because the
- * second must not rename another's link when the first failed. */
+/* The kernel does not take an alias with a new link, so it is two messages; they are sent one by
+ * one, because the second must not rename another's link when the first failed. */
 int link_add(struct nl *nl, const char *name)
 {
 	static void (*const steps[])(struct nl_batch *, const char *) = {put_create, put_alias};
@@ -192,7 +193,8 @@ static uint8_t native_family(const struct prefix *p)
 	return p->addr.family == ADDR_V4 ? AF_INET : AF_INET6;
 }
 
-static int talk_addr(struct nl *nl, uint16_t type, uint16_t flags, int index, const struct prefix *a)
+static int talk_addr(struct nl *nl, uint16_t type, uint16_t flags, int index,
+		     const struct prefix *a)
 {
 	struct nl_request mem;
 	void *extra;
@@ -204,7 +206,8 @@ static int talk_addr(struct nl *nl, uint16_t type, uint16_t flags, int index, co
 	msg->ifa_prefixlen = a->bits;
 	msg->ifa_index = (uint32_t)index;
 	if (msg->ifa_family == AF_INET6)
-		msg->ifa_flags = IFA_F_NODAD; /* nobody else can have it: WireGuard ties it to the key */
+		msg->ifa_flags =
+			IFA_F_NODAD; /* nobody else can have it: WireGuard ties it to the key */
 	mnl_attr_put(nlh, IFA_LOCAL, len, a->addr.b);
 	mnl_attr_put(nlh, IFA_ADDRESS, len, a->addr.b);
 	return nl_talk(nl, nlh, NULL, NULL);

@@ -18,7 +18,8 @@ struct link {
 int link_find(struct nl *nl, const char *name, struct link *ret) ZT_MUST_USE;
 int link_find_index(struct nl *nl, int index, struct link *ret) ZT_MUST_USE;
 
-/* Create it, of kind wireguard, with our alias. -EEXIST, -EOPNOTSUPP (no WireGuard in this kernel). */
+/* Create it, of kind wireguard, with our alias. -EEXIST, -EOPNOTSUPP (no WireGuard in this kernel).
+ */
 int link_add(struct nl *nl, const char *name) ZT_MUST_USE;
 int link_del(struct nl *nl, int index) ZT_MUST_USE;
 int link_set_mtu(struct nl *nl, int index, uint32_t mtu) ZT_MUST_USE;
@@ -27,6 +28,9 @@ int link_set_up(struct nl *nl, int index) ZT_MUST_USE;
 
 /* Add or replace, delete. The prefix length is that of a.bits. */
 int link_addr_add(struct nl *nl, int index, const struct prefix *a) ZT_MUST_USE;
-int link_addr_del(struct nl *nl, int index, const struct prefix *a) ZT_MUST_USE; /* -EADDRNOTAVAIL: not there */
-/* Addresses of the interface, sorted; at most KSTATE_ADDRS_MAX, more are left out (the next look shows them). */
-int link_addrs(struct nl *nl, int index, struct prefix ret[static KSTATE_ADDRS_MAX], size_t *ret_n) ZT_MUST_USE;
+int link_addr_del(struct nl *nl, int index,
+		  const struct prefix *a) ZT_MUST_USE; /* -EADDRNOTAVAIL: not there */
+/* Addresses of the interface, sorted; at most KSTATE_ADDRS_MAX, more are left out (the next look
+ * shows them). */
+int link_addrs(struct nl *nl, int index, struct prefix ret[static KSTATE_ADDRS_MAX],
+	       size_t *ret_n) ZT_MUST_USE;

@@ -1,5 +1,5 @@
-/* Our nftables table: transactions and elements (nft.h). Elements are written with libmnl: a lease renewal writes
- * tens of thousands of them, and libnftnl would keep an object for each. */
+/* Our nftables table: transactions and elements (nft.h). Elements are written with libmnl: a lease
+ * renewal writes tens of thousands of them, and libnftnl would keep an object for each. */
 #include "ztnode/kern/nft.h"
 
 #include <arpa/inet.h>
@@ -48,7 +48,8 @@ enum nft_set nft_set_of(const struct kelem *e)
 	return e->set == KSET_PORT ? NFT_GRANTS6 : NFT_SPANS6;
 }
 
-bool nft_set_holds(enum nft_set set, enum kstate_set ret_kind[static 1], uint8_t ret_family[static 1])
+bool nft_set_holds(enum nft_set set, enum kstate_set ret_kind[static 1],
+		   uint8_t ret_family[static 1])
 {
 	*ret_kind = sets[set].kind;
 	*ret_family = sets[set].family;
@@ -68,23 +69,25 @@ void nft_table_name(const char *ifname, char out[static NFT_TABLE_NAME_MAX])
 static struct nlmsghdr *start(struct nft_tx *tx, size_t room, uint16_t type, uint16_t flags)
 {
 	void *extra;
-	struct nlmsghdr *nlh = nl_batch_start(&tx->batch, room, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags,
-					      sizeof(struct nfgenmsg), &extra);
+	struct nlmsghdr *nlh =
+		nl_batch_start(&tx->batch, room, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type),
+			       flags, sizeof(struct nfgenmsg), &extra);
 
 	if (nlh)
 		*(struct nfgenmsg *)extra = (struct nfgenmsg){NFPROTO_INET, NFNETLINK_V0, 0};
 	return nlh;
 }
 
-/* The brackets of a batch. The echo of the first one tells the generation that the commit made. */
-static void put_bracket(struct nft_tx *tx, uint16_t type, uint16_t flags)
+static void put_bracket(struct nft_tx *tx, uint16_t type)
 {
 	void *extra;
-	struct nlmsghdr *nlh = nl_batch_start(&tx->batch, TX_MESSAGE_MAX, type, flags, sizeof(struct nfgenmsg), &extra);
+	struct nlmsghdr *nlh = nl_batch_start(&tx->batch, TX_MESSAGE_MAX, type, 0,
+					      sizeof(struct nfgenmsg), &extra);
 
 	if (!nlh)
 		return;
-	*(struct nfgenmsg *)extra = (struct nfgenmsg){AF_UNSPEC, NFNETLINK_V0, htons(NFNL_SUBSYS_NFTABLES)};
+	*(struct nfgenmsg *)extra =
+		(struct nfgenmsg){AF_UNSPEC, NFNETLINK_V0, htons(NFNL_SUBSYS_NFTABLES)};
 	nl_batch_end(&tx->batch, nlh);
 }
 
@@ -92,7 +95,7 @@ void nft_tx_init(struct nft_tx *tx, const char *table)
 {
 	*tx = (struct nft_tx){.table = table};
 	nl_batch_init(&tx->batch, NL_TABLE_BATCH_MAX);
-	put_bracket(tx, NFNL_MSG_BATCH_BEGIN, NLM_F_ECHO);
+	put_bracket(tx, NFNL_MSG_BATCH_BEGIN);
 }
 
 void nft_tx_done(struct nft_tx *tx)
@@ -134,8 +137,8 @@ static int take_generation(const struct nlmsghdr *nlh, void *arg)
 	return err;
 }
 
-/* The last message inside the brackets is asked for its acknowledgement: kernels before 6.10 do not give one for the
- * closing bracket. It is sent after the commit. */
+/* The last message inside the brackets is asked for its acknowledgement: kernels before 6.10 do not
+ * give one for the closing bracket. It is sent after the commit. */
 int nft_tx_commit(struct nft_tx *tx, struct nl *nl, uint32_t *ret_generation)
 {
 	uint32_t last, failed, generation = 0;
@@ -143,7 +146,7 @@ int nft_tx_commit(struct nft_tx *tx, struct nl *nl, uint32_t *ret_generation)
 
 	close_list(tx);
 	last = tx->batch.n - 1;
-	put_bracket(tx, NFNL_MSG_BATCH_END, 0);
+	put_bracket(tx, NFNL_MSG_BATCH_END);
 	if (tx->batch.err)
 		return tx->batch.err;
 	if (last == 0) {
@@ -159,7 +162,8 @@ int nft_tx_commit(struct nft_tx *tx, struct nl *nl, uint32_t *ret_generation)
 /* --- elements --- */
 
 /* An open message of elements of this set with room for one more; NULL after an error. */
-static struct nlmsghdr *open_list(struct nft_tx *tx, enum nft_set set, uint16_t type, uint16_t flags)
+static struct nlmsghdr *open_list(struct nft_tx *tx, enum nft_set set, uint16_t type,
+				  uint16_t flags)
 {
 	if (tx->list && tx->list_set == set && tx->list_type == type &&
 	    tx->list->nlmsg_len + ELEM_ROOM <= NL_NEST_MAX)
@@ -238,7 +242,8 @@ void nft_tx_elem_add(struct nft_tx *tx, const struct kelem *e, int64_t boot_now_
 		return;
 	nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 	put_data(nlh, NFTA_SET_ELEM_KEY, key, len);
-	mnl_attr_put_u64(nlh, NFTA_SET_ELEM_TIMEOUT, htobe64((uint64_t)(e->expires_ms - boot_now_ms)));
+	mnl_attr_put_u64(nlh, NFTA_SET_ELEM_TIMEOUT,
+			 htobe64((uint64_t)(e->expires_ms - boot_now_ms)));
 	put_rule_comment(nlh, e->rule);
 	mnl_attr_nest_end(nlh, nest);
 }
@@ -259,8 +264,10 @@ void nft_tx_elem_del(struct nft_tx *tx, const struct kelem *e)
 
 void nft_tx_span_add(struct nft_tx *tx, const struct kspan *s)
 {
-	struct nlmsghdr *nlh = open_list(tx, NFT_CLASSES, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlmsghdr *nlh =
+		open_list(tx, NFT_CLASSES, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL);
 	struct nlattr *nest;
+	uint32_t data[2] = {0, s->class_id};
 	uint8_t key[8];
 
 	if (!nlh)
@@ -268,7 +275,7 @@ void nft_tx_span_add(struct nft_tx *tx, const struct kspan *s)
 	nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 	put_data(nlh, NFTA_SET_ELEM_KEY, key, put_service(key, 0, s->proto, s->lo));
 	put_data(nlh, NFTA_SET_ELEM_KEY_END, key, put_service(key, 0, s->proto, s->hi));
-	put_data(nlh, NFTA_SET_ELEM_DATA, &s->class_id, sizeof(s->class_id));
+	put_data(nlh, NFTA_SET_ELEM_DATA, data, sizeof(data));
 	mnl_attr_nest_end(nlh, nest);
 }
 

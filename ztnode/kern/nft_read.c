@@ -51,7 +51,8 @@ int nft_generation(struct nl *nl, uint32_t *ret)
 {
 	struct nl_request mem;
 	uint32_t generation = 0;
-	int err = nl_talk(nl, start(&mem, NFT_MSG_GETGEN, AF_UNSPEC), parse_generation, &generation);
+	int err =
+		nl_talk(nl, start(&mem, NFT_MSG_GETGEN, AF_UNSPEC), parse_generation, &generation);
 
 	if (!err)
 		*ret = generation;
@@ -60,7 +61,8 @@ int nft_generation(struct nl *nl, uint32_t *ret)
 
 /* --- digest --- */
 
-/* Attributes of one kind of object: its table's name, and bits for those that are no part of what it does. */
+/* Attributes of one kind of object: its table's name, and bits for those that are no part of what
+ * it does. */
 struct digest_part {
 	uint16_t get, new; /* messages */
 	uint16_t table;	   /* attribute of the dump and the request */
@@ -76,7 +78,8 @@ static const struct digest_part table_part = {NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE
 static const struct digest_part parts[] = {
 	{NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, NFTA_CHAIN_TABLE,
 	 SKIP(NFTA_CHAIN_HANDLE) | SKIP(NFTA_CHAIN_USE) | SKIP(NFTA_CHAIN_COUNTERS)},
-	{NFT_MSG_GETRULE, NFT_MSG_NEWRULE, NFTA_RULE_TABLE, SKIP(NFTA_RULE_HANDLE) | SKIP(NFTA_RULE_POSITION)},
+	{NFT_MSG_GETRULE, NFT_MSG_NEWRULE, NFTA_RULE_TABLE,
+	 SKIP(NFTA_RULE_HANDLE) | SKIP(NFTA_RULE_POSITION)},
 	{NFT_MSG_GETSET, NFT_MSG_NEWSET, NFTA_SET_TABLE, SKIP(NFTA_SET_HANDLE)},
 };
 
@@ -191,9 +194,12 @@ static const uint8_t *value_of(const struct nlattr *nest, size_t len)
 {
 	const struct nlattr *tb[NFTA_DATA_MAX + 1];
 
-	if (!nest || nl_parse_nest(nest, data_policy, tb, NFTA_DATA_MAX + 1) < 0 || !tb[NFTA_DATA_VALUE])
+	if (!nest || nl_parse_nest(nest, data_policy, tb, NFTA_DATA_MAX + 1) < 0 ||
+	    !tb[NFTA_DATA_VALUE])
 		return NULL;
-	return mnl_attr_get_payload_len(tb[NFTA_DATA_VALUE]) == len ? mnl_attr_get_payload(tb[NFTA_DATA_VALUE]) : NULL;
+	return mnl_attr_get_payload_len(tb[NFTA_DATA_VALUE]) == len
+		       ? mnl_attr_get_payload(tb[NFTA_DATA_VALUE])
+		       : NULL;
 }
 
 /* Protocol and port in two fields of four bytes; false when the padding is not zero. */
@@ -221,7 +227,8 @@ static bool parse_port_key(const uint8_t *field, struct kelem *e)
 	return e->proto == IPPROTO_TCP || e->proto == IPPROTO_UDP;
 }
 
-static bool parse_elem(const struct nlattr *const *tb, enum nft_set set, int64_t now_ms, struct kelem *ret)
+static bool parse_elem(const struct nlattr *const *tb, enum nft_set set, int64_t now_ms,
+		       struct kelem *ret)
 {
 	struct kelem e = {.expires_ms = INT64_MAX};
 	uint8_t family;
@@ -247,14 +254,15 @@ static bool parse_elem(const struct nlattr *const *tb, enum nft_set set, int64_t
 
 static bool parse_span(const struct nlattr *const *tb, struct kspan *ret)
 {
-	const uint8_t *lo = value_of(tb[NFTA_SET_ELEM_KEY], 8), *hi = value_of(tb[NFTA_SET_ELEM_KEY_END], 8);
-	const uint8_t *data = value_of(tb[NFTA_SET_ELEM_DATA], 4);
+	const uint8_t *lo = value_of(tb[NFTA_SET_ELEM_KEY], 8),
+		      *hi = value_of(tb[NFTA_SET_ELEM_KEY_END], 8);
+	const uint8_t *data = value_of(tb[NFTA_SET_ELEM_DATA], 8);
 	uint8_t hi_proto;
 
 	if (!lo || !hi || !data || !parse_service(lo, &ret->proto, &ret->lo) ||
 	    !parse_service(hi, &hi_proto, &ret->hi))
 		return false;
-	memcpy(&ret->class_id, data, sizeof(ret->class_id));
+	memcpy(&ret->class_id, data + 4, sizeof(ret->class_id));
 	return ret->proto == hi_proto;
 }
 
@@ -332,7 +340,8 @@ static int compare_span(const void *a, const void *b)
 	return x->proto != y->proto ? x->proto - y->proto : x->lo - y->lo;
 }
 
-int nft_read(struct nl *nl, const char *table, int64_t boot_now_ms, struct arena *a, struct nft_contents *ret)
+int nft_read(struct nl *nl, const char *table, int64_t boot_now_ms, struct arena *a,
+	     struct nft_contents *ret)
 {
 	struct elem_rows rows = {
 		.now_ms = boot_now_ms,
@@ -350,6 +359,7 @@ int nft_read(struct nl *nl, const char *table, int64_t boot_now_ms, struct arena
 		qsort(rows.elems.items, rows.elems.n, sizeof(struct kelem), kelem_compare);
 	if (rows.spans.n)
 		qsort(rows.spans.items, rows.spans.n, sizeof(struct kspan), compare_span);
-	*ret = (struct nft_contents){rows.elems.items, rows.elems.n, rows.spans.items, rows.spans.n, rows.foreign};
+	*ret = (struct nft_contents){rows.elems.items, rows.elems.n, rows.spans.items, rows.spans.n,
+				     rows.foreign};
 	return 0;
 }

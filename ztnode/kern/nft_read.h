@@ -8,8 +8,9 @@
 /* Number of the ruleset of this network namespace; each transaction of anybody's makes another. */
 int nft_generation(struct nl *nl, uint32_t *ret) ZT_MUST_USE;
 
-/* Hash over flags, chains, rules and sets of the table, without what counts or only numbers (handles, positions, uses).
- * Two digests of an untouched table are equal; any change by any hand makes another one. -ENOENT: no such table. */
+/* Hash over flags, chains, rules and sets of the table, without what counts or only numbers
+ * (handles, positions, uses). Two digests of an untouched table are equal; any change by any hand
+ * makes another one. -ENOENT: no such table. */
 int nft_digest(struct nl *nl, const char *table, struct key *ret) ZT_MUST_USE;
 
 struct nft_contents {

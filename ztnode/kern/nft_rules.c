@@ -1,13 +1,16 @@
-/* What our nftables table holds (nft_rules.h). Every packet of the overlay is judged by set lookups alone, so its cost
- * does not grow with the number of grants:
+/* What our nftables table holds (nft_rules.h). Every packet of the overlay is judged by set lookups
+ * alone, so its cost does not grow with the number of grants:
  *
  *     input  --iifname zt0--> from-overlay --+-> granted4/6 --tcp, udp--> ports4/6 -----------+
- *     output --oifname zt0--> to-overlay ----+               --icmp-----> icmp4/6 ------------+--> any4/6
+ *     output --oifname zt0--> to-overlay ----+               --icmp-----> icmp4/6 ------------+-->
+ * any4/6
  *                                                            --other protocols----------------+
- *                                                icmp4/6 --ct state related--> errors4/6 (the same, for the inner packet)
+ *                                                icmp4/6 --ct state related--> errors4/6 (the same,
+ * for the inner packet)
  *
- * A chain that accepts ends the walk; one that ends without that leads back to from-overlay or to-overlay, which
- * deny. Registers hold a set's key: source, destination, then either protocol and port or the class. */
+ * A chain that accepts ends the walk; one that ends without that leads back to from-overlay or
+ * to-overlay, which deny. Registers hold a set's key: source, destination, then either protocol and
+ * port or the class. */
 #include "ztnode/kern/nft_rules.h"
 
 #include <arpa/inet.h>
@@ -45,10 +48,12 @@ struct family {
 };
 
 static const struct family families[] = {
-	{NFPROTO_IPV4, 4, 12, 16, IPPROTO_ICMP, ICMP_ECHO, ICMP_ECHOREPLY, NFT_CT_SRC_IP, NFT_CT_DST_IP, NFT_GRANTS4,
-	 NFT_SPANS4, "granted4", "ports4", "icmp4", "any4", "errors4", "error-ports4", "error-any4"},
-	{NFPROTO_IPV6, 16, 8, 24, IPPROTO_ICMPV6, ICMP6_ECHO_REQUEST, ICMP6_ECHO_REPLY, NFT_CT_SRC_IP6, NFT_CT_DST_IP6,
-	 NFT_GRANTS6, NFT_SPANS6, "granted6", "ports6", "icmp6", "any6", "errors6", "error-ports6", "error-any6"},
+	{NFPROTO_IPV4, 4, 12, 16, IPPROTO_ICMP, ICMP_ECHO, ICMP_ECHOREPLY, NFT_CT_SRC_IP,
+	 NFT_CT_DST_IP, NFT_GRANTS4, NFT_SPANS4, "granted4", "ports4", "icmp4", "any4", "errors4",
+	 "error-ports4", "error-any4"},
+	{NFPROTO_IPV6, 16, 8, 24, IPPROTO_ICMPV6, ICMP6_ECHO_REQUEST, ICMP6_ECHO_REPLY,
+	 NFT_CT_SRC_IP6, NFT_CT_DST_IP6, NFT_GRANTS6, NFT_SPANS6, "granted6", "ports6", "icmp6",
+	 "any6", "errors6", "error-ports6", "error-any6"},
 };
 enum { FAMILIES = sizeof(families) / sizeof(families[0]) };
 
@@ -110,7 +115,8 @@ static void load_meta(struct rule *rule, uint32_t key, uint32_t reg)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, reg);
 }
 
-static void load_payload(struct rule *rule, uint32_t base, uint32_t offset, uint32_t len, uint32_t reg)
+static void load_payload(struct rule *rule, uint32_t base, uint32_t offset, uint32_t len,
+			 uint32_t reg)
 {
 	struct nftnl_expr *e = expr_new(rule, "payload");
 
@@ -276,8 +282,10 @@ static void load_addrs(struct rule *rule, const struct family *f, uint8_t dir)
 {
 	bool turned = dir == IP_CT_DIR_REPLY;
 
-	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, turned ? f->dst_at : f->src_at, f->addr_len, reg_src());
-	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, turned ? f->src_at : f->dst_at, f->addr_len, reg_dst(f));
+	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, turned ? f->dst_at : f->src_at, f->addr_len,
+		     reg_src());
+	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, turned ? f->src_at : f->dst_at, f->addr_len,
+		     reg_dst(f));
 }
 
 static void load_inner_addrs(struct rule *rule, const struct family *f)
@@ -293,28 +301,45 @@ static void load_port(struct rule *rule, enum subject subject, uint8_t dir, uint
 		load_ct_original(rule, NFT_CT_PROTO_DST, reg + 1);
 	} else {
 		load_meta(rule, NFT_META_L4PROTO, reg);
-		load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, dir == IP_CT_DIR_REPLY ? 0 : 2, 2, reg + 1);
+		load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, dir == IP_CT_DIR_REPLY ? 0 : 2, 2,
+			     reg + 1);
 	}
 }
 
-/* Of the inner packet's connection the tracker keeps the request's type and code as destination port. */
-static void match_echo(struct rule *rule, const struct family *f, enum subject subject, uint8_t dir, uint32_t reg)
+/* Protocol ICMP and "port" 0, if it is an echo. Of the inner packet's connection the tracker keeps
+ * the request's type and code as destination port. */
+static void load_echo(struct rule *rule, const struct family *f, enum subject subject, uint8_t dir,
+		      uint32_t reg)
 {
 	uint8_t request[2] = {f->echo_request, 0};
 
 	if (subject == SUBJECT_INNER) {
 		load_ct(rule, NFT_CT_PROTOCOL, reg);
 		match_u8(rule, reg, f->icmp);
-		load_ct_original(rule, NFT_CT_PROTO_DST, reg);
-		compare(rule, NFT_CMP_EQ, reg, request, sizeof(request));
+		load_ct_original(rule, NFT_CT_PROTO_DST, reg + 1);
+		compare(rule, NFT_CMP_EQ, reg + 1, request, sizeof(request));
 	} else {
-		load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, reg);
-		match_u8(rule, reg, dir == IP_CT_DIR_REPLY ? f->echo_reply : f->echo_request);
+		load_meta(rule, NFT_META_L4PROTO, reg);
+		match_u8(rule, reg, f->icmp);
+		load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, reg + 1);
+		match_u8(rule, reg + 1, dir == IP_CT_DIR_REPLY ? f->echo_reply : f->echo_request);
 	}
+	load_value(rule, 0, reg + 1);
 }
 
-static void load_service(struct rule *rule, const struct family *f, enum permit permit, enum subject subject,
-			 uint8_t dir)
+/* The class of protocol and port. The map gives two words, of which the second lands in the class's
+ * register and the first in the one before it, which an address fills later: `nft list` of 1.0.6
+ * aborts on a key with a map's result in it, and this way it knows of nothing but the value that
+ * was there before. No element has that one. */
+static void load_class(struct rule *rule, const struct family *f, enum subject subject, uint8_t dir)
+{
+	load_value(rule, UINT32_MAX, reg_service(f));
+	load_port(rule, subject, dir, reg_scratch(f));
+	lookup_map(rule, NFT_CLASSES, reg_scratch(f), reg_service(f) - 1);
+}
+
+static void load_service(struct rule *rule, const struct family *f, enum permit permit,
+			 enum subject subject, uint8_t dir)
 {
 	uint32_t reg = reg_service(f);
 
@@ -323,13 +348,10 @@ static void load_service(struct rule *rule, const struct family *f, enum permit 
 		load_port(rule, subject, dir, reg);
 		break;
 	case PERMIT_SPAN:
-		load_port(rule, subject, dir, reg_scratch(f));
-		lookup_map(rule, NFT_CLASSES, reg_scratch(f), reg);
+		load_class(rule, f, subject, dir);
 		break;
 	case PERMIT_ECHO:
-		match_echo(rule, f, subject, dir, reg);
-		load_value(rule, f->icmp, reg);
-		load_value(rule, 0, reg + 1);
+		load_echo(rule, f, subject, dir, reg);
 		break;
 	case PERMIT_ANY:
 		load_value(rule, 0, reg);
@@ -339,27 +361,31 @@ static void load_service(struct rule *rule, const struct family *f, enum permit 
 
 /* --- rules that accept --- */
 
-/* Direction and key, by the packet's own header: what others' address translation claims does not count.
+/* Direction and key, by the packet's own header: what others' address translation claims does not
+ * count.
  *
  *     ct direction original ip saddr . ip daddr . meta l4proto . th dport @grants4 accept
  *     ct direction reply ip daddr . ip saddr . meta l4proto . th sport @grants4 accept
- *     ct direction original ip saddr . ip daddr . (meta l4proto . th dport map @classes) @spans4 accept
- *     ct direction original icmp type echo-request ip saddr . ip daddr . icmp . 0 @grants4 accept
- *     ct direction original ip saddr . ip daddr . 0 @spans4 accept
+ *     ct direction original ip saddr . ip daddr . (meta l4proto . th dport map @classes) @spans4
+ * accept ct direction original icmp type echo-request ip saddr . ip daddr . icmp . 0 @grants4
+ * accept ct direction original ip saddr . ip daddr . 0 @spans4 accept
  *
- * For an ICMP error (chains errors, error-ports, error-any) both must be granted: the connection that it is about, as
- * it began, and the same service between the error's own two ends. So no peer can speak for another.
+ * For an ICMP error (chains errors, error-ports, error-any) both must be granted: the connection
+ * that it is about, as it began, and the same service between the error's own two ends. So no peer
+ * can speak for another.
  *
- *     ct direction original ct original ip saddr . ct original ip daddr . ct protocol . ct original proto-dst @grants4
- *         ip saddr . ip daddr . ct protocol . ct original proto-dst @grants4 accept */
-static void rule_permit(struct nft_tx *tx, const struct family *f, const char *chain, enum permit permit,
-			enum subject subject, uint8_t dir)
+ *     ct direction original ct original ip saddr . ct original ip daddr . ct protocol . ct original
+ * proto-dst @grants4 ip saddr . ip daddr . ct protocol . ct original proto-dst @grants4 accept */
+static void rule_permit(struct nft_tx *tx, const struct family *f, const char *chain,
+			enum permit permit, enum subject subject, uint8_t dir)
 {
 	enum nft_set set = permit == PERMIT_PORT || permit == PERMIT_ECHO ? f->grants : f->spans;
 	struct rule rule = rule_begin(tx, chain);
 
 	load_ct(&rule, NFT_CT_DIRECTION, reg_src());
 	match_u8(&rule, reg_src(), dir);
+	load_meta(&rule, NFT_META_NFPROTO, reg_src());
+	match_u8(&rule, reg_src(), f->nfproto);
 	load_service(&rule, f, permit, subject, dir);
 	if (subject == SUBJECT_INNER) {
 		load_inner_addrs(&rule, f);
@@ -371,8 +397,8 @@ static void rule_permit(struct nft_tx *tx, const struct family *f, const char *c
 	rule_end(&rule);
 }
 
-static void rules_permit(struct nft_tx *tx, const struct family *f, const char *chain, enum permit permit,
-			 enum subject subject)
+static void rules_permit(struct nft_tx *tx, const struct family *f, const char *chain,
+			 enum permit permit, enum subject subject)
 {
 	rule_permit(tx, f, chain, permit, subject, IP_CT_DIR_ORIGINAL);
 	rule_permit(tx, f, chain, permit, subject, IP_CT_DIR_REPLY);
@@ -401,8 +427,8 @@ static void rule_jump_family(struct nft_tx *tx, const char *chain, const struct 
 }
 
 /* meta l4proto tcp goto ports4; in the chains for ICMP errors: ct protocol tcp goto error-ports4 */
-static void rule_goto_proto(struct nft_tx *tx, const char *chain, enum subject subject, uint8_t proto,
-			    const char *target)
+static void rule_goto_proto(struct nft_tx *tx, const char *chain, enum subject subject,
+			    uint8_t proto, const char *target)
 {
 	struct rule rule = rule_begin(tx, chain);
 
@@ -472,7 +498,8 @@ static void rule_drop(struct nft_tx *tx, const char *chain, const char *counter)
 }
 
 /* iifname "zt0" counter name "denied-in" drop: nothing is forwarded from or to the overlay */
-static void rule_drop_forward(struct nft_tx *tx, uint32_t key, const char *ifname, const char *counter)
+static void rule_drop_forward(struct nft_tx *tx, uint32_t key, const char *ifname,
+			      const char *counter)
 {
 	struct rule rule = rule_begin(tx, "forward");
 
@@ -489,8 +516,10 @@ static void prefix_mask(const struct prefix *p, uint8_t out[static 16])
 		out[i / 8] |= (uint8_t)(0x80 >> i % 8);
 }
 
-/* meta nfproto ipv4 ip daddr 100.64.0.0/10 goto outside-in: an overlay address on another interface */
-static void rule_goto_outside(struct nft_tx *tx, const char *chain, const struct prefix *net, const char *target)
+/* meta nfproto ipv4 ip daddr 100.64.0.0/10 goto outside-in: an overlay address on another interface
+ */
+static void rule_goto_outside(struct nft_tx *tx, const char *chain, const struct prefix *net,
+			      const char *target)
 {
 	const struct family *f = &families[net->addr.family == ADDR_V6];
 	struct rule rule = rule_begin(tx, chain);
@@ -576,25 +605,40 @@ static void put_counter(struct nft_tx *tx, const char *name)
 	nftnl_obj_free(o);
 }
 
-/* nft's numbers of data types, which the kernel only keeps: with them `nft list` prints elements as people write them. */
-enum { TYPE_IPV4 = 7, TYPE_IPV6 = 8, TYPE_PROTO = 12, TYPE_PORT = 13, TYPE_MARK = 19, TYPE_BITS = 6 };
+/* nft's numbers of data types, which the kernel only keeps: with them `nft list` prints elements as
+ * people write them. */
+enum {
+	TYPE_IPV4 = 7,
+	TYPE_IPV6 = 8,
+	TYPE_PROTO = 12,
+	TYPE_PORT = 13,
+	TYPE_MARK = 19,
+	TYPE_BITS = 6
+};
 
 struct set_shape {
 	uint32_t key_type, key_len, flags;
 };
 
 static const struct set_shape shapes[NFT_SETS] = {
-	[NFT_GRANTS4] = {((TYPE_IPV4 << TYPE_BITS | TYPE_IPV4) << TYPE_BITS | TYPE_PROTO) << TYPE_BITS | TYPE_PORT, 16,
-			 NFT_SET_TIMEOUT},
-	[NFT_GRANTS6] = {((TYPE_IPV6 << TYPE_BITS | TYPE_IPV6) << TYPE_BITS | TYPE_PROTO) << TYPE_BITS | TYPE_PORT, 40,
-			 NFT_SET_TIMEOUT},
-	[NFT_SPANS4] = {(TYPE_IPV4 << TYPE_BITS | TYPE_IPV4) << TYPE_BITS | TYPE_MARK, 12, NFT_SET_TIMEOUT},
-	[NFT_SPANS6] = {(TYPE_IPV6 << TYPE_BITS | TYPE_IPV6) << TYPE_BITS | TYPE_MARK, 36, NFT_SET_TIMEOUT},
-	[NFT_CLASSES] = {TYPE_PROTO << TYPE_BITS | TYPE_PORT, 8, NFT_SET_INTERVAL | NFT_SET_CONCAT | NFT_SET_MAP},
+	[NFT_GRANTS4] = {((TYPE_IPV4 << TYPE_BITS | TYPE_IPV4) << TYPE_BITS | TYPE_PROTO)
+					 << TYPE_BITS |
+				 TYPE_PORT,
+			 16, NFT_SET_TIMEOUT},
+	[NFT_GRANTS6] = {((TYPE_IPV6 << TYPE_BITS | TYPE_IPV6) << TYPE_BITS | TYPE_PROTO)
+					 << TYPE_BITS |
+				 TYPE_PORT,
+			 40, NFT_SET_TIMEOUT},
+	[NFT_SPANS4] = {(TYPE_IPV4 << TYPE_BITS | TYPE_IPV4) << TYPE_BITS | TYPE_MARK, 12,
+			NFT_SET_TIMEOUT},
+	[NFT_SPANS6] = {(TYPE_IPV6 << TYPE_BITS | TYPE_IPV6) << TYPE_BITS | TYPE_MARK, 36,
+			NFT_SET_TIMEOUT},
+	[NFT_CLASSES] = {TYPE_PROTO << TYPE_BITS | TYPE_PORT, 8,
+			 NFT_SET_INTERVAL | NFT_SET_CONCAT | NFT_SET_MAP},
 };
 
-/* A timeout without intervals makes the kernel take its hash table. Intervals of two fields need its pipapo set, which
- * wants to know the fields' lengths. */
+/* A timeout without intervals makes the kernel take its hash table. Intervals of two fields need
+ * its pipapo set, which wants to know the fields' lengths. */
 static void set_shape(struct nftnl_set *s, const struct set_shape *shape)
 {
 	static const uint8_t class_fields[] = {1, 2};
@@ -604,8 +648,8 @@ static void set_shape(struct nftnl_set *s, const struct set_shape *shape)
 	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, shape->flags);
 	if (!(shape->flags & NFT_SET_MAP))
 		return;
-	nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, TYPE_MARK);
-	nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, 4);
+	nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, TYPE_MARK << TYPE_BITS | TYPE_MARK);
+	nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, 8);
 	nftnl_set_set_data(s, NFTNL_SET_DESC_CONCAT, class_fields, sizeof(class_fields));
 }
 
@@ -710,7 +754,8 @@ static void put_ends(struct nft_tx *tx)
 	rule_prohibit(tx, "refused");
 }
 
-/* Ports are read only from headers that have them: the chains for ports are reached by TCP and UDP alone. */
+/* Ports are read only from headers that have them: the chains for ports are reached by TCP and UDP
+ * alone. */
 static void put_family(struct nft_tx *tx, const struct family *f)
 {
 	rule_goto_proto(tx, f->granted, SUBJECT_PACKET, IPPROTO_TCP, f->ports);
@@ -746,7 +791,7 @@ static void put_family_errors(struct nft_tx *tx, const struct family *f)
 /* Deleting what is not there is an error, so it is made first. */
 void nft_rules_del(struct nft_tx *tx)
 {
-	put_table(tx, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	put_table(tx, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO);
 	put_table(tx, NFT_MSG_DELTABLE, 0);
 }
 

@@ -12,9 +12,10 @@
 #include <linux/netlink.h>
 
 enum {
-	RECEIVE_SIZE = 64 << 10,     /* the kernel fills at most 32 KiB a datagram of a dump */
-	RECEIVE_QUEUE = 8 << 20,     /* acknowledgements of a batch that fails everywhere */
-	ANSWER_WAIT_S = 30,	     /* the kernel answers while we send; more than this is a bug somewhere */
+	RECEIVE_SIZE = 64 << 10, /* the kernel fills at most 32 KiB a datagram of a dump */
+	RECEIVE_QUEUE = 8 << 20, /* acknowledgements of a batch that fails everywhere */
+	ANSWER_WAIT_S =
+		30, /* the kernel answers while we send; more than this is a bug somewhere */
 	DUMP_TRIES = 16,
 	REASON_MAX = 160,
 };
@@ -152,7 +153,15 @@ static void note_error(struct answer *a, int err, uint32_t seq)
 	a->failed = seq;
 }
 
-/* 1: the end of the answer. An error of the first message ends a batch that the kernel refused whole. */
+/* An error that no other answer follows: nfnetlink refuses a batch whole with an error of its
+ * opening bracket, and gives up for want of memory with one of the message after that. What another
+ * family sends after these is passed over later. */
+static bool ends_all(const struct answer *a, int err, uint32_t seq)
+{
+	return seq == a->first || (err == -ENOMEM && seq == a->first + 1);
+}
+
+/* 1: the end of the answer. */
 static int take_ack(struct nl *nl, struct answer *a, const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
@@ -164,7 +173,7 @@ static int take_ack(struct nl *nl, struct answer *a, const struct nlmsghdr *nlh)
 			keep_reason(nl, nlh);
 		note_error(a, e->error, nlh->nlmsg_seq);
 	}
-	return nlh->nlmsg_seq == a->end || (e->error && nlh->nlmsg_seq == a->first);
+	return nlh->nlmsg_seq == a->end || (e->error && ends_all(a, e->error, nlh->nlmsg_seq));
 }
 
 static int take_done(struct answer *a, const struct nlmsghdr *nlh)
@@ -179,7 +188,8 @@ static int take_done(struct answer *a, const struct nlmsghdr *nlh)
 	return 1;
 }
 
-/* 1: the end of the answer, 0: more to come, <0: nonsense. What answers an older request is passed over. */
+/* 1: the end of the answer, 0: more to come, <0: nonsense. What answers an older request is passed
+ * over. */
 static int take_message(struct nl *nl, struct answer *a, const struct nlmsghdr *nlh)
 {
 	if (nlh->nlmsg_pid != nl->port || nlh->nlmsg_seq - a->first > a->last - a->first)
@@ -217,7 +227,8 @@ static int receive_bytes(struct nl *nl)
 {
 	struct sockaddr_nl from;
 	socklen_t from_len = sizeof(from);
-	ssize_t n = recvfrom(nl_fd(nl), nl->rx, sizeof(nl->rx), MSG_TRUNC, (struct sockaddr *)&from, &from_len);
+	ssize_t n = recvfrom(nl_fd(nl), nl->rx, sizeof(nl->rx), MSG_TRUNC, (struct sockaddr *)&from,
+			     &from_len);
 
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -257,7 +268,8 @@ static struct nlmsghdr *start(void *mem, uint16_t type, uint16_t flags, size_t n
 	return nlh;
 }
 
-struct nlmsghdr *nl_start(struct nl_request *r, uint16_t type, uint16_t flags, size_t n, void **ret_extra)
+struct nlmsghdr *nl_start(struct nl_request *r, uint16_t type, uint16_t flags, size_t n,
+			  void **ret_extra)
 {
 	return start(r->words, type, flags, n, ret_extra);
 }
@@ -286,7 +298,8 @@ int nl_talk(struct nl *nl, struct nlmsghdr *request, nl_row_fn row, void *arg)
 	return err ? err : (a.interrupted ? -ENOBUFS : 0);
 }
 
-int nl_dump(struct nl *nl, struct nlmsghdr *request, void (*reset)(void *arg), nl_row_fn row, void *arg)
+int nl_dump(struct nl *nl, struct nlmsghdr *request, void (*reset)(void *arg), nl_row_fn row,
+	    void *arg)
 {
 	request->nlmsg_flags |= NLM_F_DUMP;
 	for (int i = 0; i < DUMP_TRIES; i++) {
@@ -361,8 +374,8 @@ static int grow(struct nl_batch *b, size_t room)
 	return 0;
 }
 
-struct nlmsghdr *nl_batch_start(struct nl_batch *b, size_t room, uint16_t type, uint16_t flags, size_t n,
-				void **ret_extra)
+struct nlmsghdr *nl_batch_start(struct nl_batch *b, size_t room, uint16_t type, uint16_t flags,
+				size_t n, void **ret_extra)
 {
 	if (!b->err)
 		b->err = grow(b, room);
@@ -393,7 +406,8 @@ static void number(struct nl *nl, struct nl_batch *b, uint32_t ack)
 	}
 }
 
-int nl_batch_send(struct nl *nl, struct nl_batch *b, uint32_t ack, nl_row_fn row, void *arg, uint32_t *ret_failed)
+int nl_batch_send(struct nl *nl, struct nl_batch *b, uint32_t ack, nl_row_fn row, void *arg,
+		  uint32_t *ret_failed)
 {
 	struct answer a = {.first = nl->seq + 1, .last = nl->seq + b->n, .row = row, .arg = arg};
 	int err;
@@ -424,7 +438,8 @@ static int check(const struct nlattr *attr, const struct nl_policy *policy)
 	return 0;
 }
 
-static int keep(const struct nlattr *attr, const struct nl_policy *policy, const struct nlattr **tb, size_t n)
+static int keep(const struct nlattr *attr, const struct nl_policy *policy, const struct nlattr **tb,
+		size_t n)
 {
 	uint16_t type = mnl_attr_get_type(attr);
 	int err;
@@ -465,7 +480,8 @@ const struct nlattr *nl_attrs_next(struct nl_attrs *it)
 	return attr;
 }
 
-static int parse(struct nl_attrs it, const struct nl_policy *policy, const struct nlattr **tb, size_t n)
+static int parse(struct nl_attrs it, const struct nl_policy *policy, const struct nlattr **tb,
+		 size_t n)
 {
 	const struct nlattr *attr;
 	int err = 0;
@@ -476,15 +492,16 @@ static int parse(struct nl_attrs it, const struct nl_policy *policy, const struc
 	return err;
 }
 
-int nl_parse(const struct nlmsghdr *nlh, size_t header, const struct nl_policy *policy, const struct nlattr **tb,
-	     size_t n)
+int nl_parse(const struct nlmsghdr *nlh, size_t header, const struct nl_policy *policy,
+	     const struct nlattr **tb, size_t n)
 {
 	if (mnl_nlmsg_get_payload_len(nlh) < header)
 		return -EPROTO;
 	return parse(nl_attrs_of(nlh, header), policy, tb, n);
 }
 
-int nl_parse_nest(const struct nlattr *nest, const struct nl_policy *policy, const struct nlattr **tb, size_t n)
+int nl_parse_nest(const struct nlattr *nest, const struct nl_policy *policy,
+		  const struct nlattr **tb, size_t n)
 {
 	return parse(nl_attrs_in(nest), policy, tb, n);
 }

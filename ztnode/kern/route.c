@@ -10,7 +10,8 @@
 
 /* --- change --- */
 
-static int talk_route(struct nl *nl, uint16_t type, uint16_t flags, int ifindex, const struct kroute *r)
+static int talk_route(struct nl *nl, uint16_t type, uint16_t flags, int ifindex,
+		      const struct kroute *r)
 {
 	struct nl_request mem;
 	void *extra;
@@ -90,7 +91,8 @@ static int parse_route(const struct nlmsghdr *nlh, struct route *ret)
 	return parse_dst(msg, tb[RTA_DST], &ret->dst);
 }
 
-static int dump_routes(struct nl *nl, uint8_t family, void (*reset)(void *), nl_row_fn row, void *arg)
+static int dump_routes(struct nl *nl, uint8_t family, void (*reset)(void *), nl_row_fn row,
+		       void *arg)
 {
 	struct nl_request mem;
 	void *extra;
@@ -128,7 +130,8 @@ static int take_ours(const struct nlmsghdr *nlh, void *arg)
 	err = parse_route(nlh, &r);
 	if (err)
 		return err;
-	if (r.protocol != ROUTE_PROTOCOL || r.table != RT_TABLE_MAIN || r.cloned || rows->n == KSTATE_ROUTES_MAX)
+	if (r.protocol != ROUTE_PROTOCOL || r.table != RT_TABLE_MAIN || r.cloned ||
+	    rows->n == KSTATE_ROUTES_MAX)
 		return 0;
 	through_us = r.type == RTN_UNICAST && rows->ifindex && r.ifindex == rows->ifindex;
 	if (!through_us && r.type != RTN_UNREACHABLE)
@@ -141,7 +144,8 @@ static int take_ours(const struct nlmsghdr *nlh, void *arg)
 	return 0;
 }
 
-int route_read(struct nl *nl, int ifindex, struct kroute ret[static KSTATE_ROUTES_MAX], size_t *ret_n)
+int route_read(struct nl *nl, int ifindex, struct kroute ret[static KSTATE_ROUTES_MAX],
+	       size_t *ret_n)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 	struct our_rows rows = {.ifindex = ifindex};
@@ -184,8 +188,9 @@ static int take_overlap(const struct nlmsghdr *nlh, void *arg)
 	err = parse_route(nlh, &r);
 	if (err)
 		return err;
-	if (r.protocol == ROUTE_PROTOCOL || r.table == RT_TABLE_LOCAL || r.cloned || r.dst.bits == 0 ||
-	    r.type == RTN_MULTICAST || (rows->ifindex && r.ifindex == rows->ifindex))
+	if (r.protocol == ROUTE_PROTOCOL || r.table == RT_TABLE_LOCAL || r.cloned ||
+	    r.dst.bits == 0 || r.type == RTN_MULTICAST ||
+	    (rows->ifindex && r.ifindex == rows->ifindex))
 		return 0;
 	if (prefix_overlaps(&r.dst, rows->range)) {
 		rows->found = (struct route_overlap){r.dst, r.type == RTN_UNICAST ? r.ifindex : 0};
@@ -194,7 +199,8 @@ static int take_overlap(const struct nlmsghdr *nlh, void *arg)
 	return 0;
 }
 
-int route_find_overlap(struct nl *nl, int ifindex, const struct prefix *range, struct route_overlap *ret)
+int route_find_overlap(struct nl *nl, int ifindex, const struct prefix *range,
+		       struct route_overlap *ret)
 {
 	struct overlap_rows rows = {.ifindex = ifindex, .range = range};
 	uint8_t family = range->addr.family == ADDR_V4 ? AF_INET : AF_INET6;

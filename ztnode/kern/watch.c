@@ -1,5 +1,5 @@
-/* Changes of what is ours by other hands (kernel.h): rtnetlink's link, address and route groups, and nftables'
- * generations. Our own changes are told apart by the socket that made them. */
+/* Changes of what is ours by other hands (kernel.h): rtnetlink's link, address and route groups,
+ * and nftables' generations. Our own changes are told apart by the socket that made them. */
 #include "ztnode/kern/kernel_priv.h"
 
 #include <errno.h>
@@ -20,7 +20,8 @@
 
 enum {
 	WATCH_RECEIVE_SIZE = 32 << 10,
-	WATCH_TURN_MAX = 256, /* datagrams a turn: a router that learns a full table must not keep us from our work */
+	WATCH_TURN_MAX = 256, /* datagrams a turn: a router that learns a full table must not keep
+				 us from our work */
 };
 
 struct source {
@@ -90,10 +91,12 @@ static bool route_message_concerns(const struct kernel *k, const struct nlmsghdr
 	}
 }
 
-/* The process id in the message is that of the first pid namespace, so the socket is compared instead. */
+/* The process id in the message is that of the first pid namespace, so the socket is compared
+ * instead. */
 static bool filter_message_concerns(const struct kernel *k, const struct nlmsghdr *nlh)
 {
-	return nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) && nlh->nlmsg_pid != nl_port(k->filter);
+	return nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) &&
+	       nlh->nlmsg_pid != nl_port(k->filter);
 }
 
 /* --- receiving --- */
@@ -114,8 +117,8 @@ static void drain(struct kernel_watch *w, const struct source *s)
 	for (int i = 0; i < WATCH_TURN_MAX; i++) {
 		struct sockaddr_nl from;
 		socklen_t from_len = sizeof(from);
-		ssize_t n = recvfrom(fd, w->rx, sizeof(w->rx), MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from,
-				     &from_len);
+		ssize_t n = recvfrom(fd, w->rx, sizeof(w->rx), MSG_DONTWAIT | MSG_TRUNC,
+				     (struct sockaddr *)&from, &from_len);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -157,25 +160,29 @@ static void after_turn(void *arg)
 
 /* --- set-up --- */
 
-/* nftables tells every element of every transaction, ours too; only generations are let through. A datagram's first
- * message decides, and generations come alone. The filter machine reads in network order. */
+/* nftables tells every element of every transaction, ours too; only generations are let through. A
+ * datagram's first message decides, and generations come alone. The filter machine reads in network
+ * order. */
 static int only_generations(int fd)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN), 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+			 htons(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN), 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
+											   : 0;
 }
 
 static int join(int fd, const int *groups, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
+		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
+			       sizeof(groups[i])) < 0)
 			return -errno;
 	return 0;
 }
@@ -190,12 +197,13 @@ static int open_source(struct source *s, int bus)
 
 static int open_route(struct source *s)
 {
-	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-				     RTNLGRP_IPV6_ROUTE};
+	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+				     RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
 	int err = open_source(s, NETLINK_ROUTE);
 
 	s->concerns = route_message_concerns;
-	return err ? err : join(mnl_socket_get_fd(s->sock), groups, sizeof(groups) / sizeof(groups[0]));
+	return err ? err
+		   : join(mnl_socket_get_fd(s->sock), groups, sizeof(groups) / sizeof(groups[0]));
 }
 
 static int open_filter(struct source *s)

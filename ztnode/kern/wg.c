@@ -11,11 +11,12 @@
 #include <linux/wireguard.h>
 
 enum {
-	PEER_ROOM = 320,	   /* one peer's attributes at most: 230 bytes */
+	PEER_ROOM = 320, /* one peer's attributes at most: 230 bytes */
 	BATCH_MAX = 4 * NL_MESSAGE_MAX,
 };
 
-static struct nlmsghdr *start_device(struct nl_request *r, uint16_t family, uint8_t cmd, int ifindex)
+static struct nlmsghdr *start_device(struct nl_request *r, uint16_t family, uint8_t cmd,
+				     int ifindex)
 {
 	void *extra;
 	struct nlmsghdr *nlh = nl_start(r, family, 0, sizeof(struct genlmsghdr), &extra);
@@ -135,7 +136,8 @@ static int parse_allowed(const struct nlattr *attr, struct prefix *ret)
 	return 0;
 }
 
-/* Counts beyond what fits; settle_allowed makes of that something that differs from all that is wanted. */
+/* Counts beyond what fits; settle_allowed makes of that something that differs from all that is
+ * wanted. */
 static int add_allowed(const struct nlattr *list, struct kpeer *p)
 {
 	struct nl_attrs it = nl_attrs_in(list);
@@ -163,7 +165,8 @@ static int parse_peer_fields(const struct nlattr *const *tb, struct kpeer *p)
 	if (tb[WGPEER_A_ENDPOINT])
 		parse_endpoint(tb[WGPEER_A_ENDPOINT], &p->endpoint);
 	if (tb[WGPEER_A_LAST_HANDSHAKE_TIME]) {
-		memcpy(handshake, mnl_attr_get_payload(tb[WGPEER_A_LAST_HANDSHAKE_TIME]), sizeof(handshake));
+		memcpy(handshake, mnl_attr_get_payload(tb[WGPEER_A_LAST_HANDSHAKE_TIME]),
+		       sizeof(handshake));
 		p->last_handshake_s = handshake[0];
 	}
 	if (tb[WGPEER_A_RX_BYTES])
@@ -173,7 +176,8 @@ static int parse_peer_fields(const struct nlattr *const *tb, struct kpeer *p)
 	return tb[WGPEER_A_ALLOWEDIPS] ? add_allowed(tb[WGPEER_A_ALLOWEDIPS], p) : 0;
 }
 
-/* A peer whose allowed IPs did not fit in one message comes again in the next, with the rest of them. */
+/* A peer whose allowed IPs did not fit in one message comes again in the next, with the rest of
+ * them. */
 static int parse_peer(const struct nlattr *attr, struct nl_rows *peers)
 {
 	const struct nlattr *tb[WGPEER_A_MAX + 1];
@@ -259,7 +263,8 @@ int wg_read(struct nl *nl, uint16_t family, int ifindex, struct arena *a, struct
 
 /* --- the interface's own --- */
 
-int wg_set(struct nl *nl, uint16_t family, int ifindex, const struct secret *priv, const uint16_t *port)
+int wg_set(struct nl *nl, uint16_t family, int ifindex, const struct secret *priv,
+	   const uint16_t *port)
 {
 	struct nl_request mem;
 	struct nlmsghdr *nlh = start_device(&mem, family, WG_CMD_SET_DEVICE, ifindex);
@@ -307,7 +312,8 @@ static void put_allowed(struct nlmsghdr *nlh, const struct kpeer *p)
 		const struct prefix *a = &p->allowed[i];
 		struct nlattr *one = mnl_attr_nest_start(nlh, 0);
 
-		mnl_attr_put_u16(nlh, WGALLOWEDIP_A_FAMILY, a->addr.family == ADDR_V4 ? AF_INET : AF_INET6);
+		mnl_attr_put_u16(nlh, WGALLOWEDIP_A_FAMILY,
+				 a->addr.family == ADDR_V4 ? AF_INET : AF_INET6);
 		mnl_attr_put(nlh, WGALLOWEDIP_A_IPADDR, addr_bits(&a->addr) / 8, a->addr.b);
 		mnl_attr_put_u8(nlh, WGALLOWEDIP_A_CIDR_MASK, a->bits);
 		mnl_attr_nest_end(nlh, one);
@@ -323,8 +329,8 @@ static void put_psk(struct nlmsghdr *nlh, const struct kpeer *p)
 	mnl_attr_put(nlh, WGPEER_A_PRESHARED_KEY, WG_KEY_LEN, p->has_psk ? p->psk.b : none.b);
 }
 
-/* What a known peer gets is only what differs, and only if it is still there: made anew by it, it would have neither
- * allowed IPs nor a preshared key. */
+/* What a known peer gets is only what differs, and only if it is still there: made anew by it, it
+ * would have neither allowed IPs nor a preshared key. */
 static void put_peer_fields(struct nlmsghdr *nlh, const struct op *op)
 {
 	const struct kpeer *p = op->peer;
@@ -359,9 +365,10 @@ static int append_peer(struct nlmsghdr *nlh, const struct op *op)
 	return 1;
 }
 
-/* One message with as many of ops as it takes; *ret_n of them. 1 done, 0 the batch is full, <0 error. */
-static int append_message(struct nl_batch *b, uint16_t family, int ifindex, const struct op *ops, size_t n,
-			  size_t *ret_n)
+/* One message with as many of ops as it takes; *ret_n of them. 1 done, 0 the batch is full, <0
+ * error. */
+static int append_message(struct nl_batch *b, uint16_t family, int ifindex, const struct op *ops,
+			  size_t n, size_t *ret_n)
 {
 	void *extra;
 	struct nlmsghdr *nlh;
@@ -373,7 +380,8 @@ static int append_message(struct nl_batch *b, uint16_t family, int ifindex, cons
 	nlh = nl_batch_start(b, NL_MESSAGE_MAX, family, 0, sizeof(struct genlmsghdr), &extra);
 	if (!nlh)
 		return b->err;
-	*(struct genlmsghdr *)extra = (struct genlmsghdr){.cmd = WG_CMD_SET_DEVICE, .version = WG_GENL_VERSION};
+	*(struct genlmsghdr *)extra =
+		(struct genlmsghdr){.cmd = WG_CMD_SET_DEVICE, .version = WG_GENL_VERSION};
 	mnl_attr_put_u32(nlh, WGDEVICE_A_IFINDEX, (uint32_t)ifindex);
 	nest = mnl_attr_nest_start(nlh, WGDEVICE_A_PEERS);
 	while (i < n && append_peer(nlh, &ops[i]))
@@ -385,8 +393,8 @@ static int append_message(struct nl_batch *b, uint16_t family, int ifindex, cons
 }
 
 /* As many messages as fit, then send them. *ret_n: ops that are done. */
-static int send_some(struct nl *nl, struct nl_batch *b, uint16_t family, int ifindex, const struct op *ops,
-		     size_t n, size_t *ret_n)
+static int send_some(struct nl *nl, struct nl_batch *b, uint16_t family, int ifindex,
+		     const struct op *ops, size_t n, size_t *ret_n)
 {
 	uint32_t failed;
 	size_t done = 0, taken = 0;

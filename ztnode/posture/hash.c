@@ -41,7 +41,7 @@ int hash_init(struct hash *h, const struct source *s, const char *path)
 	*h = (struct hash){.fd = -1};
 	if (path[0] != '/')
 		return -ZT_EFORM;
-	h->fd = source_open_file(s, path);
+	h->fd = source_open_any_file(s, path);
 	if (h->fd < 0)
 		return h->fd;
 	r = identity_get(h->fd, &h->of);

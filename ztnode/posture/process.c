@@ -55,7 +55,7 @@ static bool is_zombie(const struct source *s, const char *pid)
 	size_t n = 0;
 
 	(void)snprintf(path, sizeof(path), "proc/%.20s/stat", pid);
-	if (source_read_start(s, path, text, sizeof(text), &n))
+	if (source_read_once(s, path, text, sizeof(text), &n))
 		return false;
 	end = strrchr(text, ')');
 	return end && (txt_starts(end, ") Z") || txt_starts(end, ") X"));
@@ -68,14 +68,16 @@ static void add_process(struct process_list *l, const struct source *s, const ch
 	size_t n = 0;
 
 	(void)snprintf(path, sizeof(path), "proc/%.20s/cmdline", pid);
-	if (source_read_start(s, path, text, sizeof(text), &n))
+	if (source_read_once(s, path, text, sizeof(text), &n))
 		return;
 	if (n == 0 && is_zombie(s, pid))
 		return;
 	add_name(l, base_name(text));
 	(void)snprintf(path, sizeof(path), "proc/%.20s/comm", pid);
-	if (!source_read_line(s, path, text, sizeof(text)))
+	if (!source_read_once(s, path, text, sizeof(text), &n)) {
+		text[strcspn(text, "\n")] = '\0';
 		add_name(l, text);
+	}
 	(void)snprintf(path, sizeof(path), "proc/%.20s/exe", pid);
 	if (!source_read_link(s, path, text, sizeof(text)))
 		add_name(l, base_name(text));

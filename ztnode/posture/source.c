@@ -66,26 +66,40 @@ int source_open_path(const struct source *s, const char *path)
 	return open_below(s, path, O_PATH | O_CLOEXEC);
 }
 
-/* The kind of a file is looked at through a handle that opens nothing, because opening a device can
- * do something (rewind a tape, start a watchdog) and opening a FIFO can wait. */
+static int check_regular(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? 0 : -EINVAL;
+}
+
 int source_open_file(const struct source *s, const char *path)
 {
-	char self[32];
-	struct stat st;
-	int handle = source_open_path(s, path);
-	int fd = -EINVAL;
+	int fd = open_below(s, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int r = fd < 0 ? fd : check_regular(fd);
 
-	if (handle < 0)
-		return handle;
-	if (fstat(handle, &st) < 0)
-		fd = -errno;
-	else if (S_ISREG(st.st_mode)) {
+	if (fd >= 0 && r < 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+/* The kind of the file is looked at through a handle that opens nothing. */
+int source_open_any_file(const struct source *s, const char *path)
+{
+	char self[32];
+	int handle = source_open_path(s, path);
+	int fd = handle < 0 ? handle : check_regular(handle);
+
+	if (fd == 0) {
 		(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", handle);
 		fd = open(self, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (fd < 0)
 			fd = -errno;
 	}
-	close(handle);
+	if (handle >= 0)
+		close(handle);
 	return fd;
 }
 
@@ -153,21 +167,34 @@ int source_link_exists(const struct source *s, const char *path)
 	return presence(stat_handle(open_below(s, path, O_PATH | O_NOFOLLOW | O_CLOEXEC), &st));
 }
 
-int source_read_link(const struct source *s, const char *path, char *out, size_t size)
+/* readlinkat() follows links on its way, so in a fixture it is given no way. */
+static ssize_t read_link(const struct source *s, const char *path, char *out, size_t size)
 {
-	int fd = open_below(s, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n;
+	int fd;
 
+	if (s->is_machine) {
+		n = readlinkat(s->root, relative(path), out, size);
+		return n < 0 ? -errno : n;
+	}
+	fd = open_below(s, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return fd;
 	n = readlinkat(fd, "", out, size);
 	if (n < 0)
 		n = errno == ENOENT ? -EINVAL : -errno; /* ENOENT is said of what is no link */
-	else if ((size_t)n == size)
-		n = -ZT_ELIMIT;
 	close(fd);
+	return n;
+}
+
+int source_read_link(const struct source *s, const char *path, char *out, size_t size)
+{
+	ssize_t n = read_link(s, path, out, size);
+
 	if (n < 0)
 		return (int)n;
+	if ((size_t)n == size)
+		return -ZT_ELIMIT;
 	out[n] = '\0';
 	return 0;
 }
@@ -191,8 +218,7 @@ static ssize_t read_up_to(int fd, char *p, size_t n)
 	return (ssize_t)have;
 }
 
-/* Up to size bytes, no terminator. */
-static ssize_t read_at(const struct source *s, const char *path, char *out, size_t size)
+int source_read(const struct source *s, const char *path, char *out, size_t size, size_t *ret_n)
 {
 	int fd = source_open_file(s, path);
 	ssize_t n;
@@ -201,13 +227,6 @@ static ssize_t read_at(const struct source *s, const char *path, char *out, size
 		return fd;
 	n = read_up_to(fd, out, size);
 	close(fd);
-	return n;
-}
-
-int source_read(const struct source *s, const char *path, char *out, size_t size, size_t *ret_n)
-{
-	ssize_t n = read_at(s, path, out, size);
-
 	if (n < 0)
 		return (int)n;
 	if ((size_t)n == size)
@@ -217,11 +236,18 @@ int source_read(const struct source *s, const char *path, char *out, size_t size
 	return 0;
 }
 
-int source_read_start(const struct source *s, const char *path, char *out, size_t size,
-		      size_t *ret_n)
+int source_read_once(const struct source *s, const char *path, char *out, size_t size,
+		     size_t *ret_n)
 {
-	ssize_t n = read_at(s, path, out, size - 1);
+	int fd = open_below(s, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	ssize_t n;
 
+	if (fd < 0)
+		return fd;
+	n = read(fd, out, size - 1);
+	if (n < 0)
+		n = -errno;
+	close(fd);
 	if (n < 0)
 		return (int)n;
 	out[n] = '\0';

@@ -33,8 +33,11 @@ void source_forget(struct source *s);				 /* what was kept for many facts */
 
 /* A handle on anything at the path, links followed (O_PATH). -errno. */
 int source_open_path(const struct source *s, const char *path) ZT_MUST_USE;
-/* A regular file for reading. -EINVAL when it is something else, else -errno. */
+/* A regular file for reading. -EINVAL when it is something else, else -errno. The second one is for
+ * paths from outside: opening a device can do something (rewind a tape, start a watchdog), so it
+ * never opens one. */
 int source_open_file(const struct source *s, const char *path) ZT_MUST_USE;
+int source_open_any_file(const struct source *s, const char *path) ZT_MUST_USE;
 /* A directory; NULL with errno set. */
 DIR *source_open_dir(const struct source *s, const char *path);
 /* Names in the directory one after the other, without "." and ".."; NULL at its end (errno 0) or on
@@ -52,9 +55,10 @@ int source_read_link(const struct source *s, const char *path, char *out, size_t
 /* The whole file, NUL-terminated. More than size - 1 bytes: -ZT_ELIMIT. */
 int source_read(const struct source *s, const char *path, char *out, size_t size,
 		size_t *ret_n) ZT_MUST_USE;
-/* Its first size - 1 bytes, or all when there are fewer. */
-int source_read_start(const struct source *s, const char *path, char *out, size_t size,
-		      size_t *ret_n) ZT_MUST_USE;
+/* What one read of at most size - 1 bytes gives: for the many small files of proc, with as few
+ * calls as can be. */
+int source_read_once(const struct source *s, const char *path, char *out, size_t size,
+		     size_t *ret_n) ZT_MUST_USE;
 /* A file of one line, without its line end. -ZT_EFORM when it holds more, or NUL bytes. */
 int source_read_line(const struct source *s, const char *path, char *out, size_t size) ZT_MUST_USE;
 

@@ -10,15 +10,19 @@
 
 #include "zt/err.h"
 
-enum { CONTROL_ANSWER_MAX = 32 << 20, CONTROL_LIMIT_MS = 20000 };
+enum {
+	ASK_REQUEST_MAX = 4096, /* of the client's own line */
+	ASK_ANSWER_MAX = 32 << 20,
+	ASK_LIMIT_MS = 20000,
+};
 
 /* Sends {"verb":verb, and all of args}; takes args (NULL: none). Returns enum zt_exit: on 0
  * *ret_result is the caller's object, else d has the message and the hint. ZT_EXIT_UNREACHABLE: no
  * daemon, or it does not answer in limit_ms. */
-int control_call(const char *run_dir, const char *verb, json_t *args, int64_t limit_ms,
-		 json_t **ret_result, struct diag *d) ZT_MUST_USE;
-/* What the daemon said, judged: as control_call. Takes nothing. */
-int control_read_answer(const void *p, size_t n, json_t **ret_result, struct diag *d) ZT_MUST_USE;
+int ask_call(const char *run_dir, const char *verb, json_t *args, int64_t limit_ms,
+	     json_t **ret_result, struct diag *d) ZT_MUST_USE;
+/* What the daemon said, judged: as ask_call. Takes nothing. */
+int ask_read_answer(const void *p, size_t n, json_t **ret_result, struct diag *d) ZT_MUST_USE;
 /* The usual case: 20 seconds, and an error is said on stderr. */
-int control_ask(const char *run_dir, const char *verb, json_t *args,
-		json_t **ret_result) ZT_MUST_USE;
+int ask_daemon(const char *run_dir, const char *verb, json_t *args,
+	       json_t **ret_result) ZT_MUST_USE;

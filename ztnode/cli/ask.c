@@ -1,5 +1,5 @@
 /* Client of the control socket. */
-#include "ztnode/cli/control.h"
+#include "ztnode/cli/ask.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -62,7 +62,7 @@ static int read_refusal(const json_t *answer, struct diag *d)
 	return status >= ZT_EXIT_FAILED && status <= ZT_EXIT_DENIED ? (int)status : ZT_EXIT_FAILED;
 }
 
-int control_read_answer(const void *p, size_t n, json_t **ret_result, struct diag *d)
+int ask_read_answer(const void *p, size_t n, json_t **ret_result, struct diag *d)
 {
 	json_t *answer, *result;
 	json_error_t error;
@@ -158,7 +158,7 @@ static int receive_all(int fd, int64_t end_ms, struct buf *in, struct diag *d)
 	return fail_silent(d);
 }
 
-static int exchange(const char *run_dir, const char *request, size_t n, int64_t limit_ms,
+static int exchange(const char *run_dir, const struct buf *request, int64_t limit_ms,
 		    struct buf *in, struct diag *d)
 {
 	int64_t end_ms = clock_now().boot_ms + limit_ms;
@@ -166,42 +166,53 @@ static int exchange(const char *run_dir, const char *request, size_t n, int64_t 
 
 	if (status)
 		return status;
-	status = send_all(fd, (const uint8_t *)request, n, d);
-	if (!status)
-		status = send_all(fd, (const uint8_t *)"\n", 1, d);
+	status = send_all(fd, request->data, request->len, d);
 	if (!status)
 		status = receive_all(fd, end_ms, in, d);
 	close(fd);
 	return status;
 }
 
-int control_call(const char *run_dir, const char *verb, json_t *args, int64_t limit_ms,
-		 json_t **ret_result, struct diag *d)
+/* The one line of the request; takes args. */
+static void put_request(const char *verb, json_t *args, struct buf *out)
 {
 	json_t *request = args ? args : json_object();
 	char *text = NULL;
-	struct buf in;
-	int status;
 
-	buf_init_grow(&in, CONTROL_ANSWER_MAX);
 	if (json_object_set_new(request, "verb", json_string(verb)) == 0)
 		text = json_dumps(request, JSON_COMPACT | JSON_ENSURE_ASCII);
 	if (text)
-		status = exchange(run_dir, text, strlen(text), limit_ms, &in, d);
+		buf_printf(out, "%s\n", text);
 	else
-		status = fail_errno(ENOMEM, d);
-	if (!status)
-		status = control_read_answer(in.data, in.len, ret_result, d);
+		out->err = -ENOMEM;
 	free(text);
 	json_decref(request);
+}
+
+int ask_call(const char *run_dir, const char *verb, json_t *args, int64_t limit_ms,
+	     json_t **ret_result, struct diag *d)
+{
+	struct buf request, in;
+	int status;
+
+	buf_init_grow(&request, ASK_REQUEST_MAX);
+	buf_init_grow(&in, ASK_ANSWER_MAX);
+	put_request(verb, args, &request);
+	if (request.err)
+		status = fail_errno(-request.err, d);
+	else
+		status = exchange(run_dir, &request, limit_ms, &in, d);
+	if (!status)
+		status = ask_read_answer(in.data, in.len, ret_result, d);
+	buf_free(&request);
 	buf_free(&in);
 	return status;
 }
 
-int control_ask(const char *run_dir, const char *verb, json_t *args, json_t **ret_result)
+int ask_daemon(const char *run_dir, const char *verb, json_t *args, json_t **ret_result)
 {
 	struct diag d = {0};
-	int status = control_call(run_dir, verb, args, CONTROL_LIMIT_MS, ret_result, &d);
+	int status = ask_call(run_dir, verb, args, ASK_LIMIT_MS, ret_result, &d);
 
 	if (status)
 		log_diag(&d);

@@ -1,0 +1,244 @@
+/* ztctl policy: check, put in force, look at, take an old one back. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "controller/ctl/ctl.h"
+#include "zt/buf.h"
+#include "zt/num.h"
+#include "zt/txt.h"
+
+static const struct ctl_option why_options[] = {CTL_WHY, {NULL, NULL, NULL, false}};
+static const struct ctl_option get_options[] = {
+	{"version", "N", "an older one", false},
+	{NULL, NULL, NULL, false},
+};
+
+static const struct ctl_column columns[] = {
+	{"VERSION", "version", CTL_NUMBER}, {"AT", "at", CTL_TEXT},
+	{"AUTHOR", "author", CTL_TEXT},	    {"BYTES", "bytes", CTL_NUMBER},
+	{"WHY", "why", CTL_TEXT},
+};
+
+/* --- the file --- */
+
+static int read_all(int fd, struct buf *out)
+{
+	char part[65536];
+	ssize_t n;
+
+	while ((n = read(fd, part, sizeof(part))) > 0)
+		buf_put(out, part, (size_t)n);
+	return n < 0 ? -errno : out->err;
+}
+
+/* "-" is stdin. Says what is wrong. */
+static int read_file(struct ctl *c, const char *path, struct buf *out)
+{
+	int fd = txt_equal(path, "-") ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return ctl_failf(c, ZT_EXIT_FAILED, "", "cannot read %s: %s", path,
+				 zt_strerror(errno));
+	err = read_all(fd, out);
+	if (fd != STDIN_FILENO)
+		close(fd);
+	if (err == -ZT_ELIMIT)
+		return ctl_failf(c, ZT_EXIT_FAILED, "",
+				 "%s is larger than a policy may be (50 MiB)", path);
+	if (err < 0)
+		return ctl_failf(c, ZT_EXIT_FAILED, "", "cannot read %s: %s", path,
+				 zt_strerror(err));
+	return ZT_EXIT_OK;
+}
+
+/* --- problems --- */
+
+static void print_problem(struct ctl *c, const char *file, const json_t *problem)
+{
+	json_int_t line = json_integer_value(json_object_get(problem, "line"));
+	json_int_t column = json_integer_value(json_object_get(problem, "column"));
+	const char *hint = ctl_member(c, problem, "hint");
+
+	fprintf(c->err, "%s:", ctl_safe(c, file));
+	if (line > 0)
+		fprintf(c->err, "%lld:", (long long)line);
+	if (line > 0 && column > 0)
+		fprintf(c->err, "%lld:", (long long)column);
+	fprintf(c->err, " %s\n", ctl_member(c, problem, "message"));
+	if (*hint)
+		fprintf(c->err, "hint: %s\n", hint);
+}
+
+/* The controller saw bytes, not a file: its name is ours. */
+static int print_problems(struct ctl *c, const char *file, const json_t *answer)
+{
+	const json_t *problems = json_object_get(answer, "problems"), *problem;
+	size_t i;
+
+	json_array_foreach((json_t *)problems, i, problem)
+	{
+		print_problem(c, txt_equal(file, "-") ? "<stdin>" : file, problem);
+	}
+	return ZT_EXIT_FAILED;
+}
+
+static int send_file(struct ctl *c, const char *file, const char *method, const char *path,
+		     void (*done)(struct ctl *c, const json_t *answer))
+{
+	struct ctl_request q = {.method = method, .path = path};
+	struct ctl_answer a = {0};
+	struct buf text;
+	int rc;
+
+	buf_init_grow(&text, ZT_POLICY_MAX);
+	rc = read_file(c, file, &text);
+	if (rc == ZT_EXIT_OK) {
+		q.text = buf_text(&text);
+		q.n_text = text.len;
+		rc = ctl_ask(c, &q, &a);
+	}
+	if (a.json && c->json)
+		ctl_print_json(c, a.json);
+	else if (rc == ZT_EXIT_OK)
+		done(c, a.json);
+	else if (json_object_get(a.json, "problems"))
+		print_problems(c, file, a.json);
+	ctl_answer_done(&a);
+	buf_free(&text);
+	return rc;
+}
+
+/* --- commands --- */
+
+static void print_ok(struct ctl *c, const json_t *answer)
+{
+	(void)answer;
+	fprintf(c->out, "policy ok\n");
+}
+
+static void print_version(struct ctl *c, const json_t *answer)
+{
+	fprintf(c->out, "policy version %s is in force\n", ctl_member(c, answer, "version"));
+}
+
+static int check(struct ctl *c, const struct ctl_args *a)
+{
+	return send_file(c, a->words[0], "POST", "/v1/admin/policy/check", print_ok);
+}
+
+static int need_why(struct ctl *c)
+{
+	return ctl_failf(c, ZT_EXIT_USAGE, "it stands in the policy's log",
+			 "a new policy takes a reason: --why TEXT");
+}
+
+static int put(struct ctl *c, const struct ctl_args *a)
+{
+	const char *why = ctl_args_value(a, "why");
+
+	if (!why)
+		return need_why(c);
+	return send_file(c, a->words[0], "PUT", ctl_path(c, "/v1/admin/policy?why=%", why),
+			 print_version);
+}
+
+static int version_of(struct ctl *c, const char *text, uint64_t *ret)
+{
+	if (num_parse_u64(text, 1, UINT32_MAX, ret) < 0)
+		return ctl_failf(c, ZT_EXIT_USAGE, "ztctl policy log lists them",
+				 "'%s' is no version", text);
+	return ZT_EXIT_OK;
+}
+
+/* Byte for byte into a file or pipe; on a terminal line by line without controls. */
+static void print_policy(struct ctl *c, const struct ctl_answer *a)
+{
+	const char *p = a->text, *end = a->text + a->n_text;
+
+	if (!c->terminal) {
+		fwrite(a->text, 1, a->n_text, c->out);
+		return;
+	}
+	while (p < end) {
+		size_t n = strcspn(p, "\n\t");
+		const char *part = arena_text(&c->arena, p, n);
+
+		fprintf(c->out, "%s", part ? ctl_safe(c, part) : "?");
+		p += n;
+		if (p < end)
+			fputc(*p ? *p : '?', c->out);
+		p++;
+	}
+}
+
+static int get(struct ctl *c, const struct ctl_args *a)
+{
+	const char *text = ctl_args_value(a, "version");
+	struct ctl_request q = {.method = "GET", .path = "/v1/admin/policy"};
+	struct ctl_answer answer;
+	uint64_t version;
+	int rc = text ? version_of(c, text, &version) : ZT_EXIT_OK;
+
+	if (rc != ZT_EXIT_OK)
+		return rc;
+	if (text)
+		q.path = ctl_path(c, "/v1/admin/policy?version=%", text);
+	rc = ctl_ask(c, &q, &answer);
+	if (rc == ZT_EXIT_OK && c->json) {
+		json_t *j = json_pack("{s:s, s:s%}", "version", answer.version, "policy",
+				      answer.text, answer.n_text);
+
+		ctl_print_json(c, j);
+		json_decref(j);
+	} else if (rc == ZT_EXIT_OK) {
+		print_policy(c, &answer);
+	}
+	ctl_answer_done(&answer);
+	return rc;
+}
+
+static int preview(struct ctl *c, const struct ctl_args *a)
+{
+	(void)a;
+	return ctl_failf(c, ZT_EXIT_FAILED, "policy check and explain say what they can",
+			 "not supported by this version");
+}
+
+static int show_log(struct ctl *c, const struct ctl_args *a)
+{
+	(void)a;
+	return ctl_show_table(c, "/v1/admin/policy/log", columns,
+			      sizeof(columns) / sizeof(columns[0]));
+}
+
+static int restore(struct ctl *c, const struct ctl_args *a)
+{
+	struct ctl_request q = {.method = "POST", .path = "/v1/admin/policy/restore"};
+	uint64_t version = 0;
+	int rc;
+
+	if (!ctl_args_has(a, "why"))
+		return need_why(c);
+	rc = version_of(c, a->words[0], &version);
+	if (rc != ZT_EXIT_OK)
+		return rc;
+	q.json = ctl_why(a);
+	json_object_set_new(q.json, "version", json_integer((json_int_t)version));
+	return ctl_change(c, &q, print_version);
+}
+
+const struct ctl_command ctl_policy_commands[] = {
+	{"policy", "check", "FILE", "every problem in a policy file (- is stdin)", check, NULL, 1,
+	 1, false},
+	{"policy", "put", "FILE --why TEXT", "put a policy in force", put, why_options, 1, 1,
+	 false},
+	{"policy", "get", "", "the policy in force", get, get_options, 0, 0, false},
+	{"policy", "preview", "FILE", "what a policy would change", preview, NULL, 1, 1, false},
+	{"policy", "log", "", "all versions, with author and reason", show_log, NULL, 0, 0, false},
+	{"policy", "restore", "N --why TEXT", "put an old version in force again", restore,
+	 why_options, 1, 1, false},
+	{NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, false},
+};

@@ -1,0 +1,25 @@
+/* What a fuzz target gives: clang's libFuzzer calls it, and tests/fuzz/replay/main.c in the plain
+ * test run.
+ *
+ *   clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude -I. \
+ *         tests/fuzz/NAME_fuzz.c common/base/\*.c common/proto/\*.c -lsodium -o /tmp/NAME_fuzz
+ *   /tmp/NAME_fuzz -max_total_time=60 /tmp/new tests/fuzz/corpus/NAME */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+/* What must hold whatever the input was. */
+#define fuzz_check(condition)                                                                      \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__,          \
+				#condition);                                                       \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)

@@ -1,0 +1,491 @@
+/* The engine against an oracle that reads the policy like a person does: for every two devices,
+ * every rule, every resource. Random policies, random changes; after each change every answer of
+ * every device is compared. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+
+#include "controller/policy/engine.h"
+#include "zt/buf.h"
+
+enum {
+	DEVICES = 12,
+	NAMES = 5, /* of users, tags, groups */
+	WORLDS = 60,
+	CHANGES = 60, /* of each world */
+	GRANTS_MAX = 20000,
+};
+
+/* --- chance, the same in every run --- */
+
+static uint64_t dice = 1;
+
+static unsigned roll(unsigned n)
+{
+	dice ^= dice << 13;
+	dice ^= dice >> 7;
+	dice ^= dice << 17;
+	return (unsigned)(dice >> 33) % n;
+}
+
+/* --- a random policy --- */
+
+/* One of the forms, with a digit for each #. */
+static void put_one_of(struct buf *b, const char *const *forms, size_t n)
+{
+	for (const char *p = forms[roll((unsigned)n)]; *p; p++)
+		buf_put_u8(b, (uint8_t)(*p == '#' ? '0' + roll(NAMES) : (unsigned char)*p));
+}
+
+static void put_list(struct buf *b, const char *key, const char *const *kinds, size_t n,
+		     unsigned max)
+{
+	unsigned count = 1 + roll(max);
+
+	buf_printf(b, "%s = ", key);
+	for (unsigned i = 0; i < count; i++) {
+		buf_put_text(b, i ? ", " : "");
+		put_one_of(b, kinds, n);
+	}
+	buf_put_text(b, "\n");
+}
+
+static const char *const member_kinds[] = {"user:u#@x.org", "tag:t#"};
+static const char *const host_kinds[] = {"tag:t#", "tag:t#", "device:d#"};
+static const char *const who_kinds[] = {"user:u#@x.org", "group:g#",  "group:g#",
+					"tag:t#",	 "device:d#", "anyone"};
+static const char *const what_kinds[] = {"resource:r#"};
+static const char *const how_kinds[] = {"posture:p#"};
+static const char *const port_kinds[] = {"tcp/#1", "udp/53#", "tcp/1#-200", "icmp", "any"};
+
+static struct policy *random_policy(void)
+{
+	static struct diag items[4];
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy *p = NULL;
+	struct buf b;
+
+	buf_init_grow(&b, 1 << 20);
+	for (unsigned i = 0; i < NAMES; i++) {
+		buf_printf(&b, "[group g%u]\n", i);
+		if (roll(4))
+			put_list(&b, "members", member_kinds, N_OF(member_kinds), 3);
+		buf_printf(&b, "[posture p%u]\nrequire = custom.c%u == 1\n[resource r%u]\n", i, i,
+			   i);
+		put_list(&b, "on", host_kinds, N_OF(host_kinds), 3);
+		put_list(&b, "ports", port_kinds, N_OF(port_kinds), 3);
+	}
+	for (unsigned i = 0, n = roll(12); i < n; i++) {
+		buf_printf(&b, "[rule n%u]\nwhy = x\n", i);
+		put_list(&b, "who", who_kinds, N_OF(who_kinds), 3);
+		put_list(&b, "what", what_kinds, N_OF(what_kinds), 3);
+		if (roll(2))
+			put_list(&b, "how", how_kinds, N_OF(how_kinds), 2);
+	}
+	if (policy_parse("random", (const char *)b.data, b.len, &p, &problems) < 0)
+		fail_msg("%s\n%s", items[0].message, buf_text(&b));
+	buf_free(&b);
+	return p;
+}
+
+/* --- random devices; each with memory of its own, as the engine borrows from it --- */
+
+struct device {
+	bool in;
+	char name[8], owner[16];
+	char tags[3][8], groups[2][8];
+	const char *tag_list[3], *group_list[2];
+	struct subject s;
+};
+
+static void random_device(struct device *d, uint32_t id)
+{
+	*d = (struct device){.in = true};
+	snprintf(d->name, sizeof(d->name), "d%u", roll(2) ? id % NAMES : id);
+	d->s = (struct subject){.id = id * 1000 + 7,
+				.name = d->name,
+				.owner = d->owner,
+				.tags = d->tag_list,
+				.groups = d->group_list};
+	if (roll(3)) {
+		snprintf(d->owner, sizeof(d->owner), "u%u@x.org", roll(NAMES + 1));
+		d->s.n_groups = roll(3);
+	}
+	d->s.n_tags = roll(4);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(d->tags[i], sizeof(d->tags[i]), "t%u", roll(NAMES + 1));
+		d->tag_list[i] = d->tags[i];
+	}
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(d->groups[i], sizeof(d->groups[i]), "g%u", roll(NAMES + 1));
+		d->group_list[i] = d->groups[i];
+	}
+	d->s.verdicts = roll(1 << NAMES) | roll(1 << NAMES);
+}
+
+/* --- the oracle --- */
+
+static bool is_member(const struct policy *p, const struct subject *s, const struct selector *sel);
+
+static bool in_group(const struct policy *p, const struct subject *s, const struct policy_group *g)
+{
+	for (size_t i = 0; i < s->n_groups; i++)
+		if (strcmp(s->groups[i], g->name) == 0)
+			return true;
+	for (size_t i = 0; i < g->n_members; i++)
+		if (is_member(p, s, &g->members[i]))
+			return true;
+	return false;
+}
+
+static bool is_member(const struct policy *p, const struct subject *s, const struct selector *sel)
+{
+	switch (sel->kind) {
+	case SELECTOR_USER:
+		return strcmp(sel->name, s->owner) == 0;
+	case SELECTOR_DEVICE:
+		return strcmp(sel->name, s->name) == 0;
+	case SELECTOR_ANYONE:
+		return true;
+	case SELECTOR_GROUP:
+		return in_group(p, s, &p->groups[sel->group]);
+	case SELECTOR_TAG:
+		for (size_t i = 0; i < s->n_tags; i++)
+			if (strcmp(sel->name, s->tags[i]) == 0)
+				return true;
+		return false;
+	}
+	return false;
+}
+
+static bool is_any(const struct policy *p, const struct subject *s, const struct selector *list,
+		   size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_member(p, s, &list[i]))
+			return true;
+	return false;
+}
+
+static bool complies(const struct policy_rule *r, const struct subject *s)
+{
+	for (size_t i = 0; i < r->n_how; i++)
+		if (!(s->verdicts >> r->how[i] & 1))
+			return false;
+	return true;
+}
+
+static bool grant_equal(const struct grant *a, const struct grant *b)
+{
+	return a->src == b->src && a->dst == b->dst && a->rule == b->rule &&
+	       service_compare(&a->svc, &b->svc) == 0;
+}
+
+struct answer {
+	struct grant grants[GRANTS_MAX];
+	size_t n;
+	bool neighbour[DEVICES][DEVICES];
+	uint64_t profiles[DEVICES];
+};
+
+static void add_grant(struct answer *a, const struct grant *g)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (grant_equal(&a->grants[i], g))
+			return;
+	assert_true(a->n < GRANTS_MAX);
+	a->grants[a->n++] = *g;
+}
+
+/* One rule, one source, one destination. */
+static void ask_oracle(const struct policy *p, const struct policy_rule *r,
+		       const struct device *devices, size_t src, size_t dst, struct answer *a)
+{
+	const struct subject *s = &devices[src].s, *d = &devices[dst].s;
+
+	for (size_t i = 0; i < r->n_what; i++) {
+		const struct policy_resource *res = &p->resources[r->what[i]];
+
+		if (!is_any(p, d, res->on, res->n_on))
+			continue;
+		a->neighbour[src][dst] = a->neighbour[dst][src] = true;
+		for (size_t k = 0; complies(r, s) && k < res->n_ports; k++)
+			add_grant(a, &(struct grant){.src = s->id,
+						     .dst = d->id,
+						     .rule = r->id,
+						     .svc = res->ports[k]});
+	}
+}
+
+static void oracle(const struct policy *p, const struct device *devices, struct answer *a)
+{
+	*a = (struct answer){0};
+	for (size_t k = 0; k < p->n_rules; k++) {
+		const struct policy_rule *r = &p->rules[k];
+
+		for (size_t src = 0; src < DEVICES; src++) {
+			if (!devices[src].in || !is_any(p, &devices[src].s, r->who, r->n_who))
+				continue;
+			for (size_t i = 0; i < r->n_how; i++)
+				a->profiles[src] |= UINT64_C(1) << r->how[i];
+			for (size_t dst = 0; dst < DEVICES; dst++)
+				if (dst != src && devices[dst].in)
+					ask_oracle(p, r, devices, src, dst, a);
+		}
+	}
+}
+
+/* --- comparison --- */
+
+static int compare(const struct grant *a, const struct grant *b)
+{
+	if (a->src != b->src)
+		return a->src < b->src ? -1 : 1;
+	if (a->dst != b->dst)
+		return a->dst < b->dst ? -1 : 1;
+	if (service_compare(&a->svc, &b->svc))
+		return service_compare(&a->svc, &b->svc);
+	return (a->rule > b->rule) - (a->rule < b->rule);
+}
+
+static void check_grants(const struct engine *e, const struct answer *want, uint32_t id)
+{
+	const struct grant *got;
+	size_t n, expected = 0, found = 0;
+	struct arena a;
+
+	arena_init(&a, (size_t)16 << 20);
+	assert_int_equal(engine_grants(e, id, &a, &got, &n), 0);
+	for (size_t i = 0; i < want->n; i++) {
+		if (want->grants[i].src != id && want->grants[i].dst != id)
+			continue;
+		expected++;
+		for (size_t k = 0; k < n; k++)
+			found += grant_equal(&got[k], &want->grants[i]);
+	}
+	assert_int_equal(n, expected);
+	assert_int_equal(found, expected);
+	for (size_t i = 1; i < n; i++)
+		assert_true(compare(&got[i - 1], &got[i]) < 0);
+	arena_done(&a);
+}
+
+static void check_neighbours(const struct engine *e, const struct device *devices,
+			     const struct answer *want, size_t i)
+{
+	const uint32_t *got;
+	size_t n, k = 0;
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	assert_int_equal(engine_neighbours(e, devices[i].s.id, &a, &got, &n), 0);
+	for (size_t j = 0; j < DEVICES; j++)
+		if (devices[i].in && want->neighbour[i][j]) {
+			assert_true(k < n);
+			assert_int_equal(got[k++], devices[j].s.id);
+		}
+	assert_int_equal(k, n);
+	arena_done(&a);
+}
+
+static void check_hosts(const struct engine *e, const struct policy *p,
+			const struct device *devices)
+{
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	for (size_t r = 0; r < p->n_resources; r++) {
+		const struct policy_resource *res = &p->resources[r];
+		const uint32_t *got;
+		size_t n, k = 0;
+
+		assert_int_equal(engine_hosts(e, res->name, &a, &got, &n), 0);
+		for (size_t j = 0; j < DEVICES; j++)
+			if (devices[j].in && is_any(p, &devices[j].s, res->on, res->n_on)) {
+				assert_true(k < n);
+				assert_int_equal(got[k++], devices[j].s.id);
+			}
+		assert_int_equal(k, n);
+	}
+	arena_done(&a);
+}
+
+/* explain says "allowed" exactly where a grant covers the service, and otherwise always why not. */
+static void check_explain(const struct engine *e, const struct device *devices,
+			  const struct answer *want)
+{
+	static const struct service services[] = {{SERVICE_TCP, 11, 11},
+						  {SERVICE_TCP, 150, 150},
+						  {SERVICE_UDP, 531, 531},
+						  {SERVICE_ICMP, 0, 0}};
+	const struct device *s = &devices[roll(DEVICES)], *d = &devices[roll(DEVICES)];
+	const struct service *svc = &services[roll(N_OF(services))];
+	struct explain_context c = {.own_only = roll(2)};
+	struct explanation x;
+	bool allowed = false;
+	struct arena a;
+	int err;
+
+	arena_init(&a, 1 << 20);
+	err = engine_explain(e, s->s.id, d->s.id, svc, &c, &a, &x);
+	for (size_t i = 0; i < want->n; i++)
+		allowed |= want->grants[i].src == s->s.id && want->grants[i].dst == d->s.id &&
+			   service_covers(&want->grants[i].svc, svc);
+	assert_int_equal(err, s->in && d->in ? 0 : -ZT_EABSENT);
+	if (!err) {
+		assert_int_equal(x.allowed, allowed);
+		assert_int_equal(x.rule != NULL, allowed);
+		assert_true(!allowed || (!x.nearest && x.n_failed == 0));
+		assert_int_equal(x.nearest != NULL, x.n_failed > 0);
+	}
+	arena_done(&a);
+}
+
+static size_t compared; /* grants, in all checks: that the worlds are not empty */
+
+static void check_all(const struct engine *e, const struct policy *p, const struct device *devices)
+{
+	static struct answer want;
+
+	oracle(p, devices, &want);
+	compared += want.n;
+	for (size_t i = 0; i < DEVICES; i++) {
+		check_grants(e, &want, devices[i].s.id);
+		check_neighbours(e, devices, &want, i);
+		if (devices[i].in)
+			assert_int_equal(engine_profiles(e, devices[i].s.id), want.profiles[i]);
+		check_explain(e, devices, &want);
+	}
+	check_hosts(e, p, devices);
+}
+
+static void change_one(struct engine *e, struct device *devices)
+{
+	uint32_t i = roll(DEVICES);
+	struct device *d = &devices[i];
+
+	if (!d->in || roll(4) == 0) { /* joins, or is another in everything */
+		random_device(d, i);
+	} else if (roll(4) == 0) {
+		d->in = false;
+		engine_remove(e, d->s.id);
+		return;
+	} else if (roll(2)) {
+		d->s.verdicts ^= UINT64_C(1) << roll(NAMES);
+	} else {
+		d->s.n_tags = roll(4);
+	}
+	assert_int_equal(engine_put(e, &d->s), 0);
+}
+
+static void grants_are_those_of_the_oracle_after_every_change(void **state)
+{
+	static struct device devices[DEVICES];
+
+	(void)state;
+	for (int w = 0; w < WORLDS; w++) {
+		struct policy *p = random_policy();
+		struct engine *e = engine_new(p);
+
+		assert_non_null(e);
+		for (uint32_t i = 0; i < DEVICES; i++) {
+			random_device(&devices[i], i);
+			devices[i].in = false;
+		}
+		for (int c = 0; c < CHANGES; c++) {
+			change_one(e, devices);
+			check_all(e, p, devices);
+		}
+		engine_free(e);
+		policy_free(p);
+	}
+	assert_true(compared > 100 * WORLDS * CHANGES / 10);
+}
+
+/* --- by hand --- */
+
+static struct policy *policy_of(const char *text)
+{
+	static struct diag items[4];
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy *p = NULL;
+
+	if (policy_parse("p", text, strlen(text), &p, &problems) < 0)
+		fail_msg("%s", items[0].message);
+	return p;
+}
+
+static void two_rules_for_one_port_are_two_grants(void **state)
+{
+	struct policy *p =
+		policy_of("[resource r]\non = tag:r\nports = tcp/1, tcp/1\n"
+			  "[rule a]\nwho = anyone, tag:s\nwhat = resource:r, resource:r\nwhy = a\n"
+			  "[rule b]\nwho = tag:s\nwhat = resource:r\nwhy = b\n");
+	static const char *const s[] = {"s", "s"}, *const r[] = {"r", "s"};
+	struct engine *e = engine_new(p);
+	const struct grant *g;
+	const uint32_t *ids;
+	struct arena a;
+	size_t n;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	assert_int_equal(
+		engine_put(e, &(struct subject){.id = 2, .name = "s", .tags = s, .n_tags = 2}), 0);
+	assert_int_equal(
+		engine_put(e, &(struct subject){.id = 1, .name = "r", .tags = r, .n_tags = 2}), 0);
+	assert_int_equal(engine_grants(e, 1, &a, &g, &n), 0);
+	assert_int_equal(n, 2); /* the host, a source too, is not granted to itself */
+	assert_int_equal(g[0].rule, 1);
+	assert_int_equal(g[1].rule, 2);
+	assert_int_equal(g[0].src, 2);
+	assert_int_equal(engine_grants(e, 3, &a, &g, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(engine_neighbours(e, 3, &a, &ids, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(engine_hosts(e, "x", &a, &ids, &n), -ZT_EABSENT);
+	engine_remove(e, 3);
+	arena_done(&a);
+	arena_init(&a, 64);
+	assert_int_equal(engine_grants(e, 1, &a, &g, &n), -ENOMEM);
+	arena_done(&a);
+	engine_free(e);
+	policy_free(p);
+}
+
+static void owners_are_found(void **state)
+{
+	struct policy *p = policy_of("");
+	struct engine *e = engine_new(p);
+	const uint32_t *ids;
+	struct arena a;
+	size_t n;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	for (uint32_t i = 1; i <= 200; i++)
+		assert_int_equal(engine_put(e, &(struct subject){.id = i,
+								 .name = "d",
+								 .owner = i % 2 ? "ada@x" : ""}),
+				 0);
+	for (uint32_t i = 1; i <= 190; i++)
+		engine_remove(e, i);
+	assert_int_equal(engine_owned(e, "ada@x", &a, &ids, &n), 0);
+	assert_int_equal(n, 5);
+	assert_int_equal(ids[0], 191);
+	assert_int_equal(ids[4], 199);
+	arena_done(&a);
+	engine_free(e);
+	policy_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(grants_are_those_of_the_oracle_after_every_change),
+		cmocka_unit_test(two_rules_for_one_port_are_two_grants),
+		cmocka_unit_test(owners_are_found),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,58 @@
+/* ztnode leave: through the daemon, which tells the controller; without one, everything of the enrolment is removed here, and
+ * an admin is asked to revoke the device. */
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "zt/file.h"
+#include "zt/log.h"
+#include "ztnode/cli/cli.h"
+#include "ztnode/cli/ask.h"
+#include "ztnode/kern/enforce.h"
+
+/* Also for a state directory that is damaged: whatever is there goes. */
+static int leave_alone(const struct node_config *c)
+{
+	struct node_state s = {.dir = -1};
+	struct diag d = {0}, unused;
+	int err = state_open(c->state_dir, false, &s, &d);
+
+	if (err == -ZT_EABSENT) {
+		state_close(&s);
+		log_diag(&d);
+		return ZT_EXIT_FAILED;
+	}
+	err = s.dir < 0 ? file_open_dir(c->state_dir, false, &s.dir) : 0;
+	if (!err)
+		err = enforce_clean(c->interface, &s, &d);
+	if (!err && (err = state_forget(&s)))
+		diag_set(&d, err, "cannot remove the state: %s", zt_strerror(err));
+	state_close(&s);
+	if (err) {
+		log_diag(&d);
+		return ZT_EXIT_FAILED;
+	}
+	diag_set(&unused, 0, "left, but the daemon did not run, so the controller does not know");
+	diag_hint(&unused, "ask an admin: ztctl device revoke NAME --why \"left\"");
+	log_diag(&unused);
+	return ZT_EXIT_OK;
+}
+
+int cmd_leave(const struct node_config *c, int argc, char **argv)
+{
+	json_t *result = NULL;
+	struct diag d = {0};
+	int status = args_none(argc, argv, NULL);
+
+	if (status)
+		return status;
+	status = ask_call(c->run_dir, "leave", NULL, ASK_LIMIT_MS, &result, &d);
+	json_decref(result);
+	if (status == ZT_EXIT_UNREACHABLE)
+		return leave_alone(c);
+	if (status)
+		log_diag(&d);
+	else
+		printf("left the network: keys and enrolment are gone\n");
+	return status;
+}

@@ -1,0 +1,13 @@
+/* View: the status of the daemon as the JSON of the CLI contract. Pure. */
+#pragma once
+
+#include <jansson.h>
+
+#include "ztnode/net/link.h"
+#include "ztnode/roles.h"
+
+/* advice: the controller's last (NULL none). now: wall clock. NULL: no memory. */
+json_t *view_status(const struct hello *h, const struct role_status *s, const struct link_view *link, const json_t *advice,
+		    struct now now);
+/* {"facts":[...],"profiles":[...]} */
+json_t *view_posture(const struct fact *facts, size_t n, const json_t *advice);

@@ -98,7 +98,21 @@ $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay/main.o $(c
 	@$(CC) $(LDFLAGS) -o $@ $< $(B)/obj/tests/fuzz/replay/main.o -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
 		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON)
 
-tests: $(UNIT) $(FUZZ)
+# What the lab's scenarios use: one small program, one preloaded library, the test of the kernel shells.
+$(B)/tests/lab/tool: $(call obj,$(call src,tests/lab/tool))
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+$(B)/tests/lab/shift_clock.so: tests/lab/preload/shift_clock.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -fPIC -O2 -o $@ $<
+$(B)/tests/lab/kernel_test: $(call obj,$(wildcard tests/lab/kernel_*.c)) $(ztnode) $(common)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
+LAB := $(B)/tests/lab/tool $(B)/tests/lab/shift_clock.so $(B)/tests/lab/kernel_test
+
+tests: $(UNIT) $(FUZZ) $(LAB)
 
 check:
 	@scripts/setup test

@@ -15,7 +15,7 @@ static const struct ctl_option get_options[] = {
 	{NULL, NULL, NULL, false},
 };
 
-static const struct ctl_column columns[] = {
+static const struct ctl_column log_columns[] = {
 	{"VERSION", "version", CTL_NUMBER}, {"AT", "at", CTL_TEXT},
 	{"AUTHOR", "author", CTL_TEXT},	    {"BYTES", "bytes", CTL_NUMBER},
 	{"WHY", "why", CTL_TEXT},
@@ -210,8 +210,8 @@ static int preview(struct ctl *c, const struct ctl_args *a)
 static int show_log(struct ctl *c, const struct ctl_args *a)
 {
 	(void)a;
-	return ctl_show_table(c, "/v1/admin/policy/log", columns,
-			      sizeof(columns) / sizeof(columns[0]));
+	return ctl_show_table(c, "/v1/admin/policy/log", log_columns,
+			      sizeof(log_columns) / sizeof(log_columns[0]));
 }
 
 static int restore(struct ctl *c, const struct ctl_args *a)

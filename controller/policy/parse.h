@@ -6,7 +6,8 @@
  *     parse_value      one value: durations, names, selectors, services, references, lists
  *     parse_condition  one value: conditions on facts
  *     parse_problem    problems with their place, hints, near misses
- *     check            what needs the whole: contradictions, the file's own tests
+ *     check            what needs the whole: contradictions
+ *     check_tests      the file's own tests
  */
 #pragma once
 
@@ -127,7 +128,9 @@ typedef bool (*value_item_fn)(struct parse *c, const struct span *s, const char 
 void *value_list(struct parse *c, const struct lex *v, const char *help, size_t size,
 		 value_item_fn one, size_t *ret_n);
 
-/* --- check --- */
+/* --- check, check_tests: with policy filled --- */
 
-/* Contradictions; with nothing wrong so far also the file's own tests. */
+/* Contradictions, and what is asked of devices; with nothing wrong so far also the tests. */
 void check_policy(struct parse *c);
+/* The file's own tests. References hold. */
+void check_tests(struct parse *c);

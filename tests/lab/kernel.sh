@@ -1,24 +1,48 @@
 #!/bin/bash
+# The network of kernel_test.c (drawn there), and the test in it. In the lab, as scripts/check starts it, or by itself:
+#
+#   tests/lab/kernel.sh [--valgrind]
+#
+# limit: 300
+set -euo pipefail
+
 cd "$(dirname "$(readlink -f "$0")")/../.."
+build=${B:-build}
+
 if [ -z "${ZT_LAB:-}" ]; then
-	make -s B=${B:-build} ${B:-build}/lib/{n_kern,n_core,sys,proto,base}.a ${B:-build}/tests/lab/kernel_{test,lab}.o || exit
-	gcc -pie -o ${B:-build}/tests/lab/kernel_test ${B:-build}/tests/lab/kernel_{test,lab}.o  -Wl,--start-group ${B:-build}/lib/{n_kern,n_core,sys,proto,base}.a -Wl,--end-group $(pkg-config --libs libmnl libnftnl libsodium) -lcap-ng -lseccomp || exit
-	exec scripts/lab-run -t 120 -- env B=${B:-build} "$0"
+	make --no-print-directory -s ${MAKEFILE:+-f "$MAKEFILE"} "B=$build" "$build/tests/lab/kernel_test"
+	exec scripts/lab-run -t 300 -- env "B=$build" bash tests/lab/kernel.sh "$@"
 fi
-ip -batch - <<X
-netns add sw
-netns add a
-netns add b
-netns add c
-netns add big
-link add hub netns sw type bridge
-link add eth0 netns a type veth peer name a netns sw
-link add eth0 netns b type veth peer name b netns sw
-link add eth0 netns c type veth peer name c netns sw
-X
-for n in a b c; do ip -n sw link set dev $n master hub up; ip -n $n link set eth0 up;ip -n $n link set lo up; done
-ip -n sw link set hub up
-ip -n a addr add 192.0.2.1/24 dev eth0
-ip -n b addr add 192.0.2.2/24 dev eth0
-ip -n c addr add 192.0.2.3/24 dev eth0
-exec $B/tests/lab/kernel_test
+
+under=()
+if [ "${1:-}" = --valgrind ]; then
+	under=(valgrind -q --error-exitcode=99 --leak-check=full --track-origins=yes --track-fds=no)
+fi
+
+ip -batch - <<-END
+	netns add hub
+	netns add a
+	netns add b
+	netns add c
+	netns add big
+	link add hub netns hub type bridge
+	link add eth0 netns a type veth peer name a netns hub
+	link add eth0 netns b type veth peer name b netns hub
+	link add eth0 netns c type veth peer name c netns hub
+END
+ip -n hub -batch - <<-END
+	link set dev hub up
+	link set dev a master hub up
+	link set dev b master hub up
+	link set dev c master hub up
+END
+number=1
+for name in a b c; do
+	ip -n $name -batch - <<-END
+		link set dev lo up
+		link set dev eth0 up
+		address add 192.0.2.$number/24 dev eth0
+	END
+	number=$((number + 1))
+done
+"${under[@]}" "$build/tests/lab/kernel_test"

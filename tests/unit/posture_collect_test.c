@@ -94,6 +94,7 @@ static const struct row rows[] = {
 	{"debian", "service.active:getty@tty1", "true", "an instance, in its template's slice"},
 	{"debian", "service.active:own-slice", "true", "in a slice of its own below another"},
 	{"debian", "service.active:users-own", "false", "a user's unit of that name is not the system's"},
+	{"debian", "service.active:user@1000", "true", "the system's unit that holds them is"},
 	{"debian", "service.active:nginx", "false", "no such unit"},
 	{"debian", "service.active:ssh.service", "?write the name without .service", "the suffix is not part of it"},
 	{"debian", "service.active:../ssh", "?not the name of a service", "no way out of the directory"},

@@ -13,6 +13,11 @@ struct row {
 #define ROOT(DEV, TYPE, FROM) "20 1 " DEV " / / rw shared:1 - " TYPE " " FROM " rw\n"
 #define HOME(DEV, TYPE, FROM) "30 20 " DEV " / /home rw - " TYPE " " FROM " rw\n"
 
+/* A mirror; directories are read in no particular order, so each leg has its row. */
+#define LEGS(A, B, C)                                                                              \
+	"sda 8:0\nsdb 8:16\nsdc 8:32\ndm-0 254:0 " A " on sda\ndm-1 254:1 " B                      \
+	" on sdb\ndm-2 254:2 " C " on sdc\nmd0 9:0 on dm-0 dm-1 dm-2"
+
 static const struct row rows[] = {
 	{ROOT("8:0", "ext4", "/dev/sda"), "sda 8:0", "false", "a whole disk, plain"},
 	{ROOT("254:0", "ext4", "/dev/mapper/r"), "sda 8:0\ndm-0 254:0 crypt on sda", "true",
@@ -25,12 +30,17 @@ static const struct row rows[] = {
 	 "sda 8:0\nsdb 8:16\ndm-0 254:0 crypt on sda\ndm-1 254:1 crypt on sdb\nmd0 9:0 on dm-0 "
 	 "dm-1",
 	 "true", "a mirror of two encrypted legs"},
+	{ROOT("9:0", "ext4", "/dev/md0"), LEGS("lvm", "crypt", "crypt"), "false",
+	 "three legs, the first plain"},
+	{ROOT("9:0", "ext4", "/dev/md0"), LEGS("crypt", "lvm", "crypt"), "false",
+	 "three legs, the second plain"},
+	{ROOT("9:0", "ext4", "/dev/md0"), LEGS("crypt", "crypt", "lvm"), "false",
+	 "three legs, the third plain"},
+	{ROOT("9:0", "ext4", "/dev/md0"), LEGS("crypt", "crypt", "crypt"), "true",
+	 "three legs, none plain"},
 	{ROOT("9:0", "ext4", "/dev/md0"),
 	 "sda 8:0\nsdb 8:16\ndm-0 254:0 crypt on sda\nmd0 9:0 on dm-0 sdb", "false",
-	 "a mirror with one plain leg"},
-	{ROOT("9:0", "ext4", "/dev/md0"),
-	 "sda 8:0\nsdb 8:16\ndm-0 254:0 crypt on sda\nmd0 9:0 on sdb dm-0", "false",
-	 "the same, the plain leg first"},
+	 "a mirror with a disk itself as its other leg"},
 	{ROOT("254:5", "ext4", "/dev/mapper/r"),
 	 "sda 8:0\nsdb 8:16\nmd0 9:0 on sda sdb\ndm-4 254:4 crypt on md0\ndm-5 254:5 lvm on dm-4",
 	 "true", "LVM on LUKS on a plain mirror"},

@@ -84,6 +84,8 @@ static const struct row rows[] = {
 	{DPKG, "Package: a\nVersion: 1\n\nPackage: b\nStatus: install ok installed\nVersion: 2\n",
 	 0, "package.version:a", "?not installed",
 	 "fields of the next paragraph are not this one's"},
+	{DPKG, "Package: a\nStatus: install ok installed\n\nVersion: 7\n", 0, "package.version:a",
+	 "?not installed", "an empty line ends what is known of a package"},
 	{DPKG, "Package: a\nStatus: install ok installed\nVersion:\n", 0, "package.version:a",
 	 "?not installed", "no version is none"},
 	{DPKG, "Status: install ok installed\nVersion: 3\nPackage: a\n", 0, "package.version:a",

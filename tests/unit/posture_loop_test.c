@@ -377,6 +377,27 @@ static void a_file_may_come_and_go(void **state)
 	teardown(&x);
 }
 
+/* Each step leaves the fact as it is, or has another file to watch from then on. */
+static void the_watch_goes_with_the_path(void **state)
+{
+	struct fixture x;
+
+	(void)state;
+	setup(&x);
+	ask(&x, "file.sha256:/d/f", "file.exists:/step");
+	(void)await(&x, "file.sha256:/d/f", "?no file", "the first reading");
+	tree_dir(&x.tree, "d");
+	tree_file(&x.tree, "step", "");
+	(void)await(&x, "file.exists:/step", "true", "the directory came and was looked at");
+	make_file(&x.tree);
+	(void)await(&x, "file.sha256:/d/f", SHA_ONE, "a file in a directory that came later");
+	replace_file(&x.tree);
+	(void)await(&x, "file.sha256:/d/f", SHA_TWO, "another file in its place");
+	rewrite_file(&x.tree);
+	(void)await(&x, "file.sha256:/d/f", SHA_THREE, "the other file written over");
+	teardown(&x);
+}
+
 static void a_turn_tells_once(void **state)
 {
 	struct fixture x;
@@ -593,6 +614,7 @@ int main(void)
 		cmocka_unit_test(a_refused_question_changes_nothing),
 		cmocka_unit_test(changes_are_noticed),
 		cmocka_unit_test(a_file_may_come_and_go),
+		cmocka_unit_test(the_watch_goes_with_the_path),
 		cmocka_unit_test(a_turn_tells_once),
 		cmocka_unit_test(what_stays_the_same_is_not_told),
 		cmocka_unit_test(nothing_is_lost_between_questions),

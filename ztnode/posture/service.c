@@ -80,7 +80,7 @@ static int find_populated(struct slices *q, const char *dir, unsigned depth)
 	if (!d)
 		return -errno;
 	while (r == -ENOENT && (entry = source_next_name(d))) {
-		if (!is_slice(entry) || txt_equal(entry, "user.slice"))
+		if (!is_slice(entry))
 			continue;
 		if (++q->n > SLICES_MAX ||
 		    snprintf(path, sizeof(path), "%s/%s", dir, entry) >= (int)sizeof(path))

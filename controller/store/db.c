@@ -81,7 +81,8 @@ int db_fault(struct store *s)
 	diag_set(&s->problem, f->err, "%s: %s (%s)", s->path, f->message, sqlite3_errmsg(s->db));
 	if (*f->hint)
 		diag_hint(&s->problem, "%s", f->hint);
-	/* a row that does not fit undoes its own statement only; all else may have cost the transaction */
+	/* a row that does not fit undoes its own statement only; all else may have cost the
+	 * transaction */
 	if (f->code != SQLITE_CONSTRAINT)
 		s->fault = f->err;
 	return f->err;

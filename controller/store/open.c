@@ -108,7 +108,8 @@ static int file_check(struct store *s)
 	if (lstat(s->path, &st) != 0) {
 		err = -errno;
 		diag_set(&s->problem, err, "%s: %s", s->path, zt_strerror(err));
-		diag_hint(&s->problem, "the file and its directory must belong to the controller's user");
+		diag_hint(&s->problem,
+			  "the file and its directory must belong to the controller's user");
 		if (err == -ENOENT)
 			diag_hint(&s->problem, "make one with `ztcontroller init --dir DIR --url "
 					       "URL`, or restore a backup");
@@ -259,10 +260,6 @@ static int create_steps(struct store *s, const struct store_network *n,
 
 	if (!err)
 		err = lock_take(s);
-	if (!err && access(s->path, F_OK) == 0) {
-		err = diag_set(&s->problem, -EEXIST, "%s: %s", s->path, zt_strerror(EEXIST));
-		diag_hint(&s->problem, "there is a controller already; give another --dir");
-	}
 	if (!err)
 		err = create_empty(s, file);
 	if (!err) {

@@ -42,7 +42,7 @@ half()
 
 scribble()
 {
-	yes 'this is not a database' | head -c 20000 | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+	head -c 20480 < <(yes 'this is not a database') | dd of="$1" bs=4096 seek="$2" conv=notrunc status=none
 }
 
 break_chain()
@@ -65,15 +65,6 @@ something_else()
 other_tls_key()
 {
 	openssl genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out tls.key 2>/dev/null
-}
-
-serve_small()
-{
-	: >"$lab/controller.out"
-	as_daemon ztcontroller serve --dir "$(dir small)" --listen "$LAB_NET4.2:$LAB_PORT" \
-		>"$lab/controller.out" 2>>"$lab/controller.log" &
-	pids[controller]=$!
-	await 20 grep -qx ready "$lab/controller.out"
 }
 
 # One may still fit into what the database has.
@@ -130,13 +121,15 @@ must cp -a "$(dir c)" "$(dir other)"
 check "one in another folder on the same port too" refused 1 'port|address.*in use' serve_dir "$(dir other)"
 check "an address that is not ours" \
 	refused 1 'address' as_daemon ztcontroller serve --dir "$(dir other)" --listen 192.0.2.250:8443
+check "a port that takes more rights" \
+	refused 1 'permission|1024' as_daemon ztcontroller serve --dir "$(dir other)" --listen "$LAB_NET4.2:443"
 check "the first one did not notice" ztctl status
 
 note "the disk is full"
 must stop controller
 must mkdir "$(dir small)"
 must on ctl sh -c "mount -t tmpfs -o size=3m small $(dir small) && cp -a $(dir c)/. $(dir small) && chown -R daemon:daemon $(dir small)"
-must serve_small
+must controller_serve "$(dir small)"
 fill=$(dir small)/fill
 on ctl dd if=/dev/zero of="$fill" bs=4k status=none 2>/dev/null || true
 check "what cannot be kept is refused" refused 1 'full|space|disk' many_tokens
@@ -162,7 +155,7 @@ spoilt "no database" 'controller\.db' rm controller.db
 spoilt "an empty one" 'controller\.db' truncate -s 0 controller.db
 spoilt "half of one" 'controller\.db|database' half controller.db
 spoilt "one with another beginning" 'controller\.db|database' scribble controller.db 0
-spoilt "one with a hole in the middle" 'controller\.db|database' scribble controller.db 20480
+spoilt "one with a hole in the middle" 'controller\.db|database' scribble controller.db 5
 spoilt "one of a newer version" 'newer|schema|version' newer
 spoilt "a database of something else" 'controller\.db' something_else
 for key in network.key psk.key box.key; do

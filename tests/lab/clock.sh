@@ -60,10 +60,7 @@ controller_off_by()
 	local what=$1 seconds=$2
 
 	stop controller || true
-	as_daemon env "LD_PRELOAD=$lab/shift_clock.so" "SHIFT_CLOCK=$seconds" ztcontroller serve \
-		--dir "$lab/ctl/var/c" --listen "$LAB_NET4.2:$LAB_PORT" >"$lab/off.out" 2>>"$lab/controller.log" &
-	pids[controller]=$!
-	must await 20 grep -qx ready "$lab/off.out"
+	must controller_serve "$lab/ctl/var/c" env "LD_PRELOAD=$lab/shift_clock.so" "SHIFT_CLOCK=$seconds"
 	check "$what: access ends with the lease" await 20 denied reaches ivo tcp "$tower" 123
 	check "$what: status says that it is the clock, and how far it is off" \
 		await 10 says 'clock' node ivo status

@@ -115,15 +115,15 @@ enroll()
 	tell "A token works once. It says where the controller is, and which key it must show."
 	enroll_one ada-laptop --user ada@example.com
 	spent=$secret
+	tell "Sam finds the one that Ada used:"
+	fails 1 sam-laptop ztnode enroll "$spent"
+	quote 2
+	good "refused: it is used up"
 	enroll_one sam-laptop --user sam@example.com
 	enroll_one db-server --tag payroll
 	nodes_ready ada-laptop sam-laptop db-server
 	db=${address[db-server]}
-	good "all three are connected; the keys were made on them and never left them"
-	tell "Sam finds the token that Ada used:"
-	fails 1 sam-laptop ztnode enroll "$spent"
-	quote 2
-	good "refused: it is used up"
+	good "all three are connected; their keys were made on them and never leave them"
 	holds "without a policy nobody has a tunnel to anybody" no_tunnels
 }
 

@@ -10,7 +10,7 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 build=${B:-build}
 
 if [ -z "${ZT_LAB:-}" ]; then
-	make --no-print-directory -s ${MAKEFILE:+-f "$MAKEFILE"} "B=$build" "$build/tests/lab/kernel_test"
+	make --no-print-directory -s "B=$build" "$build/tests/lab/kernel_test"
 	exec scripts/lab-run -t 300 -- env "B=$build" bash tests/lab/kernel.sh "$@"
 fi
 

@@ -125,6 +125,7 @@ pause()
 }
 exec {pause_fd}<> <(:)
 
+# Of what it says, the last try is kept.
 await()
 {
 	local seconds=$1 end
@@ -132,9 +133,13 @@ await()
 	shift
 	uptime_ms
 	end=$((uptime + seconds * 1000))
-	until "$@"; do
+	until "$@" >"$lab/await" 2>&1; do
 		uptime_ms
-		[ "$uptime" -lt "$end" ] || { echo "not within $seconds s: $*"; return 1; }
+		if [ "$uptime" -ge "$end" ]; then
+			cat "$lab/await"
+			echo "not within $seconds s: $*"
+			return 1
+		fi
 		pause 0.05
 	done
 }
@@ -175,7 +180,8 @@ start()
 	local name=$1 machine=$2 log=$3
 
 	shift 3
-	on "$machine" "$@" >>"$lab/$log" 2>&1 &
+	# Not through on(): the process must be the program itself, not a shell around it.
+	"$tool" on "$lab/$machine" "$@" >>"$lab/$log" 2>&1 &
 	pids[$name]=$!
 }
 
@@ -285,9 +291,11 @@ lab_end()
 
 # --- the controller; an ordinary user, as in real life ---
 
+daemon_user=(setpriv --reuid=daemon --regid=daemon --clear-groups)
+
 as_daemon()
 {
-	on ctl setpriv --reuid=daemon --regid=daemon --clear-groups "$@"
+	on ctl "${daemon_user[@]}" "$@"
 }
 
 controller_url()
@@ -303,13 +311,15 @@ controller_init()
 	export ZTCTL_ADMIN=$lab/ctl/var/c/admin.key
 }
 
+# From its usual folder, or another one; what comes before the command (env ...) may follow.
 controller_serve()
 {
-	: >"$lab/controller.out"
-	as_daemon ztcontroller serve --dir "$lab/ctl/var/c" --listen "$LAB_NET4.2:$LAB_PORT" "$@" \
-		>"$lab/controller.out" 2>>"$lab/controller.log" &
-	pids[controller]=$!
-	await 20 grep -qx ready "$lab/controller.out"
+	local dir=${1:-$lab/ctl/var/c}
+
+	: >"$lab/controller.log"
+	start controller ctl controller.log "${daemon_user[@]}" "${@:2}" \
+		ztcontroller serve --dir "$dir" --listen "$LAB_NET4.2:$LAB_PORT"
+	await 20 grep -qx ready "$lab/controller.log"
 }
 
 controller_start()
@@ -367,9 +377,17 @@ node_stop()
 	stop "$1"
 }
 
+# Without ps, which has not all it wants in the lab kernel.
 children_of()
 {
-	ps -o pid= --ppid "$1" || true
+	local stat line
+
+	for stat in /proc/[0-9]*/stat; do
+		{ read -r line <"$stat"; } 2>/dev/null || continue
+		line=${line##*) } # after the name: state, parent
+		line=${line#* }
+		[ "${line%% *}" != "$1" ] || { stat=${stat#/proc/}; echo "${stat%/stat}"; }
+	done
 }
 
 # Nobody of the daemon is left to do anything.
@@ -377,7 +395,6 @@ node_kill()
 {
 	local children
 
-	# shellcheck disable=SC2046
 	children=$(children_of "${pids[$1]}")
 	stop "$1" KILL || true
 	# shellcheck disable=SC2086

@@ -2,7 +2,7 @@
  * their handlers saw. */
 #pragma once
 
-#include "tests/shell/https_fixture.h"
+#include "tests/shell/https_client.h"
 
 enum { STREAMS_MAX = 8, STREAM_QUEUE = 256 << 10, ANYONE = 15 };
 
@@ -199,6 +199,33 @@ static int teardown(void **state)
 	(void)state;
 	stop();
 	return 0;
+}
+
+/* Until cond (looked at in the loop) holds, or WAIT_MS is over. */
+struct condition {
+	bool (*holds)(void *arg);
+	void *arg;
+	bool held;
+};
+
+static void look(void *arg)
+{
+	struct condition *c = arg;
+
+	c->held = c->holds(c->arg);
+}
+
+static bool await(bool (*holds)(void *arg), void *arg)
+{
+	struct condition c = {.holds = holds, .arg = arg};
+
+	for (int64_t until = clock_now().boot_ms + WAIT_MS;
+	     !c.held && clock_now().boot_ms < until;) {
+		in_loop(look, &c);
+		if (!c.held)
+			poll(NULL, 0, 1);
+	}
+	return c.held;
 }
 
 static bool connections_are(void *arg)

@@ -303,8 +303,8 @@ static void test_unclear_lengths_refused(void **state)
 /* One byte now and then: never silent, so only a deadline ends it. */
 static void assert_dribbling_is_cut(const char *first)
 {
-	struct client *c = call();
 	int64_t from = clock_now().boot_ms;
+	struct client *c = call();
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
 
 	assert_true(say_text(c, first));

@@ -123,6 +123,7 @@ static void prefixes_are_parsed(void **state)
 		{"10.0.0.0/255.0.0.0", -ZT_EFORM, NULL},
 		{"/8", -ZT_EFORM, NULL},
 		{"10.0.0.0/8/8", -ZT_EFORM, NULL},
+		{"0000:0000:0000:0000:0000:0000:0000:0000:000000/8", -ZT_EFORM, NULL},
 		{"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa/8", -ZT_EFORM, NULL},
 		{"", -ZT_EFORM, NULL},
 	};
@@ -183,6 +184,10 @@ static void a_prefix_of_nothing_contains_nothing(void **state)
 	assert_false(prefix_contains(&none, &a));
 	assert_false(prefix_contains(&all, &a));
 	assert_false(prefix_overlaps(&none, &none));
+	assert_int_equal(prefix_nth(&none, 0, &a), -ERANGE);
+	none = (struct prefix){.addr = {ADDR_V4, {10}}, .bits = 33};
+	assert_int_equal(prefix_nth(&none, 0, &a), -ERANGE);
+	assert_false(prefix_is_valid(&none));
 }
 
 static void the_nth_address_stays_inside(void **state)
@@ -243,6 +248,7 @@ static void endpoints_are_parsed(void **state)
 		{"192.0.2.1:+1", false},
 		{"", false},
 		{"[1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa]:1", false},
+		{"[0000:0000:0000:0000:0000:0000:0000:0000:000000]:1", false},
 	};
 	char out[ENDPOINT_TEXT_MAX];
 
@@ -259,6 +265,18 @@ static void endpoints_are_parsed(void **state)
 		row_check(rows[i].text, endpoint_parse(out, &back) == 0);
 		row_check(rows[i].text, endpoint_equal(&e, &back));
 	}
+}
+
+static void endpoints_are_equal_in_address_and_port(void **state)
+{
+	struct endpoint a, b;
+
+	(void)state;
+	assert_int_equal(endpoint_parse("192.0.2.1:1", &a), 0);
+	assert_int_equal(endpoint_parse("192.0.2.1:2", &b), 0);
+	assert_false(endpoint_equal(&a, &b));
+	assert_int_equal(endpoint_parse("192.0.2.2:1", &b), 0);
+	assert_false(endpoint_equal(&a, &b));
 }
 
 static void a_peer_is_not_sent_where_no_peer_is(void **state)
@@ -314,6 +332,8 @@ static void services_are_parsed(void **state)
 	} rows[] = {
 		{"tcp/5432", 0, {SERVICE_TCP, 5432, 5432}, "tcp/5432"},
 		{"udp/1000-2000", 0, {SERVICE_UDP, 1000, 2000}, "udp/1000-2000"},
+		{"udp/1-1000", 0, {SERVICE_UDP, 1, 1000}, "udp/1-1000"},
+		{"udp/1000-65535", 0, {SERVICE_UDP, 1000, 65535}, "udp/1000-65535"},
 		{"udp/53-53", 0, {SERVICE_UDP, 53, 53}, "udp/53"},
 		{"tcp/any", 0, {SERVICE_TCP, 1, 65535}, "tcp/any"},
 		{"tcp/1-65535", 0, {SERVICE_TCP, 1, 65535}, "tcp/any"},
@@ -330,7 +350,9 @@ static void services_are_parsed(void **state)
 		{"tcp/1-", -ZT_EFORM, {0}, NULL},
 		{"tcp/-1", -ZT_EFORM, {0}, NULL},
 		{"tcp/1-2-3", -ZT_EFORM, {0}, NULL},
+		{"tcp/123456-2", -ZT_EFORM, {0}, NULL},
 		{"tcp/123456789-2", -ZT_EFORM, {0}, NULL},
+		{"tcp/x-2", -ZT_EFORM, {0}, NULL},
 		{"TCP/1", -ZT_EFORM, {0}, NULL},
 		{"icmp/8", -ZT_EFORM, {0}, NULL},
 		{"any/1", -ZT_EFORM, {0}, NULL},
@@ -342,10 +364,11 @@ static void services_are_parsed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(rows); i++) {
-		struct service s;
+		struct service s = {.lo = 77};
 		int err = service_parse(rows[i].text, &s);
 
 		row_check(rows[i].text, err == rows[i].err);
+		row_check(rows[i].text, err == 0 || s.lo == 77);
 		if (err)
 			continue;
 		row_check(rows[i].text, service_compare(&s, &rows[i].want) == 0);
@@ -412,6 +435,7 @@ int main(void)
 		cmocka_unit_test(a_prefix_of_nothing_contains_nothing),
 		cmocka_unit_test(the_nth_address_stays_inside),
 		cmocka_unit_test(endpoints_are_parsed),
+		cmocka_unit_test(endpoints_are_equal_in_address_and_port),
 		cmocka_unit_test(a_peer_is_not_sent_where_no_peer_is),
 		cmocka_unit_test(services_are_parsed),
 		cmocka_unit_test(a_service_covers_what_is_inside_it),

@@ -87,6 +87,8 @@ static void texts_are_copied_and_ended(void **state)
 	assert_string_equal(text, "abc");
 	assert_string_equal(copy, "abcdef");
 	assert_string_equal(printed, "abcdef/42");
+	assert_string_equal(arena_printf(&a, "%s", ""), "");
+	assert_string_equal(arena_text(&a, NULL, 0), "");
 	arena_done(&a);
 }
 

@@ -385,7 +385,7 @@ static void the_watch_goes_with_the_path(void **state)
 	(void)state;
 	setup(&x);
 	ask(&x, "file.sha256:/d/f", "file.exists:/step");
-	(void)await(&x, "file.sha256:/d/f", "?no file", "the first reading");
+	expect(&x, "file.sha256:/d/f", "?no file", "the first reading");
 	tree_dir(&x.tree, "d");
 	tree_file(&x.tree, "step", "");
 	(void)await(&x, "file.exists:/step", "true", "the directory came and was looked at");

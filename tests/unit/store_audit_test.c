@@ -313,8 +313,45 @@ static void strangers_cannot_fill_the_log(void **state)
 	fixture_reopen(&f);
 	assert_int_equal(records(&f), before + 60 + 1 + 60 + 1);
 	/* a clock that goes back does not stop the log */
-	try_token(&f, 100, &wrong, 9, now_ms - 86400000);
-	assert_int_equal(records(&f), before + 60 + 1 + 60 + 1 + 1);
+	for (uint32_t i = 0; i < 70; i++)
+		try_token(&f, 100, &wrong, 9, now_ms + 86400000);
+	before = records(&f);
+	try_token(&f, 100, &wrong, 9, now_ms);
+	assert_int_equal(records(&f), before + 1 + 1);
+	assert_whole(&f);
+	fixture_done(&f);
+}
+
+static int refuse_commit(void *arg)
+{
+	(void)arg;
+	return 1;
+}
+
+/* What a transaction that failed had counted is counted again by the next one. */
+static void a_failed_commit_changes_nothing(void **state)
+{
+	struct change u = {.kind = CHANGE_USER_PUT,
+			   .at_ms = now_ms + 60000,
+			   .user = {.email = "ada@example.com"}};
+	struct key wrong = key_number(4242);
+	struct fixture f;
+	uint64_t before;
+
+	(void)state;
+	fixture_init(&f, "10.0.0.0/24", NULL);
+	for (uint32_t i = 0; i < 70; i++)
+		try_token(&f, 100, &wrong, 9, now_ms);
+	before = records(&f);
+	sqlite3_commit_hook(f.s->db, refuse_commit, NULL);
+	assert_true(commit(&f, &u) < 0);
+	assert_true(*fixture_diag.message);
+	assert_int_equal(u.seq, 0);
+	sqlite3_commit_hook(f.s->db, NULL, NULL);
+	assert_int_equal(records(&f), before);
+	assert_int_equal(commit(&f, &u), 0);
+	assert_int_equal(records(&f), before + 1 + 1); /* the summary of ten, and the user */
+	assert_int_equal(u.seq, before + 2);
 	assert_whole(&f);
 	fixture_done(&f);
 }
@@ -615,6 +652,7 @@ int main(void)
 		cmocka_unit_test(changes_are_checked),
 		cmocka_unit_test(secrets_are_not_in_the_log),
 		cmocka_unit_test(strangers_cannot_fill_the_log),
+		cmocka_unit_test(a_failed_commit_changes_nothing),
 		cmocka_unit_test(holders_of_a_spent_token_are_all_recorded),
 		cmocka_unit_test(notes_of_refusals_have_a_budget_too),
 		cmocka_unit_test(refusals_of_admins_leave_nothing),

@@ -146,6 +146,29 @@ static void create_never_overwrites(void **state)
 	fixture_done(&f);
 }
 
+static void connections_are_durable_and_strict(void **state)
+{
+	static const struct {
+		const char *sql;
+		int64_t want;
+	} rows[] = {
+		{"PRAGMA synchronous", 2},
+		{"PRAGMA foreign_keys", 1},
+		{"PRAGMA trusted_schema", 0},
+		{"SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'", 1},
+		{"SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND NOT strict AND "
+		 "name NOT LIKE 'sqlite%'",
+		 0},
+	};
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, "10.0.0.0/24", NULL);
+	for (size_t i = 0; i < N_OF(rows); i++)
+		row_check(rows[i].sql, fixture_number(&f, rows[i].sql) == rows[i].want);
+	fixture_done(&f);
+}
+
 /* --- tokens --- */
 
 static void tokens_are_checked_when_made(void **state)
@@ -705,6 +728,30 @@ static void addresses_rest_before_they_come_back(void **state)
 	fixture_done(&f);
 }
 
+static void addresses_come_back_as_late_as_possible(void **state)
+{
+	struct change c;
+	struct fixture f;
+	struct key hash;
+	char text[ADDR_TEXT_MAX];
+
+	(void)state;
+	fixture_init(&f, "10.0.0.0/24", NULL);
+	hash = token_hash(&f, token_for(&f, NULL, "db", 9));
+	fixture_sql(&f, "UPDATE token SET expires_s = 9000000000");
+	device_for(&f, 1, "a", 1);
+	device_for(&f, 1, "b", 2);
+	assert_int_equal(set_state(&f, 1, DEVICE_REVOKED, 0), 0);
+	assert_int_equal(set_state(&f, 2, DEVICE_REVOKED, 0), 0);
+	fixture_reopen(&f); /* the cursor is in the file */
+	c = enroll_change(1, &hash, "c", 3);
+	c.at_ms += INT64_C(86400000) * 365;
+	assert_int_equal(commit(&f, &c), 0);
+	addr_print(&c.device.addr4, text);
+	assert_string_equal(text, "10.0.0.4");
+	fixture_done(&f);
+}
+
 static void wide_ranges_end_where_the_narrow_one_does(void **state)
 {
 	static const struct {
@@ -1131,6 +1178,7 @@ int main(void)
 		cmocka_unit_test(create_makes_a_whole_store),
 		cmocka_unit_test(create_refuses),
 		cmocka_unit_test(create_never_overwrites),
+		cmocka_unit_test(connections_are_durable_and_strict),
 		cmocka_unit_test(tokens_are_checked_when_made),
 		cmocka_unit_test(tokens_are_spent),
 		cmocka_unit_test(a_token_is_revoked_once),
@@ -1144,6 +1192,7 @@ int main(void)
 		cmocka_unit_test(states_change_as_the_table_says),
 		cmocka_unit_test(a_device_is_always_someones),
 		cmocka_unit_test(addresses_rest_before_they_come_back),
+		cmocka_unit_test(addresses_come_back_as_late_as_possible),
 		cmocka_unit_test(wide_ranges_end_where_the_narrow_one_does),
 		cmocka_unit_test(ids_are_never_given_twice),
 		cmocka_unit_test(users_are_put),

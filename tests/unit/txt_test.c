@@ -23,7 +23,7 @@ static void names_are_lower_case_and_short(void **state)
 		bool name, hostname;
 	} rows[] = {
 		{"a", true, true},
-		{"0", true, true},
+		{"9", true, true},
 		{"db-1", true, true},
 		{"a.b_c-d", true, false},
 		{"", false, false},
@@ -119,7 +119,10 @@ static void utf8_is_the_shortest_form_of_a_character(void **state)
 		{"an overlong slash", "\xc0\xaf", false},
 		{"an overlong slash of three", "\xe0\x80\xaf", false},
 		{"an overlong slash of four", "\xf0\x80\x80\xaf", false},
-		{"a surrogate", "\xed\xa0\x80", false},
+		{"the first surrogate", "\xed\xa0\x80", false},
+		{"the last surrogate", "\xed\xbf\xbf", false},
+		{"the character before them", "\xed\x9f\xbf", true},
+		{"the character after them", "\xee\x80\x80", true},
 		{"a lone continuation", "\x80", false},
 		{"cut off", "a\xe2\x82", false},
 		{"a continuation missing", "\xe2\x82z", false},
@@ -155,6 +158,9 @@ static void a_line_has_no_controls_and_a_length(void **state)
 		 "a\xc2\x9b"
 		 "31m",
 		 false},
+		{"the last C1 control", "\xc2\x9f", false},
+		{"the first character after them", "\xc2\xa0", true},
+		{"the last direction isolate", "\xe2\x81\xa9", false},
 		{"a line separator", "a\xe2\x80\xa8", false},
 		{"writing direction turned round",
 		 "a\xe2\x80\xae"
@@ -182,6 +188,7 @@ static void a_hostname_is_made_of_anything(void **state)
 		{"Ada's Laptop.local", "ada-s-laptop"},
 		{"db-1", "db-1"},
 		{"--x--", "x"},
+		{"AZ", "az"},
 		{"a  --  b", "a-b"},
 		{"", "device"},
 		{".local", "device"},
@@ -373,6 +380,48 @@ static void the_nearest_name_is_close(void **state)
 	assert_null(txt_nearest("tcp", NULL, 0));
 }
 
+/* Six letters: two edits are near, three are not. */
+static void nearness_counts_every_kind_of_edit(void **state)
+{
+	static const struct {
+		const char *says, *other;
+		bool near;
+	} rows[] = {
+		{"two changed at the end", "abcdxy", true},
+		{"three changed", "abcxyz", false},
+		{"two changed at the start", "xycdef", true},
+		{"two more at the end", "abcdefxy", true},
+		{"three more", "abcdefxyz", false},
+		{"two more at the start", "xyabcdef", true},
+		{"two less at the end", "abcd", true},
+		{"three less", "abc", false},
+		{"two less at the start", "cdef", true},
+		{"two swaps", "badcef", true},
+		{"two swaps at the end", "abdcfe", true},
+		{"three swaps", "badcfe", false},
+		{"no swap, though letters repeat", "aabbef", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		const char *got = txt_nearest("abcdef", &rows[i].other, 1);
+
+		row_check(rows[i].says, (got != NULL) == rows[i].near);
+	}
+}
+
+static void names_too_long_to_compare_are_passed_over(void **state)
+{
+	char text[300], longer[300];
+	const char *const candidates[] = {longer, text};
+
+	(void)state;
+	repeat(text, "a", 255);
+	repeat(longer, "a", 256);
+	assert_ptr_equal(txt_nearest(text, candidates, 2), text);
+	assert_null(txt_nearest(longer, candidates, 2));
+}
+
 static void every_error_has_a_text(void **state)
 {
 	(void)state;
@@ -442,6 +491,8 @@ int main(void)
 		cmocka_unit_test(base64url_is_strict),
 		cmocka_unit_test(hex_is_lower_case),
 		cmocka_unit_test(the_nearest_name_is_close),
+		cmocka_unit_test(nearness_counts_every_kind_of_edit),
+		cmocka_unit_test(names_too_long_to_compare_are_passed_over),
 		cmocka_unit_test(every_error_has_a_text),
 		cmocka_unit_test(a_diagnostic_says_where_and_is_safe),
 		cmocka_unit_test(a_long_diagnostic_stays_valid_utf8),

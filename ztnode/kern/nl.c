@@ -271,6 +271,7 @@ static struct nlmsghdr *start(void *mem, uint16_t type, uint16_t flags, size_t n
 struct nlmsghdr *nl_start(struct nl_request *r, uint16_t type, uint16_t flags, size_t n,
 			  void **ret_extra)
 {
+	memset(r, 0, sizeof(*r)); /* padding is sent too */
 	return start(r->words, type, flags, n, ret_extra);
 }
 
@@ -361,7 +362,7 @@ static int grow(struct nl_batch *b, size_t room)
 		return 0;
 	while (cap - b->len < room)
 		cap *= 2;
-	data = malloc(cap);
+	data = calloc(1, cap); /* padding is sent too */
 	if (!data)
 		return -ENOMEM;
 	if (b->data) {

@@ -32,6 +32,7 @@ struct link {
 	struct client *client; /* stream, reports, questions */
 	struct client_request *stream;
 	struct loop_timer *retry;
+	struct loop_timer *send; /* reports start outside of libcurl's callbacks, which may not add requests */
 	int64_t retry_ms;
 	char session[SESSION_MAX + 8]; /* "Device ..." header value; "" none */
 	struct buf in;		       /* bytes of an unfinished frame */
@@ -393,8 +394,15 @@ static void send_report(struct link *l)
 	if (l->report_under_way || !l->session[0] || !l->report || l->state != LINK_UP)
 		return;
 	l->report_under_way = client_start(l->client, &call) != NULL;
+	if (!l->report_under_way)
+		return; /* tried again with the next one */
 	free(l->report);
 	l->report = NULL;
+}
+
+static void send_due(void *arg)
+{
+	send_report(arg);
 }
 
 void link_report(struct link *l, const void *p, size_t n)
@@ -407,7 +415,7 @@ void link_report(struct link *l, const void *p, size_t n)
 	free(l->report);
 	l->report = copy;
 	l->report_len = n;
-	send_report(l);
+	loop_timer_set(l->send, 0); /* still in this turn of the loop */
 }
 
 /* --- questions of the command line --- */
@@ -456,8 +464,9 @@ struct link *link_new(const struct link_config *c)
 	*l = (struct link){.c = *c, .state = LINK_WAITING, .since_ms = clock_now().wall_ms, .device_state = "active"};
 	buf_init_grow(&l->in, ZT_FRAME_MAX + FRAME_HEAD);
 	l->retry = loop_timer_new(c->loop, retry_due, l);
+	l->send = loop_timer_new(c->loop, send_due, l);
 	l->client = client_new(c->loop, c->hello->url, &c->hello->pin);
-	if (!l->retry || !l->client) {
+	if (!l->retry || !l->send || !l->client) {
 		link_free(l);
 		return NULL;
 	}
@@ -472,6 +481,7 @@ void link_free(struct link *l)
 	drop_connections(l);
 	client_free(l->client);
 	loop_timer_free(l->retry);
+	loop_timer_free(l->send);
 	buf_free(&l->in);
 	free(l->report);
 	sodium_memzero(l->session, sizeof(l->session));

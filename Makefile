@@ -76,6 +76,7 @@ $(B)/ztnode: $(B)/obj/ztnode/cli/main.o $(ztnode) $(common)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
 
+$(B)/obj/controller/store/migrations.o: $(wildcard controller/store/migrations/*.sql)
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(say) CC $@

@@ -868,7 +868,9 @@ static int load(struct app *a, struct diag *d)
 	if (!err)
 		err = store_each_device(a->store, load_device, a);
 	if (err) {
-		diag_set(d, err, "cannot load the database: %s", zt_strerror(err));
+		const struct diag *p = store_problem(a->store);
+
+		diag_set(d, err, "cannot load the database: %s", p->message[0] ? p->message : zt_strerror(err));
 		diag_hint(d, "restore the last backup of the controller's directory");
 		return err;
 	}

@@ -2,6 +2,7 @@
  * so that one that dribbles bytes is cut as one that is silent is (libmicrohttpd's own timeout only
  * sees silence). */
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,8 @@ enum MHD_Result http_conn_accept(void *server, const struct sockaddr *sa, sockle
 	struct http_peer *p = *peer_slot(s, &net);
 
 	(void)len;
-	if (!p || p->connections < s->config.connections_per_address_max)
+	if ((!p || p->connections < s->config.connections_per_address_max) &&
+	    http_rate_connect(s, &net))
 		return MHD_YES;
 	s->stats.refused++;
 	return MHD_NO;
@@ -140,6 +142,16 @@ static void conn_free(struct http_conn *c)
 	free(c);
 }
 
+/* A client that vanished without a word (sleep, a pulled cable) is gone when what we wrote is not
+ * acknowledged: without this the kernel tries for a quarter of an hour, and a stream counts as
+ * online meanwhile. */
+static void expect_acknowledgements(const struct http_conn *c)
+{
+	unsigned ms = 2 * c->server->config.idle_timeout_s * 1000;
+
+	setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
 static struct http_conn *conn_new(struct http_server *s, struct MHD_Connection *mhd)
 {
 	const union MHD_ConnectionInfo *addr, *fd;
@@ -162,6 +174,7 @@ static struct http_conn *conn_new(struct http_server *s, struct MHD_Connection *
 		free(c);
 		return NULL;
 	}
+	expect_acknowledgements(c);
 	c->next = s->conns;
 	if (c->next)
 		c->next->prev = c;

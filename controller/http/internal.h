@@ -120,7 +120,8 @@ struct http_server {
 };
 
 /* --- server.c --- */
-/* Resumes a sleeping connection, together with others that are woken about now: libmicrohttpd walks all that sleep. */
+/* Resumes a sleeping connection, together with others that are woken about now: libmicrohttpd walks
+ * all that sleep. */
 void http_wake(struct http_conn *c);
 
 /* --- tls.c --- */
@@ -157,6 +158,8 @@ int http_routes_check(const struct http_route *routes, struct diag *d) ZT_MUST_U
 void http_route_find(struct http_request *r, const char *method, const char *path);
 /* Sets r->caller. Answers r (401, 403, 429) when it may not. */
 void http_route_admit(struct http_request *r, const char *authorization);
+/* May this address make one more connection now? */
+bool http_rate_connect(struct http_server *s, const struct addr *net);
 /* Strict percent-decoding into the arena; NULL when malformed, not UTF-8 or with a NUL. */
 const char *http_decode(struct arena *a, const char *s, size_t n);
 

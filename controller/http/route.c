@@ -9,7 +9,7 @@
 /* Per source address: enrolments, logins and wrong credentials. Per caller: devices and admins.
  * Generous enough for a site behind one address that comes back after an outage; a login costs us
  * about 300 us. */
-enum { RATE_WRONG = HTTP_RATE_ADMIN + 1 };
+enum { RATE_WRONG = HTTP_RATE_ADMIN + 1, RATE_CONNECT };
 static const struct rate_limit rates[] = {
 	[HTTP_RATE_NONE] = {0, 0},
 	[HTTP_RATE_ENROLL] = {.per_s = 20, .burst = 200},
@@ -17,6 +17,7 @@ static const struct rate_limit rates[] = {
 	[HTTP_RATE_DEVICE] = {.per_s = 20, .burst = 200},
 	[HTTP_RATE_ADMIN] = {.per_s = 200, .burst = 2000},
 	[RATE_WRONG] = {.per_s = 50, .burst = 500},
+	[RATE_CONNECT] = {.per_s = 500, .burst = 12000}, /* a handshake costs what a login does */
 };
 
 /* --- the table itself --- */
@@ -201,6 +202,12 @@ static bool rate_ok(struct http_request *r, unsigned rate, bool take)
 		return true;
 	return (take ? rate_take : rate_has)(&r->server->rates, &rates[rate], rate, &k, sizeof(k),
 					     now_ms);
+}
+
+bool http_rate_connect(struct http_server *s, const struct addr *net)
+{
+	return rate_take(&s->rates, &rates[RATE_CONNECT], RATE_CONNECT, net, sizeof(*net),
+			 loop_now(s->loop).boot_ms);
 }
 
 static void too_often(struct http_request *r)

@@ -143,7 +143,7 @@ static int grow_devices(struct model *m, uint32_t id)
 static void fail_from_the_start(struct device *d)
 {
 	for (size_t i = 0; i < ENGINE_POSTURES_MAX; i++)
-		d->failing_since_ms[i] = 1;
+		d->failing_since_ms[i] = POSTURE_NEVER_COMPLIED;
 }
 
 int model_load_device(struct model *m, const struct device_row *row, struct device **ret)

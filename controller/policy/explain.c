@@ -57,9 +57,18 @@ static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32
 	return k;
 }
 
+static unsigned count_bits(uint64_t v)
+{
+	unsigned n = 0;
+
+	for (; v; v &= v - 1)
+		n++;
+	return n;
+}
+
 static bool is_nearer(const struct candidate *a, const struct candidate *b)
 {
-	int x = __builtin_popcountll(a->missing), y = __builtin_popcountll(b->missing);
+	unsigned x = count_bits(a->missing), y = count_bits(b->missing);
 
 	if (a->rank != b->rank)
 		return a->rank < b->rank;

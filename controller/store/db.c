@@ -118,8 +118,9 @@ int db_open(struct store *s, const char *file)
 	if (sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
 	    sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL) != SQLITE_OK)
 		return db_fault(s);
-	return db_exec(s, "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA "
-			  "synchronous = FULL;");
+	/* temporary files would need a directory that a locked-down service does not have */
+	return db_exec(s, "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; "
+			  "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;");
 }
 
 void db_close(struct store *s)

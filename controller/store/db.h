@@ -104,7 +104,6 @@ void names_print(const char (*name)[ZT_NAME_MAX + 1], size_t n,
 /* As store_open without the lock: tests race several connections. */
 int store_open_unlocked(const char *path, struct store **ret, struct diag *d) ZT_MUST_USE;
 /* The problem of the last failed call, for those without a diag. */
-const struct diag *store_problem(const struct store *s);
 
 struct migration {
 	unsigned version; /* user_version afterwards; the text sets it itself */

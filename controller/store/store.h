@@ -25,6 +25,9 @@ int store_create(const char *path, const struct store_network *n, const struct a
 int store_open(const char *path, struct store **ret, struct diag *d) ZT_MUST_USE;
 void store_close(struct store *s);
 
+/* What the last failed call found, for people: table, row and column where it is data. */
+const struct diag *store_problem(const struct store *s);
+
 int store_network(struct store *s, struct store_network *ret) ZT_MUST_USE;
 
 /* One transaction: the mutation and its record. Fills c as change.h says. Refusals leave nothing but, where

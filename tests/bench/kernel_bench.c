@@ -16,7 +16,14 @@
 #include "zt/clock.h"
 #include "ztnode/kern/kernel.h"
 
-enum { GRANTS = 10000, ROUNDS = 5, REPEATS = 200, PACKETS = 20000, HOUR_MS = 3600 * 1000 };
+enum {
+	GRANTS = 10000,
+	ROUNDS = 5,
+	REPEATS = 200,
+	SAMPLES = 20,
+	PACKETS = 1000,
+	HOUR_MS = 3600 * 1000
+};
 
 extern char **environ;
 
@@ -341,7 +348,7 @@ static double packet_us(void)
 	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
 	    connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		give_up("socket");
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int sample = 0; sample < SAMPLES; sample++) {
 		start = now_us();
 		for (int i = 0; i < PACKETS; i++)
 			if (send(fd, "x", 1, 0) < 0)
@@ -363,6 +370,7 @@ static void set_up_tunnel(void)
 
 	key_hash("peer", 4, &peer.pub);
 	peer.allowed[0] = (struct prefix){addr_v4((uint8_t[]){100, 64, 0, 2}), 32};
+	peer.endpoint = (struct endpoint){addr_v4((uint8_t[]){127, 0, 0, 1}), 9};
 	ops[1].state = &want;
 	ops[2].peer = &peer;
 	ops[3].addr = (struct prefix){addr_v4((uint8_t[]){100, 64, 0, 1}), 32};
@@ -371,26 +379,36 @@ static void set_up_tunnel(void)
 	exec_ops(ops, 6, NULL);
 }
 
+/* The first element is the one that the packets need. */
+static double packet_us_with(size_t n)
+{
+	struct kelem *elems = make_elems(n);
+	struct kstate want = {.elems = elems, .n_elems = n, .table_ok = true};
+	double us;
+
+	elems[0] = (struct kelem){.set = KSET_PORT, .proto = SERVICE_UDP, .value = 9};
+	elems[0].src = addr_v4((uint8_t[]){100, 64, 0, 1});
+	elems[0].dst = addr_v4((uint8_t[]){100, 64, 0, 2});
+	elems[0].expires_ms = clock_now().boot_ms + HOUR_MS;
+	put_table(&want);
+	us = packet_us();
+	free(elems);
+	return us;
+}
+
 static void bench_packets(void)
 {
 	static const size_t counts[] = {1, 10000, 65536};
-	double us[3];
+	double us[] = {1e12, 1e12, 1e12};
 	char name[64];
 
 	set_up_tunnel();
+	for (int round = 0; round < ROUNDS; round++)
+		for (size_t i = 0; i < 3; i++)
+			us[i] = smaller(us[i], packet_us_with(counts[i]));
 	for (size_t i = 0; i < 3; i++) {
-		struct kelem *elems = make_elems(counts[i]);
-		struct kstate want = {.elems = elems, .n_elems = counts[i], .table_ok = true};
-
-		elems[0] = (struct kelem){.set = KSET_PORT, .proto = SERVICE_UDP, .value = 9};
-		elems[0].src = addr_v4((uint8_t[]){100, 64, 0, 1});
-		elems[0].dst = addr_v4((uint8_t[]){100, 64, 0, 2});
-		elems[0].expires_ms = clock_now().boot_ms + HOUR_MS;
-		put_table(&want);
-		us[i] = packet_us();
 		snprintf(name, sizeof(name), "packet with %zu grants", counts[i]);
 		note(name, us[i], "us");
-		free(elems);
 	}
 	report("packet with 65536 grants / with 1", us[2] / us[0], "", '<', 1.15);
 }

@@ -1,17 +1,9 @@
 /* Fuzz target: any bytes as a policy. What is refused says why; what is accepted can be asked. */
-#include <stdlib.h>
+#include "tests/fuzz/fuzz.h"
 
 #include "controller/policy/engine.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { PROBLEMS_MAX = 16 };
-
-static void check(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void put_devices(struct engine *e, const struct policy *p)
 {
@@ -29,7 +21,7 @@ static void put_devices(struct engine *e, const struct policy *p)
 			.verdicts = id == 4 ? 0 : UINT64_MAX,
 		};
 
-		check(engine_put(e, &s) == 0);
+		fuzz_check(engine_put(e, &s) == 0);
 	}
 }
 
@@ -43,12 +35,12 @@ static void ask(const struct policy *p)
 	struct arena a;
 	size_t n;
 
-	check(e != NULL);
+	fuzz_check(e != NULL);
 	put_devices(e, p);
 	for (uint32_t id = 1; id <= 4; id++) {
 		arena_init(&a, (size_t)1 << 28);
-		check(engine_grants(e, id, &a, &grants, &n) == 0);
-		check(engine_explain(e, id, id % 4 + 1, &svc, &c, &a, &x) == 0);
+		fuzz_check(engine_grants(e, id, &a, &grants, &n) == 0);
+		fuzz_check(engine_explain(e, id, id % 4 + 1, &svc, &c, &a, &x) == 0);
 		arena_done(&a);
 	}
 	engine_remove(e, 1);
@@ -62,7 +54,8 @@ static void judge(const struct policy *p)
 
 	arena_init(&a, 1 << 20);
 	for (size_t i = 0; i < p->n_postures; i++)
-		check(posture_evaluate(&p->postures[i], NULL, 0, 1, 0, &a, &v) == 0 && !v.complies);
+		fuzz_check(posture_evaluate(&p->postures[i], NULL, 0, 1, 0, &a, &v) == 0 &&
+			   !v.complies);
 	arena_done(&a);
 }
 
@@ -73,10 +66,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct policy *p = NULL;
 	int err = policy_parse("fuzz", (const char *)data, size, &p, &problems);
 
-	check((err == 0) == (p != NULL));
-	check((err == 0) == (problems.n == 0));
+	fuzz_check((err == 0) == (p != NULL));
+	fuzz_check((err == 0) == (problems.n == 0));
 	for (size_t i = 0; i < problems.n; i++)
-		check(items[i].message[0] && items[i].hint[0] && items[i].line && items[i].column);
+		fuzz_check(items[i].message[0] && items[i].hint[0] && items[i].line &&
+			   items[i].column);
 	if (!p)
 		return 0;
 	judge(p);

@@ -2,6 +2,16 @@
  * strangers may cost. */
 #include "tests/shell/http_app.h"
 
+#include <malloc.h>
+
+static bool connections_below(void *arg)
+{
+	struct http_stats s;
+
+	http_server_stats(t.server, &s);
+	return s.connections < *(unsigned *)arg;
+}
+
 static void get_stats(void *arg)
 {
 	http_server_stats(t.server, arg);
@@ -471,6 +481,85 @@ static void test_connections_in_total(void **state)
 	assert_true(await(connections_are, &none));
 }
 
+static bool refused_any(void *arg)
+{
+	struct http_stats s;
+
+	(void)arg;
+	http_server_stats(t.server, &s);
+	return s.refused > 0;
+}
+
+/* One address that connects and connects, never many at a time, is held to a rate. */
+static void test_connection_rate(void **state)
+{
+	struct condition refused = {.holds = refused_any};
+	unsigned few = 100, i;
+
+	(void)state;
+	for (i = 0; i < 50000 && !refused.held; i++) {
+		int fd = dial();
+
+		close(fd);
+		if (i % 100 == 99) {
+			assert_true(await(connections_below,
+					  &few)); /* so it is not the limit in number */
+			in_loop(look, &refused);
+		}
+	}
+	assert_true(refused.held);
+	assert_true(i >= 12000);
+}
+
+static size_t heap_used(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+/* Whatever strangers open and begin, what they make us keep ends at the limit in number; the
+ * clients' own part of this process is counted too. */
+static void test_memory_of_strangers_has_a_ceiling(void **state)
+{
+	enum { MOST = 50, MORE = 150, EACH = 64 << 10 };
+	static const char *const begun[] = {
+		NULL, "", "POST /v1/enroll HTTP/1.1\r\nHost: x\r\nX-A: ",
+		"POST /v1/enroll HTTP/1.1\r\nHost: x\r\nContent-Length: 1024\r\n\r\nab"};
+	struct client *c[MOST + MORE];
+	unsigned none = 0;
+
+	(void)state;
+	stop();
+	config_defaults();
+	t.config.connections_per_address_max = MOST;
+	start();
+	assert_others_served();
+	for (size_t k = 0; k < N_OF(begun); k++) {
+		size_t before, held = 0;
+
+		assert_true(await(connections_below, &(unsigned){1}));
+		before = heap_used();
+		for (size_t i = 0; i < MOST + MORE; i++) {
+			c[i] = begun[k] ? call_with("NORMAL") : calloc(1, sizeof(*c[i]));
+			if (!begun[k])
+				c[i]->fd = dial();
+			else if (c[i])
+				say_text(c[i], begun[k]);
+		}
+		assert_true(stats().connections <= MOST);
+		for (size_t i = 0; i < MOST + MORE; i++)
+			before += c[i] ? sizeof(*c[i]) : 0;
+		held = heap_used() > before ? heap_used() - before : 0;
+		if (held > MOST * EACH)
+			fail_msg("'%s': %zu KiB", begun[k] ? begun[k] : "no TLS", held >> 10);
+		for (size_t i = 0; i < MOST + MORE; i++)
+			hang_up(c[i]);
+		assert_true(await(connections_are, &none));
+	}
+	assert_others_served();
+}
+
 static void test_rate_per_address(void **state)
 {
 	struct client *c = call();
@@ -592,6 +681,8 @@ int main(void)
 		WITH_SERVER(test_old_tls_refused),
 		WITH_SERVER(test_connections_per_address),
 		WITH_SERVER(test_connections_in_total),
+		WITH_SERVER(test_connection_rate),
+		WITH_SERVER(test_memory_of_strangers_has_a_ceiling),
 		WITH_SERVER(test_rate_per_address),
 		WITH_SERVER(test_wrong_credentials_slow_down),
 		WITH_SERVER(test_slot_belongs_to_the_connection),

@@ -56,7 +56,8 @@ static void hang_up(struct client *c)
 {
 	if (!c)
 		return;
-	gnutls_deinit(c->tls);
+	if (c->tls)
+		gnutls_deinit(c->tls);
 	close(c->fd);
 	free(c);
 }

@@ -155,6 +155,7 @@ static void connections_are_durable_and_strict(void **state)
 		{"PRAGMA synchronous", 2},
 		{"PRAGMA foreign_keys", 1},
 		{"PRAGMA trusted_schema", 0},
+		{"PRAGMA temp_store", 2},
 		{"SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'", 1},
 		{"SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND NOT strict AND "
 		 "name NOT LIKE 'sqlite%'",

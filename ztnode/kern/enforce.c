@@ -15,6 +15,7 @@ enum {
 	POLL_FAST_MS = 2000,  /* while a peer has candidates to try */
 	POLL_SLOW_MS = 10000, /* another hand's `wg set` makes no notification */
 	RETRY_MS = 1000,
+	FIREWALL_MS = 60000, /* the fact is told again, so that it does not grow old */
 	SAVE_DELAY_MS = 500,
 	SAVE_AT_ONCE_PEERS = 500, /* up to here the map is written with every change */
 	STATE_ARENA_MAX = 96 << 20,
@@ -30,6 +31,7 @@ struct enforce {
 	void (*firewall_changed)(void *arg, bool known, bool on);
 	void *arg;
 	struct mapstate cur;	    /* serial 0: no map yet */
+	struct mapstate before;	    /* while a new map is enforced: names of the rules that go */
 	bool up;		    /* enforcing, not taken down by hand */
 	bool lease_over_said;
 	uint16_t port;		    /* asked of the kernel; 0 after the configured one was found taken */
@@ -41,6 +43,7 @@ struct enforce {
 	struct loop_timer *edge_timer;	/* next moment at which desired changes by itself */
 	struct loop_timer *poll_timer;
 	struct loop_timer *save_timer;
+	int64_t firewall_told_ms;
 	char problem[ROLE_TEXT_MAX];
 };
 
@@ -188,6 +191,12 @@ static int read_have(struct enforce *e, struct diag *d)
 	return 0;
 }
 
+/* Rule ids are those of the policy version that made the element. */
+static const struct netmap *names_for(const struct enforce *e, const struct op *op)
+{
+	return op->kind == OP_ELEM_DEL && e->before.serial ? &e->before.map : &e->cur.map;
+}
+
 static void log_ops(const struct enforce *e, const struct op_list *ops, enum log_level level, const char *why)
 {
 	for (size_t i = 0; i < ops->n && i < LOG_LINES_MAX; i++) {
@@ -195,7 +204,7 @@ static void log_ops(const struct enforce *e, const struct op_list *ops, enum log
 		struct buf b;
 
 		buf_init(&b, mem, sizeof(mem) - 1);
-		op_print(&ops->ops[i], &e->cur.map, &b);
+		op_print(&ops->ops[i], names_for(e, &ops->ops[i]), &b);
 		mem[b.len] = 0;
 		log_at(level, "%s: %s", why, mem);
 	}
@@ -372,6 +381,7 @@ static void tell_firewall(struct enforce *e)
 {
 	int r = kernel_firewall_filters_input(e->kernel);
 
+	e->firewall_told_ms = clock_now().boot_ms;
 	e->firewall_changed(e->arg, r >= 0, r > 0);
 }
 
@@ -436,6 +446,8 @@ static void poll_due(void *arg)
 	look(e);
 	if (e->up)
 		step_paths(e);
+	if (clock_now().boot_ms - e->firewall_told_ms >= FIREWALL_MS)
+		tell_firewall(e);
 	arm_timers(e, e->problem[0] != 0);
 }
 
@@ -463,6 +475,20 @@ int enforce_check_overlap(struct kernel *k, const struct prefix *nets, size_t n,
 	return 0;
 }
 
+/* A message that only renews the lease is not worth a line. */
+static enum log_level level_of(const struct netmap *before, const struct netmap *after)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+	struct netmap_msg m;
+	struct arena a;
+
+	arena_init(&a, STATE_ARENA_MAX);
+	if (netmap_diff(before, after, &a, &m) == 0 && netmap_msg_is_empty(&m))
+		level = LOG_LEVEL_DEBUG;
+	arena_done(&a);
+	return level;
+}
+
 int enforce_message(struct enforce *e, const void *p, size_t n, struct diag *d)
 {
 	struct mapstate next;
@@ -475,13 +501,15 @@ int enforce_message(struct enforce *e, const void *p, size_t n, struct diag *d)
 	secret_wipe(&t.identity);
 	if (err)
 		return err;
-	mapstate_done(&e->cur);
+	e->before = e->cur;
 	e->cur = next;
 	err = follow_peers(e);
+	/* A map that cannot be enforced is still the map in force: it is tried again, and kept. */
+	if (!err)
+		(void)reconcile_and_say(e, "netmap", level_of(&e->before.map, &e->cur.map), &problem);
+	mapstate_done(&e->before);
 	if (err)
 		return diag_set(d, err, "%s", zt_strerror(err));
-	/* A map that cannot be enforced is still the map in force: it is tried again, and kept. */
-	(void)reconcile_and_say(e, "netmap", LOG_LEVEL_INFO, &problem);
 	if (e->cur.map.n_peers <= SAVE_AT_ONCE_PEERS)
 		save_map(e);
 	else

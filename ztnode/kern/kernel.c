@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 
 #include "zt/clock.h"
+#include "zt/log.h"
 #include "zt/txt.h"
 #include "ztnode/kern/link.h"
 #include "ztnode/kern/nft_read.h"
@@ -172,6 +173,9 @@ static int read_table(struct kernel *k, struct arena *a, struct kstate *s)
 	if (err)
 		return err;
 	s->table_ok = k->digest_known && key_equal(&digest, &k->digest) && !c.foreign;
+	if (!s->table_ok)
+		log_debug("filter table: written here %d, rules as written %d, other elements %d",
+			  k->digest_known, key_equal(&digest, &k->digest), c.foreign);
 	s->elems = c.elems;
 	s->n_elems = c.n_elems;
 	s->spans = c.spans;

@@ -62,7 +62,7 @@ int nft_generation(struct nl *nl, uint32_t *ret)
 /* --- digest --- */
 
 /* Attributes of one kind of object: its table's name, and bits for those that are no part of what
- * it does. */
+ * it does (a PAD comes and goes with the alignment of the dump's buffer). */
 struct digest_part {
 	uint16_t get, new; /* messages */
 	uint16_t table;	   /* attribute of the dump and the request */
@@ -72,15 +72,16 @@ struct digest_part {
 #define SKIP(attr) (UINT64_C(1) << (attr))
 
 static const struct digest_part table_part = {NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, NFTA_TABLE_NAME,
-					      SKIP(NFTA_TABLE_HANDLE) | SKIP(NFTA_TABLE_USE)};
+					      SKIP(NFTA_TABLE_HANDLE) | SKIP(NFTA_TABLE_USE) |
+						      SKIP(NFTA_TABLE_PAD)};
 
 /* A dump of rules or sets can be asked for one table; of chains all of the family come. */
 static const struct digest_part parts[] = {
 	{NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, NFTA_CHAIN_TABLE,
-	 SKIP(NFTA_CHAIN_HANDLE) | SKIP(NFTA_CHAIN_USE) | SKIP(NFTA_CHAIN_COUNTERS)},
+	 SKIP(NFTA_CHAIN_HANDLE) | SKIP(NFTA_CHAIN_USE) | SKIP(NFTA_CHAIN_COUNTERS) | SKIP(NFTA_CHAIN_PAD)},
 	{NFT_MSG_GETRULE, NFT_MSG_NEWRULE, NFTA_RULE_TABLE,
-	 SKIP(NFTA_RULE_HANDLE) | SKIP(NFTA_RULE_POSITION)},
-	{NFT_MSG_GETSET, NFT_MSG_NEWSET, NFTA_SET_TABLE, SKIP(NFTA_SET_HANDLE)},
+	 SKIP(NFTA_RULE_HANDLE) | SKIP(NFTA_RULE_POSITION) | SKIP(NFTA_RULE_PAD)},
+	{NFT_MSG_GETSET, NFT_MSG_NEWSET, NFTA_SET_TABLE, SKIP(NFTA_SET_HANDLE) | SKIP(NFTA_SET_PAD)},
 };
 
 struct digest_rows {

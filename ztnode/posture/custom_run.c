@@ -91,8 +91,7 @@ static void kill_all(const struct custom_run *r)
 	(void)kill(r->pid, SIGKILL);
 }
 
-/* Both ends of a descriptor's life make epoll tell of it for ever, asked or not: so no more is
- * asked. */
+/* epoll tells of a hang-up whether asked to or not, so after the end the watch itself has to go. */
 static void stop_reading(struct custom_run *r)
 {
 	loop_io_free(r->out_io);

@@ -88,11 +88,11 @@ FUZZ := $(patsubst %.c,$(B)/%,$(call src,tests/fuzz))
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(controller) $(ztnode) $(common)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
-		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
+		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_CTL) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
 $(B)/tests/shell/%: $(B)/obj/tests/shell/%.o $(controller) $(ztnode) $(common)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
-		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
+		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_CTL) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
 # Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/NAME_fuzz.c; here linked with a replay main over tests/fuzz/corpus/NAME.
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay/main.o $(controller) $(ztnode) $(common)
 	@mkdir -p $(@D)

@@ -299,6 +299,19 @@ static const struct option options[] = {
 	{"version", no_argument, NULL, OPT_VERSION},	     {0},
 };
 
+/* Ranges that mean something else to every machine. */
+static bool is_special(const struct prefix *p)
+{
+	static const char *const special[] = {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
+					      "::/8",	   "fe80::/10",	  "ff00::/8"};
+	struct prefix s;
+
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+		if (prefix_parse(special[i], &s) == 0 && prefix_overlaps(&s, p))
+			return true;
+	return false;
+}
+
 static const char *parse_network(const char *text, uint8_t family, struct prefix *ret)
 {
 	struct prefix p;
@@ -308,6 +321,8 @@ static const char *parse_network(const char *text, uint8_t family, struct prefix
 					 : "--network6 is not an IPv6 network (for example fd12:3456:789a::/64)";
 	if (family == ADDR_V4 ? p.bits < 8 || p.bits > 28 : p.bits < 16 || p.bits > 112)
 		return family == ADDR_V4 ? "--network must be between /8 and /28" : "--network6 must be between /16 and /112";
+	if (is_special(&p))
+		return "the network is one of loopback, link-local, multicast or reserved addresses";
 	*ret = p;
 	return NULL;
 }

@@ -270,8 +270,34 @@ static json_t *end_json(const struct device *d)
 	return d ? json_pack("{s:i,s:s,s:s}", "id", (int)d->row.id, "name", d->row.name, "owner", d->row.owner) : json_null();
 }
 
+/* A device that is not in force is an answer of its own: nothing can allow it. */
+static json_t *inactive_json(const struct device *d)
+{
+	char condition[ZT_NAME_MAX + 32];
+
+	snprintf(condition, sizeof(condition), "device %s is active", d->row.name);
+	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest", "rule", "", "failed",
+			 "condition", condition, "is", device_state_name(d->row.state), "hint",
+			 d->row.state == DEVICE_REVOKED ? "enrol it again with a new token"
+							: "approve it: ztctl device approve");
+}
+
+static const struct device *find_inactive(struct app *a, const char *from, const char *to)
+{
+	const char *names[] = {from, to};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct device *d = strchr(names[i], '@') ? NULL : model_find_device(app_model(a), names[i]);
+
+		if (d && d->row.state != DEVICE_ACTIVE)
+			return d;
+	}
+	return NULL;
+}
+
 void api_explain(void *app, struct http_request *r)
 {
+	const struct device *inactive;
 	const char *from = http_query(r, "from"), *to = http_query(r, "to"), *service = http_query(r, "service");
 	struct device *src = NULL, *dst = NULL;
 	struct explanation x = {0};
@@ -282,6 +308,10 @@ void api_explain(void *app, struct http_request *r)
 	if (!from || !to || !service || service_parse(service, &svc)) {
 		http_reply_error(r, 400, "form", "from, to and a service are needed",
 				 "ztctl explain FROM TO PROTO/PORT, for example tcp/443, udp/53, icmp");
+		return;
+	}
+	if ((inactive = find_inactive(app, from, to))) {
+		http_reply_json(r, 200, inactive_json(inactive));
 		return;
 	}
 	arena_init(&arena, 4 << 20);

@@ -285,7 +285,7 @@ static int transfer_failed(struct transfer *t, CURLcode rc, const char *url)
 		return ctl_failf(t->c, ZT_EXIT_FAILED, "ask for less",
 				 "the answer is larger than 64 MiB");
 	if (rc == CURLE_SSL_PINNEDPUBKEYNOTMATCH)
-		return ctl_failf(t->c, ZT_EXIT_UNREACHABLE,
+		return ctl_failf(t->c, ZT_EXIT_FAILED,
 				 "somebody may be in between, or the controller has a new key: "
 				 "then take a new credential",
 				 "%s does not have the key that this credential names", url);

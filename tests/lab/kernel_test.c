@@ -807,6 +807,24 @@ static void test_firewall_of_others(void)
 	run("c", "nft delete table ip fw");
 }
 
+static void test_without_ipv6(void)
+{
+	struct kstate s;
+
+	run("big",
+	    "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
+	node_apply(&big);
+	s = node_read(&big);
+	check(s.link_up && s.table_ok && s.n_addrs == 1 && s.n_routes >= 2,
+	      "with IPv6 switched off the overlay has IPv4 only");
+	run("big",
+	    "ip link del zt0; "
+	    "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0");
+	node_apply(&big);
+	check(node_planned(&big) == 0, "switched on again, both");
+	run("big", "ip link del zt0");
+}
+
 static void test_without_rights(void)
 {
 	struct kernel *k;
@@ -938,6 +956,7 @@ int main(void)
 		test_watch,
 		test_overlap,
 		test_firewall_of_others,
+		test_without_ipv6,
 		test_without_rights,
 		test_much,
 	};

@@ -207,9 +207,24 @@ static int change_peers(const struct run *run, const struct op *ops, size_t n)
 	return wg_peers(run->k->generic, run->k->wg_family, run->k->ifindex, ops, n);
 }
 
+/* A machine without IPv6, or on which it is switched off, has the overlay's IPv4 all the same. */
+static int without_ipv6(struct kernel *k, const struct prefix *p, int err)
+{
+	bool is_off = err == -EACCES || err == -EOPNOTSUPP || err == -EAFNOSUPPORT;
+
+	if (p->addr.family != ADDR_V6 || !is_off)
+		return err;
+	if (!k->no_ipv6)
+		log_warn("%s: this machine has IPv6 switched off; the overlay has IPv4 only",
+			 k->ifname);
+	k->no_ipv6 = true;
+	return 0;
+}
+
 static int add_addr(const struct run *run, const struct op *op)
 {
-	return link_addr_add(run->k->route, run->k->ifindex, &op->addr);
+	return without_ipv6(run->k, &op->addr,
+			    link_addr_add(run->k->route, run->k->ifindex, &op->addr));
 }
 
 static int del_addr(const struct run *run, const struct op *op)
@@ -223,7 +238,8 @@ static int add_route(const struct run *run, const struct op *op)
 {
 	if (op->route.kind == KROUTE_DEV && !run->k->ifindex)
 		return -ENODEV;
-	return route_add(run->k->route, run->k->ifindex, &op->route);
+	return without_ipv6(run->k, &op->route.dst,
+			    route_add(run->k->route, run->k->ifindex, &op->route));
 }
 
 static int del_route(const struct run *run, const struct op *op)

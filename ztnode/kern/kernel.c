@@ -170,6 +170,9 @@ static int read_table(struct kernel *k, struct arena *a, struct kstate *s)
 		return 0;
 	if (!err)
 		err = nft_read(k->filter, k->table, clock_now().boot_ms, a, &c);
+	if (err == -ENOMEM)
+		return 0; /* others have filled our sets: shown as not ok, the table is written anew
+			   */
 	if (err)
 		return err;
 	s->table_ok = k->digest_known && key_equal(&digest, &k->digest) && !c.foreign;

@@ -21,6 +21,7 @@ struct kernel {
 	struct key digest;
 
 	uint16_t port_refused; /* listen port whose refusal was logged; 0: none */
+	bool no_ipv6;	       /* that this machine has none was logged */
 	struct kernel_watch *watch;
 };
 

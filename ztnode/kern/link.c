@@ -288,7 +288,7 @@ int link_addrs(struct nl *nl, int index, struct prefix ret[static KSTATE_ADDRS_M
 	struct nlmsghdr *nlh = nl_start(&mem, RTM_GETADDR, 0, sizeof(struct ifaddrmsg), &extra);
 	int err;
 
-	((struct ifaddrmsg *)extra)->ifa_family = AF_UNSPEC;
+	((struct ifaddrmsg *)extra)->ifa_index = (uint32_t)index;
 	err = nl_dump(nl, nlh, reset_addrs, parse_addr, &rows);
 	if (err)
 		return err;

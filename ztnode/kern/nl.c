@@ -42,14 +42,16 @@ struct answer {
 
 /* --- socket --- */
 
-static void set_queues(const struct mnl_socket *sock)
+static void set_options(const struct mnl_socket *sock)
 {
 	int fd = mnl_socket_get_fd(sock), on = 1, size = RECEIVE_QUEUE;
 	struct timeval wait = {.tv_sec = ANSWER_WAIT_S};
 
-	/* Wishes: without them everything still works, with less detail or more restarts. */
+	/* Wishes: without them everything still works, with less detail, more rows to pass over or
+	 * more restarts. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 }
@@ -67,7 +69,7 @@ int nl_open(int bus, struct nl **ret)
 		nl_close(nl);
 		return err;
 	}
-	set_queues(nl->sock);
+	set_options(nl->sock);
 	nl->port = mnl_socket_get_portid(nl->sock);
 	*ret = nl;
 	return 0;

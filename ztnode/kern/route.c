@@ -91,15 +91,22 @@ static int parse_route(const struct nlmsghdr *nlh, struct route *ret)
 	return parse_dst(msg, tb[RTA_DST], &ret->dst);
 }
 
-static int dump_routes(struct nl *nl, uint8_t family, void (*reset)(void *), nl_row_fn row,
-		       void *arg)
+/* table, protocol: only those (0: all). The kernel passes over the rest, of which a router has a
+ * million. */
+static int dump_routes(struct nl *nl, uint8_t family, uint8_t table, uint8_t protocol,
+		       void (*reset)(void *), nl_row_fn row, void *arg)
 {
 	struct nl_request mem;
 	void *extra;
 	struct nlmsghdr *nlh = nl_start(&mem, RTM_GETROUTE, 0, sizeof(struct rtmsg), &extra);
+	struct rtmsg *msg = extra;
+	int err;
 
-	((struct rtmsg *)extra)->rtm_family = family;
-	return nl_dump(nl, nlh, reset, row, arg);
+	msg->rtm_family = family;
+	msg->rtm_table = table;
+	msg->rtm_protocol = protocol;
+	err = nl_dump(nl, nlh, reset, row, arg);
+	return err == -ENOENT ? 0 : err; /* the table has never had a route */
 }
 
 /* --- ours --- */
@@ -151,7 +158,8 @@ int route_read(struct nl *nl, int ifindex, struct kroute ret[static KSTATE_ROUTE
 	struct our_rows rows = {.ifindex = ifindex};
 
 	for (size_t i = 0; i < 2; i++) {
-		int err = dump_routes(nl, families[i], reset_ours, take_ours, &rows);
+		int err = dump_routes(nl, families[i], RT_TABLE_MAIN, ROUTE_PROTOCOL, reset_ours,
+				      take_ours, &rows);
 
 		if (err)
 			return err;
@@ -204,7 +212,8 @@ int route_find_overlap(struct nl *nl, int ifindex, const struct prefix *range,
 {
 	struct overlap_rows rows = {.ifindex = ifindex, .range = range};
 	uint8_t family = range->addr.family == ADDR_V4 ? AF_INET : AF_INET6;
-	int err = dump_routes(nl, family, reset_overlap, take_overlap, &rows);
+	int err = dump_routes(nl, family, RT_TABLE_UNSPEC, RTPROT_UNSPEC, reset_overlap,
+			      take_overlap, &rows);
 
 	if (err)
 		return err;

@@ -170,6 +170,29 @@ static int code_of(CURLcode c, const struct client_request *r)
 	return -ZT_EUNREACH;
 }
 
+/* What libcurl and the TLS library say, for people. */
+static const char *words_of(CURLcode code, const struct client_request *r)
+{
+	static const struct {
+		CURLcode code;
+		const char *words;
+	} table[] = {
+		{CURLE_COULDNT_RESOLVE_HOST, "its name cannot be resolved"},
+		{CURLE_COULDNT_CONNECT, "it cannot be reached (connection refused or no route)"},
+		{CURLE_OPERATION_TIMEDOUT, "it gives no answer in time"},
+		{CURLE_GOT_NOTHING, "it closed the connection without an answer"},
+		{CURLE_RECV_ERROR, "the connection was cut"},
+		{CURLE_SEND_ERROR, "the connection was cut"},
+		{CURLE_PARTIAL_FILE, "the connection was cut"},
+		{CURLE_SSL_CONNECT_ERROR, "it does not speak TLS 1.3"},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].code == code)
+			return table[i].words;
+	return r->error[0] ? r->error : curl_easy_strerror(code);
+}
+
 static void finish(struct client_request *r, CURLcode code)
 {
 	struct client_answer a = {.err = code_of(code, r)};
@@ -177,7 +200,7 @@ static void finish(struct client_request *r, CURLcode code)
 	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &a.status);
 	a.body = buf_text(&r->answer);
 	a.len = r->answer.len;
-	snprintf(a.problem, sizeof(a.problem), "%s", r->error[0] ? r->error : curl_easy_strerror(code));
+	snprintf(a.problem, sizeof(a.problem), "%s", words_of(code, r));
 	detach(r); /* done may free the client */
 	if (r->call.done)
 		r->call.done(r->call.arg, &a);

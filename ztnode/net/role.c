@@ -27,7 +27,10 @@
 enum { CONTROL_FD = ROLE_FD + 1, PENDING_MAX = 32, REPORT_ARENA_MAX = 1 << 20, PATH_MAX_BYTES = 1024 };
 
 struct waiters { /* calls that wait for the same kind of answer, in order */
-	struct control_call *calls[PENDING_MAX];
+	struct {
+		struct control_call *call;
+		json_t *why; /* of those for a status: the question that it is to answer; NULL: the status itself */
+	} items[PENDING_MAX];
 	size_t n;
 };
 
@@ -65,16 +68,17 @@ static void wait_for(struct net *n, struct waiters *w, struct control_call *call
 		control_refuse(call, ZT_EXIT_FAILED, "too many commands at once", "try again");
 		return;
 	}
-	w->calls[w->n++] = call;
+	w->items[w->n].call = call;
+	w->items[w->n++].why = NULL;
 	send_message(n, kind, p, len);
 }
 
 static struct control_call *next_waiter(struct waiters *w)
 {
-	struct control_call *call = w->n ? w->calls[0] : NULL;
+	struct control_call *call = w->n ? w->items[0].call : NULL;
 
 	if (call)
-		memmove(w->calls, w->calls + 1, --w->n * sizeof(w->calls[0]));
+		memmove(w->items, w->items + 1, --w->n * sizeof(w->items[0]));
 	return call;
 }
 
@@ -294,17 +298,20 @@ static void on_port(void *arg, const void *p, size_t len)
 static void on_status(void *arg, const void *p, size_t len)
 {
 	struct net *n = arg;
+	json_t *why = n->status.n ? n->status.items[0].why : NULL, *j = NULL;
 	struct control_call *call = next_waiter(&n->status);
 	struct role_status s;
 	struct link_view view;
 	struct arena a;
-	json_t *j = NULL;
 
 	arena_init(&a, ROLE_STATUS_MAX * 2);
 	if (call && role_status_decode(p, len, &a, &s) == 0) {
 		link_view(n->link, &view);
-		j = view_status(&n->hello, &s, &view, n->advice, clock_now());
+		j = why ? view_why(&s, &view, json_string_value(json_object_get(why, "to")),
+				   json_string_value(json_object_get(why, "service")), clock_now())
+			: view_status(&n->hello, &s, &view, n->advice, clock_now());
 	}
+	json_decref(why);
 	if (call && j)
 		control_answer(call, j);
 	else if (call)
@@ -414,9 +421,20 @@ static void why_answered(void *arg, long status, json_t *answer, const char *pro
 			       "only the controller knows why; ztnode status shows what is granted now");
 }
 
+/* Without the controller: from the map in force, which knows what is granted but not why something is not. */
+static void why_alone(struct net *n, struct control_call *call, json_t *request)
+{
+	size_t before = n->status.n;
+
+	wait_for(n, &n->status, call, NK_STATUS, NULL, 0);
+	if (n->status.n > before)
+		n->status.items[before].why = json_incref(request);
+}
+
 static void verb_why(void *arg, struct control_call *call, json_t *request)
 {
 	struct net *n = arg;
+	struct link_view view;
 	const char *to = json_string_value(json_object_get(request, "to"));
 	const char *service = json_string_value(json_object_get(request, "service"));
 	char path[PATH_MAX_BYTES];
@@ -424,6 +442,11 @@ static void verb_why(void *arg, struct control_call *call, json_t *request)
 
 	if (!n->link || !to || !service) {
 		control_refuse(call, ZT_EXIT_USAGE, "a destination and a service are needed", "ztnode why DEST PROTO/PORT");
+		return;
+	}
+	link_view(n->link, &view);
+	if (!view.connected) {
+		why_alone(n, call, request);
 		return;
 	}
 	buf_init(&b, path, sizeof(path) - 1);

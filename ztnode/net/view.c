@@ -1,6 +1,7 @@
 /* Status and posture as JSON. */
 #include "ztnode/net/view.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "zt/num.h"
@@ -174,6 +175,67 @@ json_t *view_posture(const struct fact *facts, size_t n, const json_t *advice)
 						      "known", facts[i].state == FACT_KNOWN, "age_s",
 						      (json_int_t)facts[i].age_s));
 	return json_pack("{s:o,s:o}", "facts", list, "profiles", profiles ? json_deep_copy(profiles) : json_array());
+}
+
+/* --- why, without the controller --- */
+
+static json_t *denied(const char *condition, const char *is, const char *hint)
+{
+	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest", "rule", "", "failed",
+			 "condition", condition, "is", is, "hint", hint);
+}
+
+static bool is_called(const struct netmap_peer *p, const char *to)
+{
+	struct addr a;
+	uint64_t id;
+
+	if (strcmp(p->name, to) == 0 || (num_parse_u64(to, 1, UINT32_MAX, &id) == 0 && id == p->id))
+		return true;
+	return addr_parse(to, &a) == 0 && (addr_equal(&a, &p->addr4) || addr_equal(&a, &p->addr6));
+}
+
+static const char *granting_rule(const struct netmap *m, const char *to, const struct service *svc, struct now now)
+{
+	for (size_t i = 0; i < m->n_grants; i++) {
+		const struct netmap_grant *g = &m->grants[i];
+		const struct netmap_peer *p = netmap_find_peer(m, g->peer);
+
+		if (g->dir == NETMAP_OUT && p && is_called(p, to) && service_covers(&g->svc, svc) &&
+		    (!g->expires_s || (int64_t)g->expires_s > now.wall_ms / 1000))
+			return netmap_rule_name(m, g->rule);
+	}
+	return NULL;
+}
+
+json_t *view_why(const struct role_status *s, const struct link_view *link, const char *to, const char *service,
+		 struct now now)
+{
+	static const struct netmap empty;
+	struct netmap m = {0};
+	struct netmap_msg msg;
+	struct service svc;
+	struct arena a;
+	const char *rule;
+	char is[600];
+	json_t *j;
+
+	snprintf(is, sizeof(is), "over, and the controller cannot be asked: %s", link->problem);
+	if (s->lease_left_ms <= 0)
+		return denied("the lease", is, "nothing passes until the controller is reached again");
+	if (!s->enforced)
+		return denied("this device is up", "down", "ztnode up");
+	if (service_parse(service, &svc))
+		return denied("the service", "not of the form tcp/443, udp/53, icmp", "ztnode why DEST PROTO/PORT");
+	arena_init(&a, (size_t)ZT_NETMAP_MAX * 4);
+	if (s->map && (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
+		m = empty;
+	rule = granting_rule(&m, to, &svc, now);
+	snprintf(is, sizeof(is), "not granted; only the controller knows why: %s", link->problem);
+	j = rule ? json_pack("{s:b,s:s,s:s,s:n}", "allowed", 1, "rule", rule, "why", "", "nearest")
+		 : denied(to, is, "try again when the controller is reached");
+	arena_done(&a);
+	return j;
 }
 
 /* --- all of it --- */

@@ -511,7 +511,7 @@ static void test_pinned_key(void **state)
 	(void)state;
 	make_credential("other", "b.crt", t.port, 7, 0600);
 	ztctl("--admin", in_dir("other"), "device", "list");
-	assert_int_equal(got.status, 3);
+	assert_int_equal(got.status, 1);
 	assert_string_equal(got.out, "");
 	assert_non_null(
 		strstr(got.err, "does not have the key that this credential names\nhint: "));

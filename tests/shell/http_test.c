@@ -613,7 +613,7 @@ static void test_slot_belongs_to_the_connection(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		char want[16];
+		char want[32];
 
 		snprintf(want, sizeof(want), "{\"before\":%d}", i);
 		x = ask(a, "GET", "/v1/slot", "", NULL, 0);

@@ -95,7 +95,8 @@ reach_by_other_name()
 	node_start zoe --interface vpn7
 	await 20 reaches zoe tcp "$mill" 3000 && on zoe ip link show vpn7 && is_bridge
 	node_stop zoe || true
-	on zoe ztnode --interface vpn7 down
+	on zoe ip link del vpn7
+	on zoe nft delete table inet ztnode
 }
 
 lab_start zoe mill
@@ -155,7 +156,7 @@ note "its configuration"
 printf '[node]\nno-such-key = 1\n' >"$lab/zoe/etc/ztnode.ini"
 check "an unknown key is refused with its line" refused 1 'ztnode\.ini:2' run_zoe
 rm "$lab/zoe/etc/ztnode.ini"
-check "an interface name that is too long is wrong usage, or refused" \
-	says 'interface' run_zoe --interface much-too-long-a-name
+check "an interface name that is too long is wrong usage" \
+	refused 2 'interface' run_zoe --interface much-too-long-a-name
 check "a word that is no subcommand is wrong usage" ends_with 2 node zoe dance
 works_again "configuration"

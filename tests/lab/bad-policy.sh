@@ -89,7 +89,7 @@ check "put refuses it too" refused_at 11 'group' policy put "$lab/bad.ini" --why
 check "a policy without a reason for it is wrong usage" ends_with 2 ztctl policy put "$lab/good.ini"
 check "a file that is not there" refused 1 'nowhere' ztctl policy put "$lab/nowhere.ini" --why x
 check "two mistakes are told at once" two_mistakes
-head -c 52000000 /dev/zero | tr '\0' '#' >"$lab/large.ini"
+head -c 53000000 /dev/zero | tr '\0' '#' >"$lab/large.ini"
 check "a file over the limit" refused 1 'large|big|limit|bytes' ztctl policy put "$lab/large.ini" --why x
 check "the one in force is the good one" diff "$lab/good.ini" <(ztctl policy get)
 check "there is no version of what was refused" is_json '[.[] | select(.why == "a mistake" or .why == "x")] == []' ztctl policy log

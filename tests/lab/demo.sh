@@ -205,7 +205,7 @@ spoil_posture()
 	on ada-laptop nft delete table inet laptop
 	now_us
 	after=$now
-	await 15 held ada cut >"$lab/said" 2>&1 || bad "the connection goes on"
+	await 15 held ada "cut|closed" >"$lab/said" 2>&1 || bad "the connection goes on"
 	good "the open connection was cut: the last byte passed $(ms_after "$before") ms after she pressed enter" \
 		"(nft alone took $(((after - before) / 1000)) ms)"
 	fails 4 ada-laptop ztnode why "$db" tcp/5432
@@ -224,7 +224,7 @@ spoil_posture()
 
 ms_after()
 {
-	echo $((($(held_at ada cut) - $1) / 1000))
+	echo $((($(held_at ada "cut|closed") - $1) / 1000))
 }
 
 firewall_on()

@@ -406,8 +406,8 @@ static void kernel_changed(void *arg)
 {
 	struct enforce *e = arg;
 
+	tell_firewall(e); /* first: a cut may hang on it */
 	look(e);
-	tell_firewall(e);
 }
 
 static void step_paths(struct enforce *e)

@@ -482,6 +482,7 @@ static void wrong_bytes_are_refused(void **state)
 		{"peers out of order", AT_PEERS, 4, -ZT_EFORM},
 		{"a peer without addresses", AT_PEERS + 40, 0, -ZT_EFORM},
 		{"a peer's address that its families deny", AT_PEERS + 40, 2, -ZT_EFORM},
+		{"a peer's IPv6 address that its families deny", AT_PEERS + 124 + 40, 1, -ZT_EFORM},
 		{"a peer's name with an escape", AT_PEERS + 43, 0x1b, -ZT_EFORM},
 		{"a peer outside the overlay", AT_PEERS + 105, 128, -ZT_EFORM},
 		{"a peer outside the IPv6 overlay", AT_PEERS + 124 + 109, 0x13, -ZT_EFORM},
@@ -499,6 +500,8 @@ static void wrong_bytes_are_refused(void **state)
 		{"ICMP with ports", AT_GRANTS + 5, 1, -ZT_EFORM},
 		{"port 0", AT_GRANTS + 6, 0, -ZT_EFORM},
 		{"ports in the wrong order", AT_GRANTS + 6, 23, -ZT_EFORM},
+		{"ANY with a last port", AT_GRANTS + 2 * 24 + 8, 1, -ZT_EFORM},
+		{"ANY with a first port", AT_GRANTS + 2 * 24 + 6, 1, -ZT_EFORM},
 		{"a grant's zero that is none", AT_GRANTS + 10, 1, -ZT_EFORM},
 		{"a grant of rule 0", AT_GRANTS + 12, 0, -ZT_EFORM},
 		{"an end after the year 9999", AT_GRANTS + 23, 1, -ZT_EFORM},
@@ -521,6 +524,79 @@ static void wrong_bytes_are_refused(void **state)
 		bytes[rows[i].at] = was;
 	}
 	assert_int_equal(decode(bytes, SAMPLE_SIZE), 0);
+}
+
+/* A full message of nothing but self. */
+static int decode_self(const struct netmap_self *self)
+{
+	struct netmap_msg m = {.head = make_head(NETMAP_FULL, 1), .has_self = true, .self = *self};
+	uint8_t bytes[200];
+	struct buf b;
+
+	buf_init(&b, bytes, sizeof(bytes));
+	assert_int_equal(netmap_encode(&m, &b), 0);
+	return decode(bytes, b.len);
+}
+
+static void a_network_has_one_family_or_two(void **state)
+{
+	const struct prefix none = {0};
+	struct netmap_self only4 = make_self(0), only6 = only4, odd;
+
+	(void)state;
+	only4.addr6 = (struct addr){0};
+	only4.net6 = none;
+	only4.mtu = 576;
+	assert_int_equal(decode_self(&only4), 0);
+	only6.addr4 = (struct addr){0};
+	only6.net4 = none;
+	only6.mtu = 1280;
+	assert_int_equal(decode_self(&only6), 0);
+	odd = only4;
+	odd.mtu = 575;
+	assert_int_equal(decode_self(&odd), -ZT_EFORM);
+	odd = only6;
+	odd.mtu = 1279;
+	assert_int_equal(decode_self(&odd), -ZT_EFORM);
+	odd = only4;
+	odd.net6.bits = 16;
+	assert_int_equal(decode_self(&odd), -ZT_EFORM);
+	odd = only6;
+	odd.net4.bits = 10;
+	assert_int_equal(decode_self(&odd), -ZT_EFORM);
+}
+
+static void an_overlay_is_no_wider_than_eight_bits(void **state)
+{
+	struct netmap_self s = make_self(0);
+
+	(void)state;
+	s.net4 = (struct prefix){.addr = {ADDR_V4, {100}}, .bits = 8};
+	s.net6 = (struct prefix){.addr = {ADDR_V6, {0xfd}}, .bits = 8};
+	assert_int_equal(decode_self(&s), 0);
+	s.net4.bits = 7;
+	assert_int_equal(decode_self(&s), -ZT_EFORM);
+	s.net4.bits = 33;
+	assert_int_equal(decode_self(&s), -ZT_EFORM);
+}
+
+static void an_overlay_address_is_one_of_a_host(void **state)
+{
+	struct netmap_self s = make_self(0);
+	struct netmap_peer peer = make_peer(2, 0);
+	struct netmap_msg m = {
+		.head = make_head(NETMAP_DELTA, 1), .peers_put = &peer, .n_peers_put = 1};
+	uint8_t bytes[200];
+	struct buf b;
+
+	(void)state;
+	s.net4 = (struct prefix){.addr = {ADDR_V4, {127}}, .bits = 8};
+	s.addr4 = (struct addr){ADDR_V4, {127, 0, 0, 1}};
+	assert_int_equal(decode_self(&s), -ZT_EFORM);
+	peer.addr4 = s.addr4;
+	buf_init(&b, bytes, sizeof(bytes));
+	assert_int_equal(netmap_encode(&m, &b), 0);
+	assert_int_equal(decode(bytes, b.len), -ZT_EFORM);
 }
 
 static void leases_have_a_range(void **state)
@@ -894,10 +970,53 @@ static void too_little_memory_changes_nothing(void **state)
 		got.policy = 77;
 		arena_done(&a);
 	}
-	arena_done(&s->arena);
-	arena_init(&s->arena, 10);
-	assert_int_equal(netmap_diff(&empty, &s->map, &s->arena, &msg), -ENOMEM);
-	assert_int_equal(msg.n_sealed, 77);
+	for (size_t max = 0; max < 1000; max += 8) {
+		struct arena a;
+		int err;
+
+		arena_init(&a, max);
+		err = netmap_diff(&empty, &s->map, &a, &msg);
+		assert_true(err == 0 || (err == -ENOMEM && msg.n_sealed == 77));
+		if (err == 0)
+			assert_int_equal(msg.n_peers_put + msg.n_endpoints_put + msg.n_grants_put +
+						 msg.n_rules_put,
+					 9);
+		msg.n_sealed = 77;
+		arena_done(&a);
+	}
+}
+
+/* One field of self is another. */
+static bool self_differs(const struct netmap_self *self)
+{
+	struct netmap old = {.self = make_self(0)}, new = {.self = *self};
+	struct netmap_msg m;
+	struct arena a;
+
+	arena_init(&a, 1000);
+	assert_int_equal(netmap_diff(&old, &new, &a, &m), 0);
+	arena_done(&a);
+	assert_true(!m.has_self || same_self(&m.self, self));
+	return m.has_self;
+}
+
+static void every_field_of_self_counts(void **state)
+{
+	const struct netmap_self same = make_self(0);
+	struct netmap_self rows[] = {same, same, same, same, same, same, same, same};
+
+	(void)state;
+	rows[0].id++;
+	rows[1].wg_key.b[31]++;
+	rows[2].addr4.b[3]++;
+	rows[3].addr6.b[15]++;
+	rows[4].net4.bits++;
+	rows[5].net6.bits++;
+	rows[6].mtu++;
+	rows[7].name[5] = 'q';
+	assert_false(self_differs(&same));
+	for (size_t i = 0; i < N_OF(rows); i++)
+		assert_true(self_differs(&rows[i]));
 }
 
 static void a_netmap_as_large_as_may_be_travels(void **state)
@@ -1030,6 +1149,9 @@ int main(void)
 		with_sample(the_bytes_are_those_of_the_documentation),
 		with_sample(every_cut_or_lengthened_message_is_refused),
 		with_sample(wrong_bytes_are_refused),
+		cmocka_unit_test(a_network_has_one_family_or_two),
+		cmocka_unit_test(an_overlay_is_no_wider_than_eight_bits),
+		cmocka_unit_test(an_overlay_address_is_one_of_a_host),
 		with_sample(leases_have_a_range),
 		with_sample(a_full_map_has_a_self_and_takes_nothing_away),
 		with_sample(limits_are_checked_before_memory_is_taken),
@@ -1048,6 +1170,7 @@ int main(void)
 		with_sample(a_message_is_for_one_device_that_has_a_map),
 		with_sample(a_full_map_forgets_the_old_one),
 		with_sample(too_little_memory_changes_nothing),
+		cmocka_unit_test(every_field_of_self_counts),
 		cmocka_unit_test(a_netmap_as_large_as_may_be_travels),
 		with_sample(peers_and_rules_are_found_by_id),
 		with_sample(an_empty_message_says_so),

@@ -267,6 +267,24 @@ static void a_report_has_a_greatest_size(void **state)
 	free(many);
 }
 
+static void texts_and_endpoints_may_be_as_many_as_the_limit_says(void **state)
+{
+	struct fact f = {.state = FACT_KNOWN};
+	struct report r = {.facts = &f, .n_facts = 1, .n_endpoints = ZT_ENDPOINTS_PEER_MAX}, back;
+	uint8_t bytes[1000];
+	struct buf b;
+
+	(void)state;
+	memset(f.name, 'n', ZT_FACT_NAME_MAX);
+	memset(f.value, 'v', ZT_FACT_VALUE_MAX);
+	for (size_t i = 0; i < ZT_ENDPOINTS_PEER_MAX; i++)
+		r.endpoints[i] = endpoint("192.0.2.7:51820");
+	buf_init(&b, bytes, sizeof(bytes));
+	assert_int_equal(report_encode(&r, &b), 0);
+	assert_int_equal(decode(bytes, b.len, &back), 0);
+	assert_int_equal(back.n_endpoints, ZT_ENDPOINTS_PEER_MAX);
+}
+
 static void too_little_memory_is_an_error(void **state)
 {
 	uint8_t bytes[1000];
@@ -376,6 +394,7 @@ int main(void)
 		cmocka_unit_test(the_same_fact_twice_is_refused),
 		cmocka_unit_test(the_encoder_refuses_what_the_decoder_would),
 		cmocka_unit_test(a_report_has_a_greatest_size),
+		cmocka_unit_test(texts_and_endpoints_may_be_as_many_as_the_limit_says),
 		cmocka_unit_test(too_little_memory_is_an_error),
 		cmocka_unit_test(facts_are_known_by_name),
 		cmocka_unit_test(the_table_holds_every_fact_of_the_contract),

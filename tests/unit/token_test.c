@@ -132,12 +132,15 @@ static void every_cut_token_is_refused(void **state)
 {
 	char text[ZT_TOKEN_TEXT_MAX + 1];
 	struct token t = sample(), back;
+	struct diag d;
 
 	(void)state;
 	encode(&t, text, sizeof(text));
 	for (size_t n = strlen(text); n > 0; n--) {
 		text[n - 1] = '\0';
-		assert_int_equal(token_decode(text, TOKEN_ENROLL, &back, NULL), -ZT_EFORM);
+		assert_int_equal(token_decode(text, TOKEN_ENROLL, &back, &d), -ZT_EFORM);
+		assert_string_equal(d.message, n > 4 ? "the token is cut off"
+						     : "this is not an enrolment token");
 	}
 }
 
@@ -285,6 +288,7 @@ static void controller_urls_are_https_host_and_port(void **state)
 		{"https://192.0.2.1", 443},
 		{"https://[2001:db8::1]:8443", 8443},
 		{"https://[2001:db8::1]", 443},
+		{"https://[::1]:8443", 8443},
 		{"https://zt-1.example.com", 443},
 		{"https://1.example.com", 443},
 		{"http://zt.example.com", -ZT_EFORM},
@@ -312,6 +316,8 @@ static void controller_urls_are_https_host_and_port(void **state)
 		{"https://2001:db8::1", -ZT_EFORM},
 		{"https://[192.0.2.1]", -ZT_EFORM},
 		{"https://[2001:db8::1", -ZT_EFORM},
+		{"https://[2001:db8::1:443", -ZT_EFORM},
+		{"https://2001:db8::1:443", -ZT_EFORM},
 		{"https://[]", -ZT_EFORM},
 		{"https://[2001:db8::1]8443", -ZT_EFORM},
 		{"https://[2001:db8::1]x:8443", -ZT_EFORM},
@@ -319,6 +325,7 @@ static void controller_urls_are_https_host_and_port(void **state)
 		{"https://zt.example.com\n", -ZT_EFORM},
 		{"", -ZT_EFORM},
 	};
+	char label[64], url[100];
 	struct diag d;
 
 	(void)state;
@@ -327,6 +334,11 @@ static void controller_urls_are_https_host_and_port(void **state)
 		row_check(rows[i].url, token_check_url(rows[i].url, &d) == rows[i].want);
 		row_check(rows[i].url, rows[i].want > 0 || d.hint[0] != '\0');
 	}
+	memset(label, 'a', 64);
+	snprintf(url, sizeof(url), "https://%.64s.example", label);
+	assert_int_equal(token_check_url(url, NULL), -ZT_EFORM);
+	snprintf(url, sizeof(url), "https://%.63s.example", label);
+	assert_int_equal(token_check_url(url, NULL), 443);
 }
 
 int main(void)

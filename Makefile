@@ -64,7 +64,7 @@ ztnode     := $(addprefix $(B)/lib/,n_cli.a n_net.a n_kern.a n_posture.a n_core.
 LIBS_COMMON     = $(call pkg,--libs,libsodium) -lcap-ng -lseccomp
 LIBS_CONTROLLER = $(call pkg,--libs,libmicrohttpd gnutls jansson inih sqlite3 libsystemd)
 LIBS_CTL        = $(call pkg,--libs,libcurl jansson smartcols)
-LIBS_NODE       = $(call pkg,--libs,libcurl jansson inih libmnl libnftnl libsystemd)
+LIBS_NODE       = $(call pkg,--libs,jansson inih libmnl libnftnl libsystemd)
 
 $(B)/ztcontroller: $(B)/obj/controller/main.o $(controller) $(common)
 	$(say) LD $@

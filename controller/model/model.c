@@ -68,9 +68,35 @@ const struct user_row *model_user(const struct model *m, const char *email)
 	return NULL;
 }
 
-bool model_device_may_connect(const struct device *d, int64_t now_s)
+enum standing model_standing(const struct device *d, int64_t now_ms)
 {
-	return d && d->row.state == DEVICE_ACTIVE && d->row.cert_not_after_s > now_s;
+	switch (d->row.state) {
+	case DEVICE_REVOKED:
+		return STANDING_REVOKED;
+	case DEVICE_EXPIRED:
+		return STANDING_EXPIRED;
+	case DEVICE_PENDING:
+		return d->owner_disabled ? STANDING_DISABLED : STANDING_PENDING;
+	case DEVICE_ACTIVE:
+		if (d->owner_disabled)
+			return STANDING_DISABLED;
+		return d->row.cert_not_after_s > now_ms / 1000 ? STANDING_ACTIVE : STANDING_LAPSED;
+	}
+	return STANDING_REVOKED;
+}
+
+const struct standing_refusal *standing_refusal(enum standing s)
+{
+	static const struct standing_refusal refusals[] = {
+		[STANDING_REVOKED] = {"revoked", "this device was revoked",
+				      "ask an admin; a new enrolment needs a new token"},
+		[STANDING_EXPIRED] = {"expired", "this device's enrolment has expired",
+				      "ask an admin to approve it again"},
+		[STANDING_DISABLED] = {"disabled", "this device's owner may not use the network",
+				       "ask an admin"},
+	};
+
+	return (size_t)s < sizeof(refusals) / sizeof(refusals[0]) && refusals[s].code ? &refusals[s] : NULL;
 }
 
 size_t model_count(const struct model *m, enum device_state s)
@@ -91,6 +117,7 @@ static bool is_disabled(const struct model *m, const char *owner)
 	return u && u->disabled;
 }
 
+/* d->standing has been decided. */
 static int put_subject(struct model *m, const struct device *d)
 {
 	const char *tags[ZT_TAGS_MAX], *groups[USER_GROUPS_MAX];
@@ -106,7 +133,7 @@ static int put_subject(struct model *m, const struct device *d)
 
 	if (!m->engine)
 		return 0;
-	if (d->row.state != DEVICE_ACTIVE || is_disabled(m, d->row.owner)) {
+	if (d->standing != STANDING_ACTIVE) {
 		engine_remove(m->engine, d->row.id);
 		return 0;
 	}
@@ -115,6 +142,69 @@ static int put_subject(struct model *m, const struct device *d)
 	for (size_t i = 0; i < s.n_groups; i++)
 		groups[i] = u->groups[i];
 	return engine_put(m->engine, &s);
+}
+
+/* A subject that cannot be put is none: nothing granted. */
+static int put_or_remove(struct model *m, const struct device *d)
+{
+	int err = put_subject(m, d);
+
+	if (err)
+		engine_remove(m->engine, d->row.id);
+	return err;
+}
+
+/* --- posture --- */
+
+int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms, struct arena *a,
+		  struct verdict *ret)
+{
+	return posture_evaluate(&m->policy->postures[posture], d->facts, d->n_facts, now_ms,
+				d->failing_since_ms[posture], a, ret);
+}
+
+/* The device's standing and verdicts now; which verdicts changed. */
+static size_t judge(const struct model *m, struct device *d, int64_t now_ms,
+		    struct verdict_change changes[ENGINE_POSTURES_MAX])
+{
+	size_t n_changes = 0, n = m->policy ? m->policy->n_postures : 0;
+	uint64_t before = d->verdicts;
+	struct arena a;
+
+	d->standing = model_standing(d, now_ms);
+	d->next_ms = d->standing == STANDING_ACTIVE ? d->row.cert_not_after_s * 1000 : INT64_MAX;
+	d->verdicts = 0;
+	arena_init(&a, VERDICT_ARENA_MAX);
+	for (size_t i = 0; i < n; i++) {
+		struct verdict v = {.next_ms = INT64_MAX};
+		uint64_t bit = (uint64_t)1 << i;
+
+		if (model_verdict(m, d, i, now_ms, &a, &v))
+			v = (struct verdict){.next_ms = INT64_MAX}; /* cannot be evaluated: false */
+		if (v.complies)
+			d->failing_since_ms[i] = 0;
+		else if (!d->failing_since_ms[i])
+			d->failing_since_ms[i] = now_ms;
+		d->verdicts |= v.ok ? bit : 0;
+		if (v.next_ms < d->next_ms)
+			d->next_ms = v.next_ms;
+		if ((before ^ d->verdicts) & bit)
+			changes[n_changes++] = (struct verdict_change){(uint32_t)i, v.ok};
+	}
+	arena_done(&a);
+	return n_changes;
+}
+
+size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
+		      struct verdict_change changes[ENGINE_POSTURES_MAX])
+{
+	enum standing stood = d->standing;
+	uint64_t before = d->verdicts;
+	size_t n = judge(m, d, now_ms, changes);
+
+	if (before != d->verdicts || stood != d->standing)
+		(void)!put_or_remove(m, d);
+	return n;
 }
 
 /* --- loading and changes --- */
@@ -146,6 +236,20 @@ static void fail_from_the_start(struct device *d)
 		d->failing_since_ms[i] = POSTURE_NEVER_COMPLIED;
 }
 
+/* What is written behind may be ahead of the database. */
+static void keep_newer(const struct device_row *from, struct device_row *row)
+{
+	struct device_row old = *row;
+
+	*row = *from;
+	if (old.cert_not_after_s > row->cert_not_after_s)
+		row->cert_not_after_s = old.cert_not_after_s;
+	if (old.last_seen_s > row->last_seen_s)
+		row->last_seen_s = old.last_seen_s;
+	if (old.serial > row->serial)
+		row->serial = old.serial;
+}
+
 int model_load_device(struct model *m, const struct device_row *row, struct device **ret)
 {
 	struct device *d;
@@ -163,7 +267,8 @@ int model_load_device(struct model *m, const struct device_row *row, struct devi
 		arena_init(&d->facts_arena, FACTS_ARENA_MAX);
 		m->devices[row->id] = d;
 	}
-	d->row = *row;
+	keep_newer(row, &d->row);
+	d->owner_disabled = is_disabled(m, row->owner);
 	*ret = d;
 	return 0;
 }
@@ -186,13 +291,21 @@ int model_load_user(struct model *m, const struct user_row *u)
 }
 
 /* The subjects of a user's devices carry the user's groups. */
-static int put_devices_of(struct model *m, const char *owner)
+static int put_devices_of(struct model *m, const struct user_row *u, int64_t now_ms)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < m->n_devices && !err; i++)
-		if (m->devices[i] && strcmp(m->devices[i]->row.owner, owner) == 0)
-			err = put_subject(m, m->devices[i]);
+	for (size_t i = 0; i < m->n_devices; i++) {
+		struct device *d = m->devices[i];
+		int e;
+
+		if (!d || strcmp(d->row.owner, u->email) != 0)
+			continue;
+		d->owner_disabled = u->disabled;
+		d->standing = model_standing(d, now_ms);
+		e = put_or_remove(m, d);
+		err = err ? err : e;
+	}
 	return err;
 }
 
@@ -209,14 +322,14 @@ int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct 
 	case CHANGE_DEVICE_KEY:
 		err = model_load_device(m, &c->device, &d);
 		if (!err) {
-			model_evaluate(m, d, now_ms, changes);
-			err = put_subject(m, d);
+			judge(m, d, now_ms, changes);
+			err = put_or_remove(m, d);
 		}
 		break;
 	case CHANGE_USER_PUT:
 		err = model_load_user(m, &c->user);
-		if (!err)
-			err = put_devices_of(m, c->user.email);
+		/* Also when a new user did not fit: disabled is disabled. */
+		err = put_devices_of(m, &c->user, now_ms) || err ? -ENOMEM : 0;
 		break;
 	case CHANGE_TOKEN_CREATE:
 	case CHANGE_TOKEN_REVOKE:
@@ -288,7 +401,9 @@ static bool take_endpoints(const struct model *m, struct device *d, const struct
 		if (!known)
 			out[n++] = seen;
 	}
-	changed = n != d->n_endpoints || (n && memcmp(out, d->endpoints, n * sizeof(out[0])) != 0);
+	changed = n != d->n_endpoints;
+	for (size_t i = 0; i < n && !changed; i++)
+		changed = !endpoint_equal(&out[i], &d->endpoints[i]);
 	memcpy(d->endpoints, out, n * sizeof(out[0]));
 	d->n_endpoints = n;
 	d->wg_port = r->wg_port;
@@ -308,7 +423,6 @@ int model_take_report(struct model *m, struct device *d, const struct report *r,
 {
 	struct arena a;
 	struct fact_view *facts;
-	const char *version;
 	size_t n;
 	int err;
 
@@ -322,53 +436,14 @@ int model_take_report(struct model *m, struct device *d, const struct report *r,
 	d->facts_arena = a;
 	d->facts = facts;
 	d->n_facts = n;
-	version = fact_text(facts, n, "node.version");
-	if (txt_copy(d->version, sizeof(d->version), version) || txt_copy(d->os, sizeof(d->os), fact_text(facts, n, "os.id")))
-		d->os[0] = 0;
+	/* One that is too long is none. */
+	(void)!txt_copy(d->version, sizeof(d->version), fact_text(facts, n, "node.version"));
+	(void)!txt_copy(d->os, sizeof(d->os), fact_text(facts, n, "os.id"));
 	*ret_endpoints_changed = take_endpoints(m, d, r);
 	return 0;
 }
 
-/* --- posture --- */
-
-int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms, struct arena *a,
-		  struct verdict *ret)
-{
-	return posture_evaluate(&m->policy->postures[posture], d->facts, d->n_facts, now_ms,
-				d->failing_since_ms[posture], a, ret);
-}
-
-size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
-		      struct verdict_change changes[ENGINE_POSTURES_MAX])
-{
-	size_t n_changes = 0, n = m->policy ? m->policy->n_postures : 0;
-	uint64_t before = d->verdicts;
-	struct arena a;
-
-	d->next_ms = INT64_MAX;
-	d->verdicts = 0;
-	arena_init(&a, VERDICT_ARENA_MAX);
-	for (size_t i = 0; i < n; i++) {
-		struct verdict v = {.next_ms = INT64_MAX};
-		uint64_t bit = (uint64_t)1 << i;
-
-		if (model_verdict(m, d, i, now_ms, &a, &v))
-			v = (struct verdict){.next_ms = INT64_MAX}; /* cannot be evaluated: false */
-		if (v.complies)
-			d->failing_since_ms[i] = 0;
-		else if (!d->failing_since_ms[i])
-			d->failing_since_ms[i] = now_ms;
-		d->verdicts |= v.ok ? bit : 0;
-		if (v.next_ms < d->next_ms)
-			d->next_ms = v.next_ms;
-		if ((before ^ d->verdicts) & bit)
-			changes[n_changes++] = (struct verdict_change){(uint32_t)i, v.ok};
-	}
-	arena_done(&a);
-	if (before != d->verdicts && put_subject(m, d))
-		engine_remove(m->engine, d->row.id); /* out of memory: nothing granted */
-	return n_changes;
-}
+/* --- policy --- */
 
 /* A profile that keeps its name keeps what it knew of the device: a new policy neither starts nor ends a grace. */
 static void carry_grace(struct device *d, const struct policy *old, const struct policy *new)
@@ -383,32 +458,44 @@ static void carry_grace(struct device *d, const struct policy *old, const struct
 				d->failing_since_ms[i] = before[j];
 }
 
-int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row, int64_t now_ms)
+/* Every device becomes a subject of the policy in force. before: the one its grace was counted under. */
+static int put_all(struct model *m, const struct policy *before, int64_t now_ms)
 {
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
-	struct policy *old_policy = m->policy;
-	struct engine *old_engine = m->engine;
-	struct engine *e = engine_new(p);
-	int err = e ? 0 : -ENOMEM;
+	int err = 0;
 
-	if (err)
-		return err;
-	m->policy = p;
-	m->engine = e;
-	for (size_t i = 0; i < m->n_devices && !err; i++) {
+	for (size_t i = 0; i < m->n_devices; i++) {
 		struct device *d = m->devices[i];
+		int e;
 
 		if (!d)
 			continue;
-		carry_grace(d, old_policy, p);
-		d->verdicts = 0;
-		model_evaluate(m, d, now_ms, changes);
-		err = put_subject(m, d);
+		carry_grace(d, before, m->policy);
+		judge(m, d, now_ms, changes);
+		e = put_or_remove(m, d);
+		err = err ? err : e;
 	}
+	return err;
+}
+
+int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row, int64_t now_ms)
+{
+	struct policy *old_policy = m->policy;
+	struct engine *old_engine = m->engine;
+	struct engine *e = engine_new(p);
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	m->policy = p;
+	m->engine = e;
+	err = put_all(m, old_policy, now_ms);
 	if (err) {
 		engine_free(e);
 		m->policy = old_policy;
 		m->engine = old_engine;
+		if (old_engine)
+			(void)!put_all(m, p, now_ms); /* verdicts are bits of a policy's own numbering */
 		return err;
 	}
 	engine_free(old_engine);

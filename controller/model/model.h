@@ -10,8 +10,20 @@
 #include "controller/model/change.h"
 #include "controller/policy/engine.h"
 
+/* Whether a device takes part, and as what. */
+enum standing {
+	STANDING_ACTIVE,
+	STANDING_PENDING,  /* may connect and wait for an admin */
+	STANDING_LAPSED,   /* its certificate is over; its next session renews it */
+	STANDING_REVOKED,
+	STANDING_EXPIRED,
+	STANDING_DISABLED, /* its owner may not use the network */
+};
+
 struct device {
 	struct device_row row;
+	bool owner_disabled;
+	enum standing standing; /* at the last evaluation: what the engine was told */
 	char version[32], os[64];
 	/* last report */
 	struct arena facts_arena;
@@ -24,7 +36,7 @@ struct device {
 	/* posture, per profile of the policy */
 	uint64_t verdicts;		/* bit i: profile i is ok */
 	int64_t failing_since_ms[ENGINE_POSTURES_MAX];
-	int64_t next_ms;		/* when some verdict next changes by itself; INT64_MAX never */
+	int64_t next_ms;		/* when a verdict or the standing next changes by itself; INT64_MAX never */
 	/* connection */
 	bool online;
 	uint32_t psk_epoch; /* day of its last connection */
@@ -52,7 +64,13 @@ struct device *model_device(const struct model *m, uint32_t id); /* NULL when th
 /* By id ("7") or name. A revoked device is found by its name only when no other bears it. */
 struct device *model_find_device(const struct model *m, const char *id_or_name);
 const struct user_row *model_user(const struct model *m, const char *email);
-bool model_device_may_connect(const struct device *d, int64_t now_s); /* the one place: active, certificate not over */
+/* The one place where it is decided: who calls, sessions, streams, the engine and so every netmap ask here. */
+enum standing model_standing(const struct device *d, int64_t now_ms);
+/* What to tell a device of that standing; NULL: it may connect. */
+struct standing_refusal {
+	const char *code, *message, *hint;
+};
+const struct standing_refusal *standing_refusal(enum standing s);
 size_t model_count(const struct model *m, enum device_state s);
 
 /* Loading at start, before the policy is set. Copies. */
@@ -75,8 +93,8 @@ struct verdict_change {
 	uint32_t posture; /* index */
 	bool ok;
 };
-/* Evaluate the device's profiles now and put it into the engine when something changed. changes (ENGINE_POSTURES_MAX of
- * them) tells which profiles flipped. -ENOMEM fails closed: all profiles fail. */
+/* Evaluate the device's standing and profiles now and put it into the engine, or take it out, when something changed.
+ * changes (ENGINE_POSTURES_MAX of them) tells which profiles flipped. -ENOMEM fails closed: all profiles fail. */
 size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
 		      struct verdict_change changes[ENGINE_POSTURES_MAX]);
 /* Verdict of one profile with its words, in a. */

@@ -96,7 +96,7 @@ reach_by_other_name()
 	await 20 reaches zoe tcp "$mill" 3000 && on zoe ip link show vpn7 && is_bridge
 	node_stop zoe || true
 	on zoe ip link del vpn7
-	on zoe nft delete table inet ztnode
+	on zoe nft delete table inet ztnode-vpn7
 }
 
 lab_start zoe mill

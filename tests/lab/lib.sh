@@ -216,13 +216,13 @@ wire()
 		echo "address add $LAB_NET4.1/24 dev br0"
 		echo "address add $LAB_NET6::1/64 dev br0 nodad"
 		for name in "${machines[@]}"; do
-			[ "$name" = wan ] || echo "link set $name master br0 up"
+			[ "$name" = wan ] || echo "link set dev $name master br0 up"
 		done
 	} | ip -n wan -batch -
 	for name in "${machines[@]}"; do
 		number=$(number_of "$name")
 		[ "$name" = wan ] || ip -n "$name" -batch - <<-END
-			link set eth0 up
+			link set dev eth0 up
 			address add $LAB_NET4.$number/24 dev eth0
 			address add $LAB_NET6::$number/64 dev eth0 nodad
 			route add default via $LAB_NET4.1

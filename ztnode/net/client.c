@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include <curl/curl.h>
-
 #include "zt/buf.h"
+#include "zt/log.h"
+#include "ztnode/net/curl.h"
 
 enum {
 	CONNECT_S = 10,
@@ -20,16 +20,19 @@ enum {
 };
 
 struct client {
+	const struct curl_api *curl;
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_timer *timer;
-	struct loop_timer *reap; /* finished handles are looked after outside of libcurl's callbacks */
+	struct loop_timer
+		*reap; /* finished handles are looked after outside of libcurl's callbacks */
 	char url[ZT_URL_MAX + 1];
 	char pin[PIN_TEXT_MAX];
 	struct client_request *requests;
 };
 
 struct client_request {
+	const struct curl_api *curl; /* its own: it may outlive its client by a moment */
 	struct client *client;
 	struct client_request *next;
 	CURL *easy;
@@ -48,7 +51,7 @@ static void timer_due(void *arg)
 	struct client *c = arg;
 	int running;
 
-	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	c->curl->multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	reap(c);
 }
 
@@ -74,7 +77,7 @@ static void socket_ready(void *arg, uint32_t events)
 	flags |= events & EPOLLIN ? CURL_CSELECT_IN : 0;
 	flags |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
 	flags |= events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0;
-	curl_multi_socket_action(c->multi, w->fd, flags, &running); /* may free w */
+	c->curl->multi_socket_action(c->multi, w->fd, flags, &running); /* may free w */
 	reap(c);
 }
 
@@ -90,7 +93,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 			loop_io_free(w->io);
 			free(w);
 		}
-		curl_multi_assign(c->multi, fd, NULL);
+		c->curl->multi_assign(c->multi, fd, NULL);
 		return 0;
 	}
 	events |= what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0;
@@ -108,7 +111,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 		free(w);
 		return -1;
 	}
-	curl_multi_assign(c->multi, fd, w);
+	c->curl->multi_assign(c->multi, fd, w);
 	return 0;
 }
 
@@ -128,7 +131,7 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *arg)
 	struct client_request *r = arg;
 	long status = 0;
 
-	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	r->curl->easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (r->call.bytes && status == 200)
 		return r->call.bytes(r->call.arg, p, size * n) ? size * n : 0;
 	buf_put(&r->answer, p, size * n);
@@ -148,13 +151,13 @@ static void unlink_request(struct client_request *r)
 static void detach(struct client_request *r)
 {
 	unlink_request(r);
-	curl_multi_remove_handle(r->client->multi, r->easy);
+	r->curl->multi_remove_handle(r->client->multi, r->easy);
 }
 
 static void free_request(struct client_request *r)
 {
-	curl_easy_cleanup(r->easy);
-	curl_slist_free_all(r->headers);
+	r->curl->easy_cleanup(r->easy);
+	r->curl->slist_free_all(r->headers);
 	buf_free(&r->answer);
 	free(r);
 }
@@ -190,14 +193,14 @@ static const char *words_of(CURLcode code, const struct client_request *r)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (table[i].code == code)
 			return table[i].words;
-	return r->error[0] ? r->error : curl_easy_strerror(code);
+	return r->error[0] ? r->error : r->curl->easy_strerror(code);
 }
 
 static void finish(struct client_request *r, CURLcode code)
 {
 	struct client_answer a = {.err = code_of(code, r)};
 
-	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &a.status);
+	r->curl->easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &a.status);
 	a.body = buf_text(&r->answer);
 	a.len = r->answer.len;
 	snprintf(a.problem, sizeof(a.problem), "%s", words_of(code, r));
@@ -207,21 +210,22 @@ static void finish(struct client_request *r, CURLcode code)
 	free_request(r);
 }
 
-/* done may start new requests, or free the client: so one message at a time, and nothing after the last. */
+/* done may start new requests, or free the client: so one message at a time, and nothing after the
+ * last. */
 static void reap(struct client *c)
 {
 	CURLMsg *m;
 	int left;
 
 	do {
-		m = curl_multi_info_read(c->multi, &left);
+		m = c->curl->multi_info_read(c->multi, &left);
 		if (m && m->msg == CURLMSG_DONE) {
 			struct client_request *r;
 			CURLcode code = m->data.result;
 
 			if (left)
 				loop_timer_set(c->reap, 0);
-			curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&r);
+			c->curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&r);
 			finish(r, code);
 			return;
 		}
@@ -232,74 +236,84 @@ static void reap(struct client *c)
 
 static int set_headers(struct client_request *r)
 {
+	const struct curl_api *curl = r->curl;
 	char line[512];
 	struct curl_slist *h;
 
 	if (r->call.authorization) {
 		snprintf(line, sizeof(line), "Authorization: %s", r->call.authorization);
-		r->headers = curl_slist_append(r->headers, line);
+		r->headers = curl->slist_append(r->headers, line);
 		explicit_bzero(line, sizeof(line));
 	}
 	if (r->call.content_type) {
 		snprintf(line, sizeof(line), "Content-Type: %s", r->call.content_type);
-		h = curl_slist_append(r->headers, line);
+		h = curl->slist_append(r->headers, line);
 		r->headers = h ? h : r->headers;
 	}
-	h = curl_slist_append(r->headers, "Expect:"); /* no 100-continue round trip */
+	h = curl->slist_append(r->headers, "Expect:"); /* no 100-continue round trip */
 	if (!h)
 		return -ENOMEM;
 	r->headers = h;
-	curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
+	curl->easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
 	return 0;
 }
 
 static void set_trust(struct client_request *r)
 {
+	const struct curl_api *curl = r->curl;
 	CURL *e = r->easy;
 
-	/* The pin is the identity: names and dates of a self-signed certificate add nothing to it. */
-	curl_easy_setopt(e, CURLOPT_PINNEDPUBLICKEY, r->client->pin);
-	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
-	curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
-	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
-	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_PROXY, "");
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	/* The pin is the identity: names and dates of a self-signed certificate add nothing to it.
+	 */
+	curl->easy_setopt(e, CURLOPT_PINNEDPUBLICKEY, r->client->pin);
+	curl->easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
+	curl->easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
+	/* Debian's default file of authorities would be parsed for every connection: 11 MB, for
+	 * nothing. */
+	curl->easy_setopt(e, CURLOPT_CAINFO, NULL);
+	curl->easy_setopt(e, CURLOPT_CAPATH, NULL);
+	curl->easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
+	curl->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
+	curl->easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl->easy_setopt(e, CURLOPT_PROXY, "");
+	curl->easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 }
 
 static void set_limits(struct client_request *r)
 {
+	const struct curl_api *curl = r->curl;
 	CURL *e = r->easy;
 
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
+	curl->easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
+	curl->easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl->easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
 	if (r->call.bytes) {
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
+		curl->easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl->easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
 	} else {
-		curl_easy_setopt(e, CURLOPT_TIMEOUT, (long)REQUEST_S);
+		curl->easy_setopt(e, CURLOPT_TIMEOUT, (long)REQUEST_S);
 	}
-	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 16384L);
+	curl->easy_setopt(e, CURLOPT_BUFFERSIZE, 16384L);
 }
 
 static int set_call(struct client_request *r)
 {
+	const struct curl_api *curl = r->curl;
 	char url[URL_TEXT_MAX];
 
 	if (snprintf(url, sizeof(url), "%s%s", r->client->url, r->call.path) >= (int)sizeof(url))
 		return -ZT_ELIMIT;
-	curl_easy_setopt(r->easy, CURLOPT_URL, url);
-	curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, r->call.method);
+	curl->easy_setopt(r->easy, CURLOPT_URL, url);
+	curl->easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, r->call.method);
 	if (strcmp(r->call.method, "GET") != 0) {
-		curl_easy_setopt(r->easy, CURLOPT_POSTFIELDSIZE, (long)r->call.body_len);
-		curl_easy_setopt(r->easy, CURLOPT_COPYPOSTFIELDS, r->call.body ? r->call.body : "");
+		curl->easy_setopt(r->easy, CURLOPT_POSTFIELDSIZE, (long)r->call.body_len);
+		curl->easy_setopt(r->easy, CURLOPT_COPYPOSTFIELDS,
+				  r->call.body ? r->call.body : "");
 	}
-	curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_bytes);
-	curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
-	curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->error);
-	curl_easy_setopt(r->easy, CURLOPT_PRIVATE, r);
+	curl->easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_bytes);
+	curl->easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
+	curl->easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->error);
+	curl->easy_setopt(r->easy, CURLOPT_PRIVATE, r);
 	return set_headers(r);
 }
 
@@ -309,7 +323,8 @@ struct client_request *client_start(struct client *c, const struct client_call *
 
 	if (!r)
 		return NULL;
-	*r = (struct client_request){.client = c, .call = *call, .easy = curl_easy_init()};
+	*r = (struct client_request){
+		.curl = c->curl, .client = c, .call = *call, .easy = c->curl->easy_init()};
 	if (!r->easy) {
 		free(r);
 		return NULL;
@@ -317,9 +332,9 @@ struct client_request *client_start(struct client *c, const struct client_call *
 	buf_init_grow(&r->answer, call->answer_max);
 	set_trust(r);
 	set_limits(r);
-	if (set_call(r) || curl_multi_add_handle(c->multi, r->easy) != CURLM_OK) {
-		curl_easy_cleanup(r->easy);
-		curl_slist_free_all(r->headers);
+	if (set_call(r) || c->curl->multi_add_handle(c->multi, r->easy) != CURLM_OK) {
+		c->curl->easy_cleanup(r->easy);
+		c->curl->slist_free_all(r->headers);
 		free(r);
 		return NULL;
 	}
@@ -338,7 +353,8 @@ void client_cancel(struct client_request *r)
 
 void client_encode(struct buf *out, const char *text)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 
 	for (; *text; text++)
 		if (strchr(plain, *text))
@@ -351,10 +367,17 @@ struct client *client_new(struct loop *l, const char *url, const struct key *pin
 {
 	struct client *c = calloc(1, sizeof(*c));
 	char text[KEY_TEXT_MAX];
+	struct diag d;
 
 	if (!c)
 		return NULL;
-	*c = (struct client){.loop = l, .multi = curl_multi_init()};
+	*c = (struct client){.loop = l, .curl = curl_load(&d)};
+	if (!c->curl) {
+		log_diag(&d);
+		free(c);
+		return NULL;
+	}
+	c->multi = c->curl->multi_init();
 	c->timer = loop_timer_new(l, timer_due, c);
 	c->reap = loop_timer_new(l, reap_due, c);
 	if (!c->multi || !c->timer || !c->reap) {
@@ -364,11 +387,11 @@ struct client *client_new(struct loop *l, const char *url, const struct key *pin
 	key_print(pin, text);
 	snprintf(c->pin, sizeof(c->pin), "sha256//%s", text);
 	snprintf(c->url, sizeof(c->url), "%s", url);
-	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 2L);
+	c->curl->multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	c->curl->multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	c->curl->multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	c->curl->multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	c->curl->multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 2L);
 	return c;
 }
 
@@ -379,7 +402,7 @@ void client_free(struct client *c)
 	while (c->requests)
 		client_cancel(c->requests);
 	if (c->multi)
-		curl_multi_cleanup(c->multi);
+		c->curl->multi_cleanup(c->multi);
 	loop_timer_free(c->timer);
 	loop_timer_free(c->reap);
 	free(c);

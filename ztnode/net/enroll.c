@@ -9,7 +9,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
 #include <jansson.h>
 #include <sodium.h>
 
@@ -21,6 +20,7 @@
 #include "zt/token.h"
 #include "zt/txt.h"
 #include "ztnode/net/client.h"
+#include "ztnode/net/curl.h"
 
 enum { ANSWER_MAX = 64 << 10, PROOF_SIZE = 3 * ZT_KEY_LEN + ZT_SIG_LEN };
 
@@ -258,8 +258,8 @@ int enroll_talk(const struct node_config *c, int channel, const char *token, con
 	status = choose_name(name, e.name);
 	if (status)
 		return status;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || begin(&e, channel))
-		fail(&e, ZT_EXIT_FAILED, zt_strerror(-ENOMEM), "");
+	if (!curl_load(&d) || begin(&e, channel))
+		fail(&e, ZT_EXIT_FAILED, d.message[0] ? d.message : zt_strerror(-ENOMEM), d.hint);
 	else
 		status = loop_run(e.loop);
 	client_free(e.client);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
 #include <jansson.h>
 #include <systemd/sd-daemon.h>
 
@@ -17,6 +16,7 @@
 #include "zt/log.h"
 #include "zt/sandbox.h"
 #include "ztnode/net/client.h"
+#include "ztnode/net/curl.h"
 #include "ztnode/net/control.h"
 #include "ztnode/net/endpoints.h"
 #include "ztnode/net/link.h"
@@ -554,7 +554,7 @@ int net_role_run(const struct node_config *c, int fd)
 	struct diag d = {0};
 	int status = ZT_EXIT_FAILED;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || start(&n, fd, &d))
+	if (!curl_load(&d) || start(&n, fd, &d))
 		log_diag(&d);
 	else
 		status = loop_run(n.loop);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -289,6 +290,7 @@ static int run_role(struct options *o, const char *role)
 		if (!txt_equal(role, roles[i].name))
 			continue;
 		log_init(roles[i].program, o->log);
+		prctl(PR_SET_NAME, roles[i].program); /* else "exe" */
 		return init_sodium() ? ZT_EXIT_FAILED : roles[i].run(&o->node, ROLE_FD);
 	}
 	diag_set(&d, -EINVAL, "no role \"%s\"", role);

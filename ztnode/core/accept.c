@@ -119,8 +119,8 @@ static int merge_psks(const struct mapstate *cur, const struct netmap_psk *fresh
 static int take_content(const struct trust *t, const struct mapstate *cur, const struct netmap_msg *m,
 			struct mapstate *s, struct diag *d)
 {
-	const struct netmap_psk *fresh;
-	size_t n_fresh;
+	const struct netmap_psk *fresh = NULL;
+	size_t n_fresh = 0;
 	int err;
 
 	err = netmap_apply(&cur->map, m, &s->arena, &s->map);
@@ -130,6 +130,8 @@ static int take_content(const struct trust *t, const struct mapstate *cur, const
 		err = open_sealed(t, m, &s->arena, &fresh, &n_fresh);
 	if (!err)
 		err = merge_psks(cur, fresh, n_fresh, s);
+	if (n_fresh)
+		sodium_memzero((void *)(uintptr_t)fresh, n_fresh * sizeof(*fresh));
 	return err ? refuse(d, err, "its content does not fit") : 0;
 }
 

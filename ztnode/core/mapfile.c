@@ -68,11 +68,12 @@ int mapfile_encode(const struct mapstate *s, struct now now, const char boot_id[
 
 static int check_sum(struct cur *c)
 {
+	uint32_t magic = cur_u32(c), version = cur_u32(c);
 	struct key sum, have;
 
-	if (cur_u32(c) != MAGIC)
+	if (c->err || magic != MAGIC)
 		return -ZT_ECORRUPT;
-	if (cur_u32(c) != VERSION)
+	if (version != VERSION)
 		return -ZT_EVERSION;
 	cur_copy(c, have.b, sizeof(have.b));
 	if (c->err)

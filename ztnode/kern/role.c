@@ -13,6 +13,7 @@
 #include "zt/cur.h"
 #include "zt/ipc.h"
 #include "zt/log.h"
+#include "zt/memory.h"
 #include "zt/sandbox.h"
 #include "ztnode/kern/enforce.h"
 
@@ -239,6 +240,7 @@ int kern_role_run(const struct node_config *c, int fd)
 		log_diag(&d);
 		status = ZT_EXIT_FAILED;
 	} else {
+		memory_trim();
 		status = loop_run(k.loop);
 	}
 	enforce_free(k.enforce);

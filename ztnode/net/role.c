@@ -14,6 +14,7 @@
 #include "zt/cur.h"
 #include "zt/ipc.h"
 #include "zt/log.h"
+#include "zt/memory.h"
 #include "zt/sandbox.h"
 #include "ztnode/net/client.h"
 #include "ztnode/net/curl.h"
@@ -24,7 +25,7 @@
 #include "ztnode/posture/posture.h"
 #include "ztnode/roles.h"
 
-enum { CONTROL_FD = ROLE_FD + 1, PENDING_MAX = 32, REPORT_ARENA_MAX = 1 << 20, PATH_MAX_BYTES = 1024 };
+enum { TRIM_MS = 3000, CONTROL_FD = ROLE_FD + 1, PENDING_MAX = 32, REPORT_ARENA_MAX = 1 << 20, PATH_MAX_BYTES = 1024 };
 
 struct waiters { /* calls that wait for the same kind of answer, in order */
 	struct {
@@ -46,6 +47,7 @@ struct net {
 	struct endpoints_watch *endpoints;
 	struct control *control;
 	struct loop_timer *report_timer; /* steady full report */
+	struct loop_timer *trim_timer;	 /* once connected, what start-up touched is given back */
 	int64_t report_interval_ms;
 	json_t *advice;
 	struct waiters status, plan, done;
@@ -113,6 +115,12 @@ static void report_due(void *arg)
 	send_report(arg);
 }
 
+static void trim_due(void *arg)
+{
+	(void)arg;
+	memory_trim();
+}
+
 static void posture_changed(void *arg)
 {
 	send_report(arg);
@@ -146,6 +154,7 @@ static void on_up(void *arg)
 {
 	struct net *n = arg;
 
+	loop_timer_set(n->trim_timer, clock_now().boot_ms + TRIM_MS);
 	if (n->advice)
 		send_report(n); /* else: once it is known what is asked */
 }
@@ -543,7 +552,8 @@ static int start(struct net *n, int fd, struct diag *d)
 	n->posture = posture_new(n->loop, "/", n->config->posture_dir, posture_changed, n);
 	n->endpoints = endpoints_watch_new(n->loop, addresses_changed, n);
 	n->report_timer = loop_timer_new(n->loop, report_due, n);
-	if (!n->ipc || !n->control || !n->posture || !n->endpoints || !n->report_timer)
+	n->trim_timer = loop_timer_new(n->loop, trim_due, n);
+	if (!n->ipc || !n->control || !n->posture || !n->endpoints || !n->report_timer || !n->trim_timer)
 		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(errno ? -errno : -ENOMEM));
 	return 0;
 }
@@ -562,8 +572,8 @@ int net_role_run(const struct node_config *c, int fd)
 	control_free(n.control);
 	posture_free(n.posture);
 	endpoints_watch_free(n.endpoints);
-	if (n.report_timer)
-		loop_timer_free(n.report_timer);
+	loop_timer_free(n.report_timer);
+	loop_timer_free(n.trim_timer);
 	ipc_free(n.ipc);
 	loop_free(n.loop);
 	json_decref(n.advice);

@@ -17,6 +17,7 @@ enum {
 	TICK_MS = 1000,
 	MARK_ARENA_MAX = 64 << 20,
 	REPORT_ARENA_MAX = 1 << 20,
+	ENROLMENTS_WAITING_MAX = 1000, /* strangers' work; what admins do is never turned away */
 	TOUCH_BATCH_MAX = 4096,
 	DAY_S = 86400,
 };
@@ -48,6 +49,8 @@ struct app {
 	struct touched *touched;  /* by device id */
 	size_t n_by_id;
 	bool touch_running;
+	struct change_job *rewrites; /* under way, computed from the model as it was */
+	uint64_t records;	     /* in the change log */
 	int64_t started_ms;
 };
 
@@ -82,6 +85,11 @@ struct now app_now(const struct app *a)
 {
 	(void)a;
 	return clock_now();
+}
+
+uint64_t app_records(const struct app *a)
+{
+	return a->records;
 }
 
 int64_t app_uptime_s(const struct app *a)
@@ -165,6 +173,8 @@ static int identify_admin(struct app *a, const char *text, struct http_caller *r
 
 static int identify_device(struct app *a, const char *text, struct http_caller *ret, struct diag *d)
 {
+	int64_t now_ms = clock_now().wall_ms;
+	enum standing standing;
 	struct device *dev;
 	struct key hash;
 	uint64_t id;
@@ -172,14 +182,12 @@ static int identify_device(struct app *a, const char *text, struct http_caller *
 	if (parse_credential(text, &id, &hash) || id >= a->n_by_id)
 		return refuse_credential(d);
 	dev = model_device(&a->model, (uint32_t)id);
-	if (!dev || a->sessions[id].until_s <= clock_now().wall_ms / 1000 ||
-	    !key_equal(&a->sessions[id].hash, &hash))
+	if (!dev || a->sessions[id].until_s <= now_ms / 1000 || !key_equal(&a->sessions[id].hash, &hash))
 		return refuse_credential(d);
-	if (dev->row.state != DEVICE_ACTIVE && dev->row.state != DEVICE_PENDING)
+	standing = model_standing(dev, now_ms);
+	if (standing != STANDING_ACTIVE && standing != STANDING_PENDING)
 		return refuse_credential(d);
-	if (dev->row.state == DEVICE_ACTIVE && !model_device_may_connect(dev, clock_now().wall_ms / 1000))
-		return refuse_credential(d);
-	*ret = (struct http_caller){.kind = dev->row.state == DEVICE_ACTIVE ? HTTP_DEVICE : HTTP_DEVICE_PENDING,
+	*ret = (struct http_caller){.kind = standing == STANDING_ACTIVE ? HTTP_DEVICE : HTTP_DEVICE_PENDING,
 				    .device = (uint32_t)id};
 	snprintf(ret->name, sizeof(ret->name), "device:%u", (unsigned)id);
 	return 0;
@@ -201,10 +209,14 @@ int app_identify(void *app, const char *authorization, struct http_caller *ret, 
 /* The certificate is renewed from half-life by every session of an active device; the session never outlives it. */
 static void renew_certificate(struct app *a, struct device *d, int64_t now_s)
 {
-	if (d->row.state != DEVICE_ACTIVE || d->row.cert_not_after_s - now_s > ZT_CERT_LIFE_S / 2)
+	enum standing s = model_standing(d, now_s * 1000);
+
+	if ((s != STANDING_ACTIVE && s != STANDING_LAPSED) || d->row.cert_not_after_s - now_s > ZT_CERT_LIFE_S / 2)
 		return;
 	d->row.cert_not_after_s = now_s + ZT_CERT_LIFE_S;
 	a->touched[d->row.id].due = true;
+	if (d->standing != STANDING_ACTIVE)
+		evaluate(a, d);
 }
 
 int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX], int64_t *ret_expires_s)
@@ -218,7 +230,7 @@ int app_open_session(struct app *a, struct device *d, char out[static SESSION_TE
 		return err;
 	renew_certificate(a, d, now_s);
 	until = now_s + ZT_SESSION_LIFE_S;
-	if (d->row.state == DEVICE_ACTIVE && until > d->row.cert_not_after_s)
+	if (model_standing(d, now_s * 1000) == STANDING_ACTIVE && until > d->row.cert_not_after_s)
 		until = d->row.cert_not_after_s;
 	randombytes_buf(secret.b, sizeof(secret.b));
 	key_hash(secret.b, sizeof(secret.b), &a->sessions[d->row.id].hash);
@@ -243,7 +255,9 @@ static void end_session(struct app *a, const struct device *d)
 struct change_job {
 	struct job job;
 	struct app *app;
+	struct change_job *next_rewrite;
 	struct change change;
+	uint64_t records;
 	int err;
 	struct diag diag;
 	app_then then;
@@ -255,6 +269,8 @@ static void change_work(struct job *j, struct store *s)
 	struct change_job *c = (struct change_job *)j;
 
 	c->err = store_commit(s, &c->change, &c->diag);
+	if (store_records(s, &c->records))
+		c->records = 0;
 }
 
 static void mark_neighbours(struct app *a, uint32_t id)
@@ -291,21 +307,21 @@ static void mark_around(struct app *a, const struct change *c)
 		mark_neighbours(a, c->device.id);
 }
 
-static const struct {
-	enum device_state state;
-	const char *code, *message, *hint;
-} byes[] = {
-	{DEVICE_REVOKED, "revoked", "this device was revoked", "ask an admin; a new enrolment needs a new token"},
-	{DEVICE_EXPIRED, "expired", "this device's enrolment has expired", "ask an admin to approve it again"},
-};
-
 static void dismiss(struct app *a, struct device *d)
 {
-	for (size_t i = 0; i < sizeof(byes) / sizeof(byes[0]); i++)
-		if (d->row.state == byes[i].state) {
-			end_session(a, d);
-			publish_bye(a->publisher, d, byes[i].code, byes[i].message, byes[i].hint);
-		}
+	const struct standing_refusal *r = standing_refusal(d->standing);
+
+	if (!r)
+		return;
+	end_session(a, d);
+	publish_bye(a->publisher, d, r->code, r->message, r->hint);
+}
+
+static void dismiss_user(struct app *a, const char *email)
+{
+	for (size_t i = 0; i < a->model.n_devices; i++)
+		if (a->model.devices[i] && strcmp(a->model.devices[i]->row.owner, email) == 0)
+			dismiss(a, a->model.devices[i]);
 }
 
 /* From here on the change is the truth: model, engine, and everyone who depends on it. */
@@ -323,6 +339,8 @@ static void apply_change(struct app *a, const struct change *c)
 			engine_remove(a->model.engine, c->device.id);
 	}
 	mark_around(a, c);
+	if (c->kind == CHANGE_USER_PUT)
+		dismiss_user(a, c->user.email);
 	if (!d)
 		return;
 	if (grow_by_id(a, d->row.id))
@@ -331,10 +349,58 @@ static void apply_change(struct app *a, const struct change *c)
 	dismiss(a, d);
 }
 
+/* These carry what is to be, computed from what was: two at a time would undo one of them. */
+static bool is_rewrite_of(const struct change *a, const struct change *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == CHANGE_USER_PUT)
+		return strcmp(a->user.email, b->user.email) == 0;
+	return a->kind == CHANGE_DEVICE_TAGS && a->device.id == b->device.id;
+}
+
+static void rewrite_over(struct change_job *c)
+{
+	for (struct change_job **p = &c->app->rewrites; *p; p = &(*p)->next_rewrite)
+		if (*p == c) {
+			*p = c->next_rewrite;
+			return;
+		}
+}
+
+static int admit_change(const struct app *a, const struct change *c, struct diag *d)
+{
+	if (c->kind == CHANGE_DEVICE_ENROLL && worker_waiting(a->worker) >= ENROLMENTS_WAITING_MAX) {
+		diag_set(d, -EBUSY, "too many devices enrol at once");
+		diag_hint(d, "try again in a minute; the token is not spent");
+		return -EBUSY;
+	}
+	for (const struct change_job *r = a->rewrites; r; r = r->next_rewrite)
+		if (is_rewrite_of(&r->change, c)) {
+			diag_set(d, -EBUSY, "another change of it is under way");
+			diag_hint(d, "look at its result and try again");
+			return -EBUSY;
+		}
+	return 0;
+}
+
+static bool is_urgent(enum change_kind k)
+{
+	return k == CHANGE_DEVICE_STATE || k == CHANGE_DEVICE_TAGS || k == CHANGE_USER_PUT || k == CHANGE_TOKEN_REVOKE;
+}
+
+static void note_records(struct app *a, uint64_t records)
+{
+	if (records > a->records)
+		a->records = records;
+}
+
 static void change_done(struct job *j)
 {
 	struct change_job *c = (struct change_job *)j;
 
+	rewrite_over(c);
+	note_records(c->app, c->records);
 	if (!c->err)
 		apply_change(c->app, &c->change);
 	if (c->then)
@@ -351,7 +417,9 @@ static struct change_job *new_change_job(struct app *a, const struct change *c)
 
 	if (!j)
 		return NULL;
-	*j = (struct change_job){.job = {.work = change_work, .done = change_done}, .app = a, .change = *c};
+	*j = (struct change_job){.job = {.work = change_work, .done = change_done, .urgent = is_urgent(c->kind)},
+				 .app = a,
+				 .change = *c};
 	j->change.detail = c->detail ? strdup(c->detail) : NULL;
 	j->change.policy.text = c->policy.text ? strndup(c->policy.text, c->policy.len) : NULL;
 	if ((c->detail && !j->change.detail) || (c->policy.text && !j->change.policy.text)) {
@@ -365,16 +433,22 @@ static struct change_job *new_change_job(struct app *a, const struct change *c)
 
 void app_change(struct app *a, const struct change *c, app_then then, void *arg)
 {
-	struct change_job *j = new_change_job(a, c);
-	struct diag d;
+	struct change_job *j = NULL;
+	struct diag d = {0};
+	int err = admit_change(a, c, &d);
 
-	if (!j) {
-		diag_set(&d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
-		then(arg, -ENOMEM, c, &d);
+	if (!err && !(j = new_change_job(a, c)))
+		err = diag_set(&d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
+	if (err) {
+		then(arg, err, c, &d);
 		return;
 	}
 	j->then = then;
 	j->arg = arg;
+	if (is_rewrite_of(c, c)) {
+		j->next_rewrite = a->rewrites;
+		a->rewrites = j;
+	}
 	worker_submit(a->worker, &j->job);
 }
 
@@ -395,6 +469,7 @@ struct policy_job {
 	struct app *app;
 	struct change change;
 	bool check_only;
+	uint64_t records;
 	struct policy *policy;
 	struct app_policy result;
 	app_policy_then then;
@@ -416,6 +491,8 @@ static void policy_work(struct job *j, struct store *s)
 	else if (!p->check_only)
 		p->result.err = store_commit(s, &p->change, &p->result.diag);
 	p->result.version = p->change.policy.version;
+	if (store_records(s, &p->records))
+		p->records = 0;
 }
 
 static void put_in_force(struct app *a, struct policy_job *p)
@@ -438,6 +515,7 @@ static void policy_done(struct job *j)
 {
 	struct policy_job *p = (struct policy_job *)j;
 
+	note_records(p->app, p->records);
 	if (!p->result.err && !p->check_only)
 		put_in_force(p->app, p);
 	p->then(p->arg, &p->result);
@@ -529,16 +607,21 @@ static void note_verdict(struct app *a, const struct device *d, const struct ver
 	arena_done(&arena);
 }
 
+/* Who is marked hears of it at the end of this turn. */
 static void evaluate(struct app *a, struct device *d)
 {
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
-	size_t n = model_evaluate(&a->model, d, clock_now().wall_ms, changes);
+	int64_t now_ms = clock_now().wall_ms;
+	bool moves = model_standing(d, now_ms) != d->standing;
+	size_t n;
 
-	if (n && d->row.state == DEVICE_ACTIVE)
+	if (moves) /* those who could reach it until now */
 		mark_neighbours(a, d->row.id);
-	publish_flush(a->publisher); /* at once: this may be a cut */
+	n = model_evaluate(&a->model, d, now_ms, changes);
+	if (n || moves)
+		mark_neighbours(a, d->row.id);
 	publish_advise(a->publisher, d);
-	for (size_t i = 0; i < n && d->row.state == DEVICE_ACTIVE; i++)
+	for (size_t i = 0; i < n && d->standing == STANDING_ACTIVE; i++)
 		note_verdict(a, d, &changes[i]);
 }
 
@@ -721,13 +804,14 @@ static void fill_touch(struct app *a, const struct device *d, struct store_touch
 	*t = (struct touched){0};
 }
 
-/* What changed since the last time, in one transaction; never two at a time, so a slow disk only makes batches larger. */
-static void write_touched(struct app *a)
+/* What changed since the last time, in one transaction; never two at a time, so a slow disk only makes batches larger.
+ * False: nothing had. */
+static bool write_touched(struct app *a)
 {
 	struct touch_job *t;
 
 	if (a->touch_running || !(t = calloc(1, sizeof(*t))))
-		return;
+		return false;
 	*t = (struct touch_job){.job = {.work = touch_work, .done = touch_done}, .app = a};
 	t->items = calloc(TOUCH_BATCH_MAX, sizeof(*t->items));
 	for (size_t i = 0; t->items && i < a->n_by_id && i < a->model.n_devices && t->n < TOUCH_BATCH_MAX; i++) {
@@ -741,10 +825,11 @@ static void write_touched(struct app *a)
 	if (!t->n) {
 		free(t->items);
 		free(t);
-		return;
+		return false;
 	}
 	a->touch_running = true;
 	worker_submit(a->worker, &t->job);
+	return true;
 }
 
 static void check_device(struct app *a, struct device *d, struct now now)
@@ -803,8 +888,8 @@ static int load_device(void *arg, const struct device_row *row, const void *repo
 	if (n && report_decode(report, n, &arena, &r) == 0)
 		err = model_take_report(&a->model, d, &r, report_ms, &changed);
 	arena_done(&arena);
-	if (txt_copy(d->version, sizeof(d->version), version) || txt_copy(d->os, sizeof(d->os), os))
-		d->os[0] = 0;
+	(void)!txt_copy(d->version, sizeof(d->version), version);
+	(void)!txt_copy(d->os, sizeof(d->os), os);
 	d->psk_epoch = (uint32_t)(row->last_seen_s / DAY_S);
 	return err;
 }
@@ -867,6 +952,8 @@ static int load(struct app *a, struct diag *d)
 		err = store_each_admin(a->store, load_admin, a);
 	if (!err)
 		err = store_each_device(a->store, load_device, a);
+	if (!err)
+		err = store_records(a->store, &a->records);
 	if (err) {
 		const struct diag *p = store_problem(a->store);
 
@@ -911,10 +998,9 @@ void app_free(struct app *a)
 {
 	if (!a)
 		return;
-	if (a->worker) {
+	do
 		a->touch_running = false;
-		write_touched(a);
-	}
+	while (a->worker && write_touched(a));
 	worker_free(a->worker);
 	loop_timer_free(a->tick);
 	publisher_free(a->publisher);

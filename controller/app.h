@@ -31,7 +31,8 @@ enum { SESSION_TEXT_MAX = 64 };
 int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX], int64_t *ret_expires_s) ZT_MUST_USE;
 
 /* --- changes --- */
-/* then(arg, err, committed change, d) in the loop, after the change is in the model and marked for publishing. why, source,
+/* -EBUSY: the same user's or device's row is being changed (tags, groups), or too many enrolments wait.
+ * then(arg, err, committed change, d) in the loop, after the change is in the model and marked for publishing. why, source,
  * actor and the payload stand in *c, which is copied (policy.text and detail too). */
 typedef void (*app_then)(void *arg, int err, const struct change *c, const struct diag *d);
 void app_change(struct app *a, const struct change *c, app_then then, void *arg);
@@ -60,5 +61,6 @@ struct publisher *app_publisher(struct app *a);
 const struct controller_keys *app_keys(const struct app *a);
 const char *app_url(const struct app *a);
 const char *app_version(const struct app *a);
+uint64_t app_records(const struct app *a); /* in the change log */
 int64_t app_uptime_s(const struct app *a);
 struct now app_now(const struct app *a);

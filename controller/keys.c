@@ -162,7 +162,7 @@ static int pin_of(const void *pem, size_t n, struct key *ret, struct diag *d)
 	return 0;
 }
 
-static int load_pin(int dir, struct key *ret, struct diag *d)
+int keys_load_pin(int dir, struct key *ret, struct diag *d)
 {
 	void *pem;
 	size_t n;
@@ -185,7 +185,9 @@ int keys_create(int dir, const char *host, struct controller_keys *ret, struct d
 	if (err != -ENOENT) {
 		if (!err)
 			file_wipe(old, n);
-		return diag_set(d, -EEXIST, "there are keys of a controller already");
+		diag_set(d, -EEXIST, "there are keys of a controller already");
+		diag_hint(d, "choose another --dir, or empty this one when an earlier init did not end well");
+		return -EEXIST;
 	}
 	err = make_secret(dir, file_network, false, &k.network);
 	if (!err)
@@ -193,13 +195,15 @@ int keys_create(int dir, const char *host, struct controller_keys *ret, struct d
 	if (!err)
 		err = make_secret(dir, file_psk, false, &k.psk);
 	if (err)
-		return diag_set(d, err, "cannot write keys: %s", zt_strerror(err));
-	err = make_tls(dir, host, d);
+		diag_set(d, err, "cannot write keys: %s", zt_strerror(err));
+	else
+		err = make_tls(dir, host, d);
 	if (!err)
-		err = load_pin(dir, &k.pin, d);
+		err = keys_load_pin(dir, &k.pin, d);
 	derive(&k);
 	if (!err)
 		*ret = k;
+	keys_wipe(&k);
 	return err;
 }
 
@@ -213,9 +217,10 @@ int keys_load(int dir, struct controller_keys *ret, struct diag *d)
 	if (!err)
 		err = load_secret(dir, file_psk, &k.psk, d);
 	if (!err)
-		err = load_pin(dir, &k.pin, d);
+		err = keys_load_pin(dir, &k.pin, d);
 	derive(&k);
 	if (!err)
 		*ret = k;
+	keys_wipe(&k);
 	return err;
 }

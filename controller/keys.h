@@ -15,5 +15,7 @@ struct controller_keys {
 /* Make keys and a self-signed TLS certificate (ECDSA P-256) for the host in DIR. -EEXIST when there are some. */
 int keys_create(int dir, const char *host, struct controller_keys *ret, struct diag *d) ZT_MUST_USE;
 int keys_load(int dir, struct controller_keys *ret, struct diag *d) ZT_MUST_USE;
+/* Pin of the TLS certificate that stands in DIR now. */
+int keys_load_pin(int dir, struct key *ret, struct diag *d) ZT_MUST_USE;
 void keys_wipe(struct controller_keys *k);
 extern const char keys_tls_cert[], keys_tls_key[]; /* file names */

@@ -12,7 +12,7 @@
 #include "zt/log.h"
 #include "controller/netmap/build.h"
 
-enum { LINK_ARENA_MAX = 64 << 20, SERIAL_JUMP_MAX = 1 << 30 };
+enum { LINK_ARENA_MAX = 64 << 20, SERIAL_JUMP_MAX = 1 << 30, RETRY_MS = 30000 };
 
 struct link { /* one a device that ever connected to this process */
 	struct publisher *publisher;
@@ -25,16 +25,16 @@ struct link { /* one a device that ever connected to this process */
 	bool marked;	/* look again at the end of the turn */
 	bool full;	/* the next message starts a new history */
 	bool renew;	/* send though nothing changed */
+	bool retry;	/* the last map could not be built */
 	int64_t renew_at_ms, keepalive_at_ms;
 	struct key advice_hash;
 };
 
 struct publisher {
 	struct publish_config c;
-	struct link **links;
+	struct link **links, **marked; /* cap_links each */
 	size_t n_links, cap_links;
-	struct link **marked;
-	size_t n_marked, cap_marked;
+	size_t n_marked;
 	size_t n_streams;
 };
 
@@ -76,17 +76,8 @@ static void mark(struct publisher *p, struct link *l)
 {
 	if (l->marked || !l->stream)
 		return;
-	if (p->n_marked == p->cap_marked) {
-		size_t cap = p->cap_marked ? p->cap_marked * 2 : 256;
-		struct link **m = reallocarray(p->marked, cap, sizeof(struct link *));
-
-		if (!m)
-			return; /* the lease's renewal builds it anew */
-		p->marked = m;
-		p->cap_marked = cap;
-	}
 	l->marked = true;
-	p->marked[p->n_marked++] = l;
+	p->marked[p->n_marked++] = l; /* link_of made room for every link */
 }
 
 void publish_mark(struct publisher *p, uint32_t id)
@@ -121,15 +112,32 @@ static void stream_ended(void *arg)
 		stream_over(l);
 }
 
+/* After what is queued. The device comes again and says what it has. */
+static void end_stream(struct link *l)
+{
+	struct http_stream *s = l->stream;
+
+	if (!s)
+		return;
+	stream_over(l);
+	http_stream_end(s);
+}
+
 static void send_frame(struct link *l, enum frame_kind kind, const void *body, size_t n)
 {
 	struct buf b;
+	int err;
 
 	if (!l->stream)
 		return;
 	buf_init_grow(&b, ZT_FRAME_MAX + FRAME_HEAD);
-	if (frame_encode(kind, body, n, &b) || http_stream_write(l->stream, b.data, b.len))
+	err = frame_encode(kind, body, n, &b);
+	if (err) { /* never a gap in what a device hears */
+		log_error("a frame for device %u: %s", l->device->row.id, zt_strerror(err));
+		end_stream(l);
+	} else if (http_stream_write(l->stream, b.data, b.len) == -ENOBUFS) {
 		log_info("device %u reads too slowly; its stream ends and it will come again", l->device->row.id);
+	}
 	buf_free(&b);
 	l->keepalive_at_ms = clock_now().boot_ms + ZT_KEEPALIVE_S * 1000;
 }
@@ -153,7 +161,6 @@ void publish_advise(struct publisher *p, struct device *d)
 void publish_bye(struct publisher *p, struct device *d, const char *code, const char *message, const char *hint)
 {
 	struct link *l = d->link;
-	struct http_stream *s;
 	json_t *j;
 	char *text;
 
@@ -169,9 +176,7 @@ void publish_bye(struct publisher *p, struct device *d, const char *code, const 
 		send_frame(l, FRAME_BYE, text, strlen(text));
 	free(text);
 	json_decref(j);
-	s = l->stream;
-	stream_over(l);
-	http_stream_end(s);
+	end_stream(l);
 }
 
 /* --- building a message --- */
@@ -179,19 +184,20 @@ void publish_bye(struct publisher *p, struct device *d, const char *code, const 
 static int seal_psks(struct publisher *p, const struct device *d, struct netmap_msg *m, struct arena *a)
 {
 	struct netmap_psk *psks = arena_array(a, m->n_peers_put, sizeof(*psks));
+	uint8_t *plain = arena_array(a, m->n_peers_put, NETMAP_PSK_SIZE); /* whole: growing would leave copies */
 	uint8_t box_key[ZT_KEY_LEN], *sealed;
 	struct buf b;
 	int err;
 
 	if (!m->n_peers_put)
 		return 0;
-	if (!psks)
+	if (!psks || !plain)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n_peers_put; i++) {
 		psks[i].peer = m->peers_put[i].id;
 		key_psk(&p->c.keys->psk, m->peers_put[i].psk_epoch, d->row.id, psks[i].peer, &psks[i].psk);
 	}
-	buf_init_grow(&b, (size_t)ZT_PEERS_MAX * NETMAP_PSK_SIZE);
+	buf_init(&b, plain, m->n_peers_put * NETMAP_PSK_SIZE);
 	err = netmap_psk_encode(psks, m->n_peers_put, &b);
 	sealed = err ? NULL : arena_alloc(a, b.len + KEY_SEAL_EXTRA);
 	if (!err && (!sealed || crypto_sign_ed25519_pk_to_curve25519(box_key, d->row.identity.b) ||
@@ -202,9 +208,7 @@ static int seal_psks(struct publisher *p, const struct device *d, struct netmap_
 		m->n_sealed = b.len + KEY_SEAL_EXTRA;
 	}
 	sodium_memzero(psks, m->n_peers_put * sizeof(*psks));
-	if (b.data)
-		sodium_memzero(b.data, b.len);
-	buf_free(&b);
+	sodium_memzero(plain, m->n_peers_put * NETMAP_PSK_SIZE);
 	return err;
 }
 
@@ -239,8 +243,12 @@ static int make_message(struct publisher *p, struct link *l, struct outgoing *o)
 	*o = (struct outgoing){.link = l};
 	arena_init(&o->arena, LINK_ARENA_MAX);
 	err = netmap_build(p->c.model, l->device, &o->arena, &o->map);
-	if (!err)
-		err = netmap_diff(l->full ? &empty : &l->last, &o->map, &o->arena, &m);
+	l->retry = err != 0;
+	if (err) { /* what it has may be too much: it keeps nothing until there is a whole map again */
+		log_error("no netmap for device %u: %s; it gets no peers", l->device->row.id, zt_strerror(err));
+		netmap_build_alone(p->c.model, l->device, &o->map);
+	}
+	err = netmap_diff(l->full ? &empty : &l->last, &o->map, &o->arena, &m);
 	if (!err && !l->full && !l->renew && netmap_msg_is_empty(&m) && l->last.policy == o->map.policy) {
 		outgoing_drop(o);
 		return 0;
@@ -265,11 +273,13 @@ static void send_message(struct publisher *p, struct outgoing *o, const struct k
 	buf_init_grow(&b, ZT_FRAME_MAX);
 	if (envelope_encode(e, &b) == 0)
 		send_frame(l, FRAME_NETMAP, b.data, b.len);
+	else
+		end_stream(l);
 	buf_free(&b);
 	l->serial++;
 	l->leaf = *leaf;
 	l->full = l->renew = false;
-	l->renew_at_ms = now.boot_ms + (int64_t)p->c.model->policy->lease_s * 1000 / 3;
+	l->renew_at_ms = now.boot_ms + (l->retry ? RETRY_MS : (int64_t)p->c.model->policy->lease_s * 1000 / 3);
 	arena_done(&l->arena);
 	l->arena = o->arena;
 	l->last = o->map;
@@ -328,12 +338,34 @@ void publish_flush(struct publisher *p)
 		err = sign_and_send(p, batch, n);
 	if (err)
 		log_error("netmaps were not sent: %s", zt_strerror(err));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (err)
+			mark(p, batch[i].link); /* again at the end of the next turn */
 		outgoing_drop(&batch[i]);
+	}
 	free(batch);
 }
 
 /* --- connections --- */
+
+static int grow_links(struct publisher *p)
+{
+	size_t cap = p->cap_links ? p->cap_links * 2 : 64;
+	struct link **m;
+
+	if (p->n_links < p->cap_links)
+		return 0;
+	m = reallocarray(p->links, cap, sizeof(struct link *));
+	if (!m)
+		return -ENOMEM;
+	p->links = m;
+	m = reallocarray(p->marked, cap, sizeof(struct link *));
+	if (!m)
+		return -ENOMEM;
+	p->marked = m;
+	p->cap_links = cap;
+	return 0;
+}
 
 static struct link *link_of(struct publisher *p, struct device *d)
 {
@@ -341,16 +373,7 @@ static struct link *link_of(struct publisher *p, struct device *d)
 
 	if (l)
 		return l;
-	if (p->n_links == p->cap_links) {
-		size_t cap = p->cap_links ? p->cap_links * 2 : 64;
-		struct link **m = reallocarray(p->links, cap, sizeof(struct link *));
-
-		if (!m)
-			return NULL;
-		p->links = m;
-		p->cap_links = cap;
-	}
-	l = calloc(1, sizeof(*l));
+	l = grow_links(p) ? NULL : calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
 	*l = (struct link){.publisher = p, .device = d, .serial = d->row.serial, .full = true};
@@ -373,20 +396,15 @@ static void agree_on_serial(struct link *l, uint64_t serial)
 int publish_connect(struct publisher *p, struct device *d, struct http_request *r, uint64_t serial)
 {
 	struct link *l = link_of(p, d);
-	struct http_stream *s;
 
 	if (!l)
 		return -ENOMEM;
-	if (l->stream) {
-		s = l->stream;
-		stream_over(l);
-		http_stream_end(s);
-	}
+	end_stream(l);
 	agree_on_serial(l, serial);
 	l->advice_hash = (struct key){0};
 	l->stream = http_reply_stream(r, PUBLISH_QUEUE_MAX, stream_ended, l);
 	if (!l->stream)
-		return -ENOMEM;
+		return 0; /* answered all the same: see http_reply_stream */
 	p->n_streams++;
 	d->online = true;
 	publish_advise(p, d);

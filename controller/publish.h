@@ -23,7 +23,8 @@ void publisher_free(struct publisher *p);
 
 enum { PUBLISH_QUEUE_MAX = 2 * ZT_FRAME_MAX }; /* bytes a slow client may have waiting */
 
-/* A device's stream began; it has the map of that serial (0: none). An older stream of the same device is ended. */
+/* A device's stream began; it has the map of that serial (0: none). An older stream of the same device is ended. On an
+ * error r is not answered yet. */
 int publish_connect(struct publisher *p, struct device *d, struct http_request *r, uint64_t serial) ZT_MUST_USE;
 void publish_mark(struct publisher *p, uint32_t id);
 void publish_mark_all(struct publisher *p);

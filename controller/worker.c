@@ -20,7 +20,7 @@ struct worker {
 	pthread_t thread;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t wake;
-	struct list todo, finished;
+	struct list urgent, todo, finished;
 	size_t waiting;
 	bool ending;
 };
@@ -50,12 +50,19 @@ static struct job *list_take(struct list *l)
 	return j;
 }
 
+static struct job *take_todo(struct worker *w)
+{
+	struct job *j = list_take(&w->urgent);
+
+	return j ? j : list_take(&w->todo);
+}
+
 static struct job *next_job(struct worker *w)
 {
 	struct job *j;
 
 	pthread_mutex_lock(&w->lock);
-	while (!(j = list_take(&w->todo)) && !w->ending)
+	while (!(j = take_todo(w)) && !w->ending)
 		pthread_cond_wait(&w->wake, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 	return j;
@@ -120,6 +127,7 @@ struct worker *worker_new(struct loop *l, struct store *s)
 	if (!w)
 		return NULL;
 	w->store = s;
+	list_init(&w->urgent);
 	list_init(&w->todo);
 	list_init(&w->finished);
 	pthread_mutex_init(&w->lock, NULL);
@@ -130,6 +138,8 @@ struct worker *worker_new(struct loop *l, struct store *s)
 		loop_io_free(w->io);
 		if (w->event_fd >= 0)
 			close(w->event_fd);
+		pthread_mutex_destroy(&w->lock);
+		pthread_cond_destroy(&w->wake);
 		free(w);
 		return NULL;
 	}
@@ -139,7 +149,7 @@ struct worker *worker_new(struct loop *l, struct store *s)
 void worker_submit(struct worker *w, struct job *j)
 {
 	pthread_mutex_lock(&w->lock);
-	list_add(&w->todo, j);
+	list_add(j->urgent ? &w->urgent : &w->todo, j);
 	w->waiting++;
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
@@ -152,6 +162,8 @@ size_t worker_waiting(const struct worker *w)
 
 void worker_free(struct worker *w)
 {
+	struct job *j;
+
 	if (!w)
 		return;
 	pthread_mutex_lock(&w->lock);
@@ -160,6 +172,11 @@ void worker_free(struct worker *w)
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
 	run_done(w);
+	while ((j = take_todo(w))) { /* given by a done; nobody else has the store now */
+		j->work(j, w->store);
+		list_add(&w->finished, j);
+		run_done(w);
+	}
 	loop_io_free(w->io);
 	close(w->event_fd);
 	pthread_mutex_destroy(&w->lock);

@@ -17,6 +17,7 @@ enum {
 	ANSWER_MAX = 64 << 20,
 	CONNECT_TIMEOUT_S = 10,
 	TIMEOUT_S = 300,
+	STALL_S = 20, /* nothing comes and nothing goes */
 	CREDENTIAL_FILE_MAX = 4096,
 	PATH_MAX_BYTES = 4096
 };
@@ -187,6 +188,8 @@ static void set_limits(struct transfer *t)
 {
 	curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
 	curl_easy_setopt(t->curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+	curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
 	curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, take_bytes);
 	curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
@@ -307,7 +310,26 @@ static int answer_refused(struct ctl *c, const struct ctl_answer *a)
 	return ctl_failf(c, ZT_EXIT_FAILED, ctl_member(c, e, "hint"), "%s", message);
 }
 
-static int transfer_run(struct transfer *t, const char *url)
+static bool is_expected(const struct ctl_answer *a, enum ctl_expect expect)
+{
+	const json_t *item;
+	size_t i;
+
+	switch (expect) {
+	case CTL_PLAIN:
+		return a->text != NULL;
+	case CTL_OBJECT:
+		return json_is_object(a->json);
+	case CTL_OBJECTS:
+		json_array_foreach(a->json, i, item)
+			if (!json_is_object(item))
+				return false;
+		return json_is_array(a->json);
+	}
+	return false;
+}
+
+static int transfer_run(struct transfer *t, const char *url, enum ctl_expect expect)
 {
 	CURLcode rc = curl_easy_perform(t->curl);
 	long status = 0;
@@ -322,7 +344,12 @@ static int transfer_run(struct transfer *t, const char *url)
 	t->ret->text = strdup(buf_text(&t->answer));
 	t->ret->json = json_loadb(t->ret->text ? t->ret->text : "", t->answer.len,
 				  JSON_REJECT_DUPLICATES, NULL);
-	return status >= 200 && status < 300 ? ZT_EXIT_OK : answer_refused(t->c, t->ret);
+	if (status < 200 || status >= 300)
+		return answer_refused(t->c, t->ret);
+	if (is_expected(t->ret, expect))
+		return ZT_EXIT_OK;
+	return ctl_failf(t->c, ZT_EXIT_FAILED, "is another server behind this address?",
+			 "%s does not answer as a controller", url);
 }
 
 int ctl_ask(struct ctl *c, struct ctl_request *q, struct ctl_answer *ret)
@@ -341,7 +368,7 @@ int ctl_ask(struct ctl *c, struct ctl_request *q, struct ctl_answer *ret)
 	err = transfer_new(c, q, &token, ret, &t);
 	secret_wipe(&token.secret);
 	err = err < 0 ? ctl_failf(c, ZT_EXIT_FAILED, "", "out of memory")
-		      : transfer_run(&t, token.url);
+		      : transfer_run(&t, token.url, q->expect);
 	transfer_done(&t);
 	json_decref(q->json);
 	return err;

@@ -81,11 +81,14 @@ int ctl_failf(struct ctl *c, enum zt_exit status, const char *hint, const char *
 
 /* --- requests --- */
 
+enum ctl_expect { CTL_OBJECT, CTL_OBJECTS /* a list of them */, CTL_PLAIN };
+
 struct ctl_request {
 	const char *method, *path; /* path with query, encoded (ctl_path) */
 	json_t *json;		   /* taken; NULL: none */
 	const void *text;	   /* text/plain when json is NULL */
 	size_t n_text;
+	enum ctl_expect expect; /* anything else with a status of 2xx is no controller's answer */
 };
 
 struct ctl_answer {

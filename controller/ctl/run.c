@@ -39,7 +39,7 @@ json_t *ctl_why(const struct ctl_args *a)
 
 int ctl_show_table(struct ctl *c, const char *path, const struct ctl_column *columns, size_t n)
 {
-	struct ctl_request q = {.method = "GET", .path = path};
+	struct ctl_request q = {.method = "GET", .path = path, .expect = CTL_OBJECTS};
 	struct ctl_answer a;
 	int rc = ctl_ask(c, &q, &a);
 

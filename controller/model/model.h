@@ -12,10 +12,10 @@
 
 /* Whether a device takes part, and as what. */
 enum standing {
+	STANDING_REVOKED, /* first: what is not decided yet is nothing */
 	STANDING_ACTIVE,
-	STANDING_PENDING,  /* may connect and wait for an admin */
-	STANDING_LAPSED,   /* its certificate is over; its next session renews it */
-	STANDING_REVOKED,
+	STANDING_PENDING, /* may connect and wait for an admin */
+	STANDING_LAPSED,  /* its certificate is over; its next session renews it */
 	STANDING_EXPIRED,
 	STANDING_DISABLED, /* its owner may not use the network */
 };

@@ -147,15 +147,21 @@ static int build_rules(const struct model *m, const struct grant *grants, size_t
 	return 0;
 }
 
+void netmap_build_alone(const struct model *m, const struct device *d, struct netmap *ret)
+{
+	*ret = (struct netmap){0};
+	build_self(m, d, ret);
+}
+
 int netmap_build(const struct model *m, const struct device *d, struct arena *a, struct netmap *ret)
 {
-	struct netmap n = {0};
 	const struct grant *grants = NULL;
 	size_t n_grants = 0;
+	struct netmap n;
 	int err = 0;
 
-	build_self(m, d, &n);
-	if (d->row.state == DEVICE_ACTIVE && m->engine)
+	netmap_build_alone(m, d, &n);
+	if (d->standing == STANDING_ACTIVE && m->engine)
 		err = engine_grants(m->engine, d->row.id, a, &grants, &n_grants);
 	if (!err)
 		err = build_peers(m, d, grants, n_grants, a, &n);

@@ -72,6 +72,16 @@ int head_get(struct store *s, struct head *ret)
 	return err;
 }
 
+int store_records(struct store *s, uint64_t *ret)
+{
+	struct head h;
+	int err = head_get(s, &h);
+
+	if (!err)
+		*ret = h.records;
+	return err;
+}
+
 static int head_put(struct store *s, const struct head *h)
 {
 	struct query q;

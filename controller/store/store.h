@@ -68,6 +68,9 @@ int store_token_list(struct store *s, int64_t now_s, json_t **ret) ZT_MUST_USE;
 int store_audit_list(struct store *s, int64_t since_ms, json_t **ret) ZT_MUST_USE;
 	/* oldest first: [{"seq","at","actor","kind","object","why","source","before":{},"after":{},"hash"}] */
 
+/* Records in the log now. */
+int store_records(struct store *s, uint64_t *ret) ZT_MUST_USE;
+
 struct store_verdict {
 	uint64_t records;	  /* checked */
 	uint64_t first_bad;	  /* 0: chain whole */

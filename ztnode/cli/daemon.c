@@ -35,6 +35,7 @@ struct supervisor {
 	sigset_t signals;
 	pid_t pid[ROLES];
 	bool stopping;
+	bool ending; /* the roles: their ends are no news */
 };
 
 static const char *const role_names[ROLES] = {"kern", "net"};
@@ -131,7 +132,7 @@ static void become_role(const struct supervisor *s, enum role r, int channel)
 
 static int start_roles(struct supervisor *s)
 {
-	int pair[2], err = ipc_pair(pair);
+	int pair[2] = {-1, -1}, err = ipc_pair(pair);
 
 	for (int r = 0; r < ROLES && !err; r++) {
 		s->pid[r] = fork();
@@ -140,7 +141,7 @@ static int start_roles(struct supervisor *s)
 		if (s->pid[r] < 0)
 			err = -errno;
 	}
-	if (!err || pair[0] >= 0) {
+	if (pair[0] >= 0) {
 		close(pair[0]);
 		close(pair[1]);
 	}
@@ -163,7 +164,7 @@ static bool wait_a_while(struct supervisor *s, int64_t ms, bool *ret_failed)
 				s->pid[r] = 0;
 				ended = true;
 				*ret_failed = *ret_failed || (WIFEXITED(status) && WEXITSTATUS(status) == ZT_EXIT_FAILED);
-				if (WIFSIGNALED(status))
+				if (WIFSIGNALED(status) && !s->ending)
 					log_warn("the %s role was killed by signal %d", role_names[r], WTERMSIG(status));
 			}
 	return ended;
@@ -186,12 +187,14 @@ static void end_roles(struct supervisor *s)
 	int64_t until = clock_now().boot_ms + GRACE_MS;
 	bool ignored = false;
 
+	s->ending = true;
 	signal_roles(s, SIGTERM);
 	while (any_role(s) && clock_now().boot_ms < until)
 		wait_a_while(s, until - clock_now().boot_ms, &ignored);
 	signal_roles(s, SIGKILL);
 	while (any_role(s))
 		wait_a_while(s, GRACE_MS, &ignored);
+	s->ending = false;
 }
 
 /* A role that cannot work at all says so within its first seconds; then the daemon ends with its status. */

@@ -82,18 +82,23 @@ static int make_spans(const struct netmap *m, struct arena *a, struct kstate *s)
 	return 0;
 }
 
+/* The spans of a range stand side by side: its own edges are among those that made them. */
 static size_t count_spans(const struct kstate *s, const struct service *svc, size_t *ret_first)
 {
-	size_t n = 0;
+	size_t lo = 0, hi = s->n_spans, n = 0;
 
-	for (size_t i = 0; i < s->n_spans; i++) {
-		const struct kspan *sp = &s->spans[i];
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct kspan *sp = &s->spans[mid];
 
-		if (sp->proto != svc->proto || sp->lo < svc->lo || sp->hi > svc->hi)
-			continue;
-		if (n++ == 0)
-			*ret_first = i;
+		if (sp->proto < svc->proto || (sp->proto == svc->proto && sp->lo < svc->lo))
+			lo = mid + 1;
+		else
+			hi = mid;
 	}
+	while (lo + n < s->n_spans && s->spans[lo + n].proto == svc->proto && s->spans[lo + n].hi <= svc->hi)
+		n++;
+	*ret_first = lo;
 	return n;
 }
 

@@ -212,12 +212,31 @@ static void log_ops(const struct enforce *e, const struct op_list *ops, enum log
 		log_at(level, "%s: and %zu more", why, ops->n - LOG_LINES_MAX);
 }
 
+/* What the kernel learned of peers that stay, and nobody asked to change. */
+static void keep_learned(struct kstate *want, const struct kstate *have)
+{
+	for (size_t i = 0; i < want->n_peers; i++) {
+		struct kpeer *p = &want->peers[i];
+		const struct kpeer *known = find_peer(have, &p->pub);
+
+		if (!known)
+			continue;
+		if (p->endpoint.addr.family == ADDR_NONE)
+			p->endpoint = known->endpoint;
+		p->rx_bytes = known->rx_bytes;
+		p->tx_bytes = known->tx_bytes;
+		p->last_handshake_s = known->last_handshake_s;
+	}
+}
+
 /* After success the kernel has what was wanted; index and learned endpoints stay as they were read. */
 static void want_is_have(struct enforce *e)
 {
 	bool was_known = e->have_known;
 	int ifindex = e->have.ifindex;
 
+	if (e->have.link_exists)
+		keep_learned(&e->want, &e->have);
 	forget_have(e);
 	e->have_arena = e->want_arena;
 	e->have = e->want;
@@ -561,7 +580,7 @@ int enforce_forget(struct enforce *e, struct diag *d)
 void enforce_plan(struct enforce *e, struct buf *out)
 {
 	struct op_list ops = {0};
-	struct kstate want;
+	struct kstate want = {0};
 	struct arena a;
 	struct diag d;
 

@@ -1,0 +1,442 @@
+/* Desired kernel state of a netmap: elements as the printer of operations shows them, with the end
+ * of each in seconds from now; port classes; what stays when the lease is over. */
+#include "tests/unit/node_fixture.h"
+
+#include <time.h>
+
+#include "ztnode/core/desired.h"
+#include "ztnode/core/op.h"
+
+enum { NOW_MS = 1000000, LEASE_S = 3600, GRANTS_ROW_MAX = 8, TEXT_MAX = 4096 };
+
+static const int64_t wall_to_boot_ms = NOW_MS - 1800000000000; /* wall time now: 1800000000 s */
+static const uint64_t wall_now_s = 1800000000;
+
+static const struct desired_config config = {
+	.listen_port = 51820, .route_metric = 4000, .psks = fixture_psks, .n_psks = 2};
+
+static void print_state(const struct kstate *s, char *out)
+{
+	struct buf b;
+
+	buf_init(&b, out, TEXT_MAX - 1);
+	for (size_t i = 0; i < s->n_spans; i++)
+		buf_printf(&b, "class %u %s %u-%u\n", s->spans[i].class_id,
+			   s->spans[i].proto == SERVICE_TCP ? "tcp" : "udp", s->spans[i].lo,
+			   s->spans[i].hi);
+	for (size_t i = 0; i < s->n_elems; i++) {
+		struct op op = {.kind = OP_ELEM_ADD, .elem = &s->elems[i]};
+
+		op_print(&op, NULL, &b);
+		buf_printf(&b, " %lld\n", (long long)(s->elems[i].expires_ms - NOW_MS) / 1000);
+	}
+	assert_int_equal(b.err, 0);
+	out[b.len] = 0;
+}
+
+/* --- elements --- */
+
+struct grant_row {
+	uint32_t peer;
+	uint8_t dir;
+	struct service svc;
+	uint32_t rule;
+	int64_t own_end_s; /* from now; 0: with the lease */
+};
+
+static const struct {
+	const char *says;
+	struct grant_row grants[GRANTS_ROW_MAX];
+	const char *want;
+} rows[] = {
+	{"nothing granted", {{0}}, ""},
+	{"out: from us to the peer, in both families",
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0}},
+	 "grant add 100.64.0.1 -> 100.64.0.2 tcp/22 rule 1 3600\n"
+	 "grant add fd12::1 -> fd12::2 tcp/22 rule 1 3600\n"},
+	{"in: from the peer to us; a peer without IPv6 has IPv4 alone",
+	 {{3, NETMAP_IN, {SERVICE_UDP, 53, 53}, 1, 0}},
+	 "grant add 100.64.0.3 -> 100.64.0.1 udp/53 rule 1 3600\n"},
+	{"icmp is ICMPv6 (58) between IPv6 addresses; the printer says icmp to both",
+	 {{2, NETMAP_OUT, {SERVICE_ICMP, 0, 0}, 1, 0}},
+	 "grant add 100.64.0.1 -> 100.64.0.2 icmp rule 1 3600\n"
+	 "grant add fd12::1 -> fd12::2 icmp rule 1 3600\n"},
+	{"any is class 0, without a span",
+	 {{3, NETMAP_OUT, {SERVICE_ANY, 0, 0}, 1, 0}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 any rule 1 3600\n"},
+	{"both directions are two grants",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0}, {3, NETMAP_IN, {SERVICE_TCP, 80, 80}, 1, 0}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 1 3600\n"
+	 "grant add 100.64.0.3 -> 100.64.0.1 tcp/80 rule 1 3600\n"},
+	{"a range is one class",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 8000, 8010}, 1, 0}},
+	 "class 1 tcp 8000-8010\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"},
+	{"every port of a protocol",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 65535}, 1, 0}},
+	 "class 1 tcp 1-65535\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"},
+	{"overlapping ranges are cut in three, the middle is both's",
+	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 200}, 1, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 150, 300}, 2, 0}},
+	 "class 1 tcp 100-149\nclass 2 tcp 150-200\nclass 3 tcp 201-300\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 2 3600\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/3 rule 2 3600\n"
+	 "grant add 100.64.0.3 -> 100.64.0.1 class/1 rule 1 3600\n"
+	 "grant add 100.64.0.3 -> 100.64.0.1 class/2 rule 1 3600\n"},
+	{"touching ranges are two classes",
+	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 199}, 1, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 200, 299}, 2, 0}},
+	 "class 1 tcp 100-199\nclass 2 tcp 200-299\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 2 3600\n"
+	 "grant add 100.64.0.3 -> 100.64.0.1 class/1 rule 1 3600\n"},
+	{"between ranges that are apart no element names the class",
+	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 199}, 1, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 300, 399}, 2, 0}},
+	 "class 1 tcp 100-199\nclass 2 tcp 200-299\nclass 3 tcp 300-399\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/3 rule 2 3600\n"
+	 "grant add 100.64.0.3 -> 100.64.0.1 class/1 rule 1 3600\n"},
+	{"a range within a range",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 65535}, 1, 0},
+	  {3, NETMAP_IN, {SERVICE_TCP, 80, 81}, 2, 0}},
+	 "class 1 tcp 1-79\nclass 2 tcp 80-81\nclass 3 tcp 82-65535\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 1 3600\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/3 rule 1 3600\n"
+	 "grant add 100.64.0.3 -> 100.64.0.1 class/2 rule 2 3600\n"},
+	{"a single port inside a range stays a port, the range is not cut",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 1024}, 1, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 0}},
+	 "class 1 tcp 1-1024\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 2 3600\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"},
+	{"tcp and udp do not cut each other",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 100, 200}, 1, 0},
+	  {3, NETMAP_OUT, {SERVICE_UDP, 150, 160}, 2, 0}},
+	 "class 1 tcp 100-200\nclass 2 udp 150-160\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"
+	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 2 3600\n"},
+	{"two rules grant the same: the longer end stays",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 60}, {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 90}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 2 90\n"},
+	{"whichever comes first",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 90}, {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 60}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 90\n"},
+	{"an own end before the lease's counts",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 10}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 10\n"},
+	{"an own end after the lease's does not",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 7200}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 3600\n"},
+	{"an own end that has passed gives no element, the other grant stays",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, -1}, {3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 1 3600\n"},
+	{"a grant of a peer that is not there gives nothing",
+	 {{9, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0}},
+	 ""},
+};
+
+static size_t make_grants(const struct grant_row *rows_, struct netmap_grant *out)
+{
+	size_t n = 0;
+
+	for (; n < GRANTS_ROW_MAX && rows_[n].rule; n++) {
+		int64_t end = rows_[n].own_end_s;
+
+		out[n] = (struct netmap_grant){.peer = rows_[n].peer,
+					       .dir = rows_[n].dir,
+					       .svc = rows_[n].svc,
+					       .rule = rows_[n].rule,
+					       .expires_s =
+						       end ? wall_now_s + (uint64_t)end : 0};
+	}
+	return n;
+}
+
+static void grants_become_elements(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct netmap_grant grants[GRANTS_ROW_MAX];
+		struct netmap m = fixture_map();
+		char text[TEXT_MAX];
+		struct kstate s;
+		struct arena a;
+
+		arena_init(&a, FIXTURE_ARENA_MAX);
+		m.grants = grants;
+		m.n_grants = make_grants(rows[i].grants, grants);
+		row_check(rows[i].says,
+			  desired_make(&m, &config, NOW_MS + LEASE_S * 1000, wall_to_boot_ms, NOW_MS,
+				       &a, &s) == 0);
+		print_state(&s, text);
+		if (strcmp(text, rows[i].want) != 0)
+			fail_msg("%s:\n%snot\n%s", rows[i].says, text, rows[i].want);
+		arena_done(&a);
+	}
+}
+
+static void icmp_of_ipv6_is_protocol_58(void **state)
+{
+	static const struct netmap_grant g = {.peer = 2, .svc = {SERVICE_ICMP, 0, 0}, .rule = 1};
+	struct netmap m = fixture_map();
+	struct kstate s;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, FIXTURE_ARENA_MAX);
+	m.grants = &g;
+	m.n_grants = 1;
+	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(s.n_elems, 2);
+	assert_int_equal(s.elems[0].src.family, ADDR_V4);
+	assert_int_equal(s.elems[0].proto, 1);
+	assert_int_equal(s.elems[1].proto, 58);
+	assert_int_equal(s.elems[0].value, 0);
+	assert_int_equal(s.elems[0].set, KSET_PORT);
+	arena_done(&a);
+}
+
+/* Every port of random ranges is in just the classes that the grants' elements name. */
+static void classes_cover_exactly_what_is_granted(void **state)
+{
+	uint32_t random = 12345;
+
+	(void)state;
+	for (int round = 0; round < 50; round++) {
+		struct netmap_grant grants[6];
+		struct netmap m = fixture_map();
+		struct kstate s;
+		struct arena a;
+
+		arena_init(&a, FIXTURE_ARENA_MAX);
+		for (size_t i = 0; i < N_OF(grants); i++) {
+			uint16_t lo, hi;
+
+			random = random * 1103515245 + 12345;
+			lo = (uint16_t)(1 + (random >> 16) % 60);
+			random = random * 1103515245 + 12345;
+			hi = (uint16_t)(lo + 1 + (random >> 16) % 20);
+			grants[i] = (struct netmap_grant){
+				.peer = 3,
+				.dir = (uint8_t)(i % 2),
+				.svc = {i % 3 ? SERVICE_TCP : SERVICE_UDP, lo, hi},
+				.rule = 1};
+		}
+		m.grants = grants;
+		m.n_grants = N_OF(grants);
+		assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a,
+					      &s),
+				 0);
+		for (uint32_t port = 0; port < 100; port++)
+			for (int v = 0; v < 4; v++) {
+				uint8_t dir = v & 1, proto = v & 2 ? SERVICE_TCP : SERVICE_UDP;
+				size_t classes = 0;
+				bool want = false, got = false;
+
+				for (size_t i = 0; i < N_OF(grants); i++)
+					want |= grants[i].dir == dir &&
+						grants[i].svc.proto == proto &&
+						grants[i].svc.lo <= port && port <= grants[i].svc.hi;
+				for (size_t i = 0; i < s.n_spans; i++) {
+					const struct kspan *sp = &s.spans[i];
+
+					if (sp->proto != proto || port < sp->lo || port > sp->hi)
+						continue;
+					classes++;
+					for (size_t j = 0; j < s.n_elems; j++)
+						got |= s.elems[j].value == sp->class_id &&
+						       (s.elems[j].src.b[3] == 1) ==
+							       (dir == NETMAP_OUT);
+				}
+				assert_true(classes <= 1);
+				assert_int_equal(want, got);
+			}
+		arena_done(&a);
+	}
+}
+
+/* --- the rest of the state --- */
+
+static void peers_have_their_own_addresses_and_keys_alone(void **state)
+{
+	struct netmap_peer swapped[2] = {fixture_peers[0], fixture_peers[1]};
+	struct netmap m = fixture_map();
+	struct kstate s;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, FIXTURE_ARENA_MAX);
+	swapped[0].wg_key = (struct key){{9}}; /* by id first, by key last */
+	m.peers = swapped;
+	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(s.n_peers, 2);
+	assert_int_equal(s.peers[0].id, 3);
+	assert_int_equal(s.peers[0].pub.b[0], 3);
+	assert_int_equal(s.peers[0].n_allowed, 1);
+	assert_int_equal(s.peers[0].allowed[0].bits, 32);
+	assert_true(s.peers[0].has_psk);
+	assert_int_equal(s.peers[0].psk.b[0], 0xb3);
+	assert_int_equal(s.peers[1].n_allowed, 2);
+	assert_int_equal(s.peers[1].allowed[1].bits, 128);
+	assert_true(addr_equal(&s.peers[1].allowed[1].addr, &fixture_peers[0].addr6));
+	assert_int_equal(s.peers[1].psk.b[0], 0xb2);
+	assert_int_equal(s.peers[1].endpoint.addr.family, ADDR_NONE); /* paths choose it */
+	arena_done(&a);
+}
+
+static void check_guards(const struct netmap *m, const struct kstate *s)
+{
+	assert_true(s->link_exists && s->link_is_ours && s->link_up && s->table_ok);
+	assert_int_equal(s->mtu, 1420);
+	assert_int_equal(s->port, 51820);
+	assert_true(key_equal(&s->pub, &m->self.wg_key));
+	assert_true(prefix_equal(&s->net4, &m->self.net4) && prefix_equal(&s->net6, &m->self.net6));
+	assert_int_equal(s->n_addrs, 2);
+	assert_int_equal(s->addrs[0].bits, 32);
+	assert_int_equal(s->addrs[1].bits, 128);
+	assert_int_equal(s->n_routes, 4);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(s->routes[i].kind, KROUTE_DEV);
+		assert_int_equal(s->routes[i].metric, 4000);
+		assert_int_equal(s->routes[i + 2].kind, KROUTE_UNREACHABLE);
+		assert_true(s->routes[i + 2].metric > s->routes[i].metric);
+		assert_true(prefix_equal(&s->routes[i].dst, &s->routes[i + 2].dst));
+	}
+}
+
+static const struct {
+	const char *says;
+	int64_t lease_left_ms;
+	bool open;
+} ends[] = {
+	{"the last millisecond of the lease", 1, true},
+	{"the lease is over", 0, false},
+	{"long over", -86400000, false},
+};
+
+static void after_the_lease_only_guards_remain(void **state)
+{
+	struct netmap m = fixture_map();
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(ends); i++) {
+		struct kstate s;
+		struct arena a;
+
+		arena_init(&a, FIXTURE_ARENA_MAX);
+		assert_int_equal(desired_make(&m, &config, NOW_MS + ends[i].lease_left_ms,
+					      wall_to_boot_ms, NOW_MS, &a, &s),
+				 0);
+		row_check(ends[i].says, s.n_peers == (ends[i].open ? 2u : 0));
+		row_check(ends[i].says, s.n_elems == (ends[i].open ? 3u : 0));
+		check_guards(&m, &s);
+		arena_done(&a);
+	}
+}
+
+static void a_network_of_one_family_has_that_alone(void **state)
+{
+	struct netmap m = fixture_map();
+	struct kstate s;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, FIXTURE_ARENA_MAX);
+	m.self.addr6 = (struct addr){0};
+	m.self.net6 = (struct prefix){0};
+	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(s.n_addrs, 1);
+	assert_int_equal(s.n_routes, 2);
+	for (size_t i = 0; i < s.n_elems; i++)
+		assert_int_equal(s.elems[i].src.family, ADDR_V4);
+	arena_done(&a);
+}
+
+/* --- limits --- */
+
+/* Nested ranges: grant i covers n - i classes on each side. */
+static struct netmap_grant *nested(size_t n)
+{
+	struct netmap_grant *g = calloc(n, sizeof(*g));
+
+	assert_non_null(g);
+	for (size_t i = 0; i < n; i++)
+		g[i] = (struct netmap_grant){
+			.peer = 3,
+			.svc = {SERVICE_TCP, (uint16_t)(1 + i), (uint16_t)(65535 - i)},
+			.rule = 1};
+	return g;
+}
+
+static void too_many_elements_are_an_error_not_a_cut(void **state)
+{
+	struct kstate s = {.mtu = 4711};
+	struct netmap m = fixture_map();
+	struct netmap_grant *g = nested(1000);
+	struct arena a;
+
+	(void)state;
+	m.grants = g;
+	arena_init(&a, 256 << 20);
+	m.n_grants = 100;
+	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(s.n_elems, 199); /* the widest one names all classes; the rest are doubles */
+	s = (struct kstate){.mtu = 4711};
+	m.n_grants = 1000;
+	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s),
+			 -ZT_ELIMIT);
+	assert_int_equal(s.mtu, 4711);
+	arena_done(&a);
+	arena_init(&a, 64);
+	m.n_grants = 100;
+	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s),
+			 -ENOMEM);
+	assert_int_equal(s.mtu, 4711);
+	arena_done(&a);
+	free(g);
+}
+
+/* As many grants as a map may have, each a range of its own: done in a moment, not in minutes. */
+static void the_largest_map_does_not_take_long(void **state)
+{
+	enum { N = 32000 };
+	struct netmap m = fixture_map();
+	struct netmap_grant *g = calloc(N, sizeof(*g));
+	struct kstate s;
+	struct arena a;
+	clock_t began = clock();
+
+	(void)state;
+	assert_non_null(g);
+	for (size_t i = 0; i < N; i++)
+		g[i] = (struct netmap_grant){
+			.peer = 3,
+			.svc = {SERVICE_TCP, (uint16_t)(1 + 2 * i), (uint16_t)(2 + 2 * i)},
+			.rule = 1};
+	m.grants = g;
+	m.n_grants = N;
+	arena_init(&a, 256 << 20);
+	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(s.n_elems, N);
+	assert_int_equal(s.n_spans, N);
+	assert_true(clock() - began < 2 * CLOCKS_PER_SEC);
+	arena_done(&a);
+	free(g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(grants_become_elements),
+		cmocka_unit_test(icmp_of_ipv6_is_protocol_58),
+		cmocka_unit_test(classes_cover_exactly_what_is_granted),
+		cmocka_unit_test(peers_have_their_own_addresses_and_keys_alone),
+		cmocka_unit_test(after_the_lease_only_guards_remain),
+		cmocka_unit_test(a_network_of_one_family_has_that_alone),
+		cmocka_unit_test(too_many_elements_are_an_error_not_a_cut),
+		cmocka_unit_test(the_largest_map_does_not_take_long),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

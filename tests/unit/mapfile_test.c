@@ -1,0 +1,216 @@
+/* The last good map on disk: damage is found, and a lease never grows by a restart. */
+#include "tests/unit/node_fixture.h"
+
+static const char boot_a[] = "11111111-1111-4111-8111-111111111111";
+static const char boot_b[] = "22222222-2222-4222-8222-222222222222";
+
+static void encode_state(const struct mapstate *s, struct buf *b)
+{
+	buf_init_grow(b, ZT_NETMAP_MAX);
+	assert_int_equal(mapfile_encode(s, fixture_now, boot_a, b), 0);
+}
+
+static void encode(struct buf *b)
+{
+	struct mapstate s = fixture_state(10);
+
+	encode_state(&s, b);
+	mapstate_done(&s);
+}
+
+static void what_was_saved_is_read(void **state)
+{
+	struct mapstate s = fixture_state(10), got;
+	struct trust t = fixture_trust();
+	struct netmap_msg m;
+	struct diag d = {0};
+	struct arena a;
+	struct buf b;
+
+	(void)state;
+	encode_state(&s, &b);
+	arena_init(&a, FIXTURE_ARENA_MAX);
+	assert_int_equal(mapfile_decode(&t, b.data, b.len, fixture_now, boot_a, &got, &d), 0);
+	memset(b.data, 0, b.len); /* nothing is borrowed from the file's bytes */
+	assert_int_equal(got.serial, 10);
+	assert_true(key_equal(&got.leaf, &s.leaf));
+	assert_int_equal(got.issued_ms, s.issued_ms);
+	assert_int_equal(got.lease_s, s.lease_s);
+	assert_int_equal(got.lease_end_ms, s.lease_end_ms);
+	assert_int_equal(got.map.policy, s.map.policy);
+	assert_int_equal(netmap_diff(&s.map, &got.map, &a, &m), 0);
+	assert_true(netmap_msg_is_empty(&m));
+	assert_int_equal(got.n_psks, 2);
+	assert_memory_equal(got.psks, fixture_psks, sizeof(fixture_psks));
+	mapstate_done(&got);
+	mapstate_done(&s);
+	arena_done(&a);
+	buf_free(&b);
+}
+
+/* The version stands before the checksum, so that a newer file says what it is. */
+static void any_flipped_byte_is_found(void **state)
+{
+	struct trust t = fixture_trust();
+	struct mapstate got = {.serial = 4711};
+	struct diag d;
+	struct buf b;
+
+	(void)state;
+	encode(&b);
+	for (size_t i = 0; i < b.len; i++) {
+		int want = i >= 4 && i < 8 ? -ZT_EVERSION : -ZT_ECORRUPT;
+		int err;
+
+		b.data[i] ^= 1;
+		err = mapfile_decode(&t, b.data, b.len, fixture_now, boot_a, &got, &d);
+		if (err != want)
+			fail_msg("byte %zu flipped: %d", i, err);
+		b.data[i] ^= 1;
+	}
+	assert_int_equal(got.serial, 4711);
+	buf_free(&b);
+}
+
+static void a_file_cut_anywhere_is_damaged(void **state)
+{
+	struct trust t = fixture_trust();
+	struct mapstate got;
+	struct diag d;
+	struct buf b;
+
+	(void)state;
+	encode(&b);
+	for (size_t n = 0; n < b.len; n++)
+		assert_int_equal(mapfile_decode(&t, b.data, n, fixture_now, boot_a, &got, &d),
+				 -ZT_ECORRUPT);
+	buf_put_u8(&b, 0);
+	assert_int_equal(mapfile_decode(&t, b.data, b.len, fixture_now, boot_a, &got, &d),
+			 -ZT_ECORRUPT);
+	buf_free(&b);
+}
+
+/* A checksum that fits is no reason to believe lengths: cut inside, then summed anew. */
+static void wrong_lengths_under_a_good_checksum_are_refused(void **state)
+{
+	enum { SUM_AT = 8, HEAD = 8 + ZT_HASH_LEN };
+	struct trust t = fixture_trust();
+	struct mapstate got;
+	struct key sum;
+	struct diag d;
+	struct buf b;
+
+	(void)state;
+	encode(&b);
+	for (size_t n = HEAD; n < b.len; n++) {
+		key_hash(b.data + HEAD, n - HEAD, &sum);
+		memcpy(b.data + SUM_AT, sum.b, sizeof(sum.b));
+		assert_true(mapfile_decode(&t, b.data, n, fixture_now, boot_a, &got, &d) < 0);
+	}
+	buf_free(&b);
+}
+
+static void the_file_of_another_enrolment_is_refused(void **state)
+{
+	struct trust device = fixture_trust(), key = fixture_trust();
+	struct mapstate got;
+	struct diag d;
+	struct buf b;
+
+	(void)state;
+	encode(&b);
+	device.device++;
+	assert_int_equal(mapfile_decode(&device, b.data, b.len, fixture_now, boot_a, &got, &d),
+			 -ZT_EDEVICE);
+	key.wg_pub.b[0] ^= 1;
+	assert_int_equal(mapfile_decode(&key, b.data, b.len, fixture_now, boot_a, &got, &d),
+			 -ZT_EDEVICE);
+	buf_free(&b);
+}
+
+/* Saved at fixture_now with the whole lease of an hour left. */
+static const struct {
+	const char *says;
+	const char *boot;
+	int64_t wall_s, boot_s; /* since saving; boot_s of another boot: since that boot */
+	int err;
+	int64_t left_s; /* of the lease */
+} restarts[] = {
+	{"same boot: the lease ends when it was to end", boot_a, 600, 600, 0, 3000},
+	{"same boot, clock set back a day: as if it was not", boot_a, -86400, 600, 0, 3000},
+	{"same boot, clock set ahead a day: as if it was not", boot_a, 86400, 600, 0, 3000},
+	{"same boot, over while the daemon was away", boot_a, 4000, 4000, 0, -400},
+	{"reboot: the wall clock counts", boot_b, 600, 30, 0, 3000},
+	{"reboot after the lease: over", boot_b, 4000, 30, 0, -400},
+	{"reboot a year later: over", boot_b, 31536000, 30, 0, 3600 - 31536000},
+	{"reboot, clock a little back: no more than the lease", boot_b, -300, 30, 0, 3600},
+	{"reboot, clock set back: refused", boot_b, -301, 30, -ZT_ECLOCK, 0},
+	{"reboot, clock at 1970: refused", boot_b, -1800000000, 30, -ZT_ECLOCK, 0},
+};
+
+static void no_restart_makes_a_lease_longer(void **state)
+{
+	struct trust t = fixture_trust();
+	struct buf b;
+
+	(void)state;
+	encode(&b);
+	for (size_t i = 0; i < N_OF(restarts); i++) {
+		bool same = restarts[i].boot == boot_a;
+		struct now now = {fixture_now.wall_ms + restarts[i].wall_s * 1000,
+				  (same ? fixture_now.boot_ms : 0) + restarts[i].boot_s * 1000};
+		struct mapstate got = {0};
+		struct diag d = {0};
+		int err = mapfile_decode(&t, b.data, b.len, now, restarts[i].boot, &got, &d);
+
+		row_check(restarts[i].says, err == restarts[i].err);
+		row_check(restarts[i].says, !err || (d.message[0] && d.hint[0]));
+		row_check(restarts[i].says,
+			  err || got.lease_end_ms == now.boot_ms + restarts[i].left_s * 1000);
+		mapstate_done(&got);
+	}
+	buf_free(&b);
+}
+
+/* After a restart the next delta continues where the daemon was; old messages stay refused. */
+static void the_history_goes_on_after_a_restart(void **state)
+{
+	struct netmap_msg m = {.head = fixture_head(NETMAP_DELTA, 11)};
+	struct trust t = fixture_trust();
+	struct mapstate got, next;
+	struct key leaf;
+	struct diag d;
+	struct buf b;
+
+	(void)state;
+	encode(&b);
+	assert_int_equal(mapfile_decode(&t, b.data, b.len, fixture_now, boot_b, &got, &d), 0);
+	buf_reset(&b);
+	fixture_full(10, &b, &leaf);
+	assert_int_equal(accept_message(&t, &got, b.data, b.len, fixture_now, &next, &d),
+			 -ZT_ESERIAL);
+	buf_reset(&b);
+	fixture_envelope(&m, &got.leaf, &fixture_network, &b, &leaf);
+	assert_int_equal(accept_message(&t, &got, b.data, b.len, fixture_now, &next, &d), 0);
+	assert_int_equal(next.n_psks, 2);
+	mapstate_done(&next);
+	mapstate_done(&got);
+	buf_free(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_saved_is_read),
+		cmocka_unit_test(any_flipped_byte_is_found),
+		cmocka_unit_test(a_file_cut_anywhere_is_damaged),
+		cmocka_unit_test(wrong_lengths_under_a_good_checksum_are_refused),
+		cmocka_unit_test(the_file_of_another_enrolment_is_refused),
+		cmocka_unit_test(no_restart_makes_a_lease_longer),
+		cmocka_unit_test(the_history_goes_on_after_a_restart),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

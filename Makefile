@@ -113,6 +113,13 @@ $(B)/tests/lab/kernel_test: $(call obj,$(wildcard tests/lab/kernel_*.c)) $(ztnod
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
 LAB := $(B)/tests/lab/tool $(B)/tests/lab/shift_clock.so $(B)/tests/lab/kernel_test
 
+# Benchmarks, for scripts/bench.
+$(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(ztnode) $(common)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) \
+		$(call pkg,--libs,gnutls) $(LIBS_COMMON)
+
 tests: $(UNIT) $(FUZZ) $(LAB)
 
 check:
@@ -134,6 +141,31 @@ format:
 clean:
 	rm -rf $(B)
 
-.PHONY: all tests check demo bench lab format clean
+# Installation. What is put where is all here; tests/shell/install_test.sh and units_test.sh hold it.
+bindir    = $(PREFIX)/bin
+unitdir   = $(PREFIX)/lib/systemd/system
+mandir    = $(PREFIX)/share/man
+installed = $(bindir)/ztcontroller $(bindir)/ztctl $(bindir)/ztnode \
+	$(unitdir)/ztcontroller.service $(unitdir)/ztnode.service $(PREFIX)/lib/sysusers.d/ztnode.conf \
+	$(mandir)/man8/ztcontroller.8 $(mandir)/man8/ztnode.8 $(mandir)/man1/ztctl.1 \
+	$(mandir)/man5/controller.ini.5 $(mandir)/man5/ztnode.ini.5 \
+	$(addprefix $(PREFIX)/share/bash-completion/completions/,ztcontroller ztctl ztnode) \
+	$(addprefix $(PREFIX)/share/doc/ztnode/examples/,policy.ini controller.ini ztnode.ini)
+to        = $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(addprefix $(DESTDIR),$(sort $(dir $(installed))))
+	install -m 0755 $(B)/ztcontroller $(B)/ztctl $(B)/ztnode $(DESTDIR)$(bindir)
+	sed 's|@bindir@|$(bindir)|' packaging/ztcontroller.service >$(DESTDIR)$(unitdir)/ztcontroller.service
+	sed 's|@bindir@|$(bindir)|' packaging/ztnode.service >$(DESTDIR)$(unitdir)/ztnode.service
+	install -m 0644 packaging/sysusers.conf $(to)/lib/sysusers.d/ztnode.conf
+	for n in 1 5 8; do install -m 0644 packaging/man/*.$$n $(DESTDIR)$(mandir)/man$$n; done
+	install -m 0644 packaging/completion/ztcontroller $(to)/share/bash-completion/completions
+	$(B)/ztctl completion bash >$(to)/share/bash-completion/completions/ztctl
+	$(B)/ztnode completion bash >$(to)/share/bash-completion/completions/ztnode
+	install -m 0644 packaging/examples/*.ini $(to)/share/doc/ztnode/examples
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(installed))
+
+.PHONY: all tests check demo bench lab format clean install uninstall
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

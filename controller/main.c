@@ -16,13 +16,12 @@
 
 #include "zt/file.h"
 #include "zt/log.h"
-#include "zt/num.h"
 #include "zt/token.h"
 #include "zt/txt.h"
 #include "controller/api/api.h"
 #include "controller/init.h"
 
-enum { PATH_TEXT_MAX = 4096 };
+enum { PATH_TEXT_MAX = 4096, DRAIN_MAX_MS = 3000, DRAIN_STEP_MS = 20 };
 
 struct settings { /* const after start */
 	const char *dir, *config, *url, *name;
@@ -39,6 +38,8 @@ struct server { /* what runs */
 	struct store *store;
 	struct app *app;
 	struct http_server *http;
+	struct loop_timer *drain;
+	int64_t drain_until_ms;
 	char cert[PATH_TEXT_MAX], key[PATH_TEXT_MAX];
 };
 
@@ -109,23 +110,55 @@ static int read_config(struct settings *s, const char *path, bool must_exist, st
 
 /* --- serve --- */
 
+/* What is under way is answered first; a second signal, or a client that does not read, ends it all the same. */
+static void drain(void *arg)
+{
+	struct server *s = arg;
+	struct http_stats stats;
+	int64_t now_ms = loop_now(s->loop).boot_ms;
+
+	http_server_stats(s->http, &stats);
+	if (!stats.connections || now_ms >= s->drain_until_ms)
+		loop_stop(s->loop, ZT_EXIT_OK);
+	else
+		loop_timer_set(s->drain, now_ms + DRAIN_STEP_MS);
+}
+
 static void on_stop(void *arg, int signo)
 {
 	struct server *s = arg;
 
 	log_info("%s: ending in order", signo == SIGTERM ? "SIGTERM" : "SIGINT");
 	sd_notify(0, "STOPPING=1");
+	s->drain_until_ms = s->drain_until_ms ? 0 : loop_now(s->loop).boot_ms + DRAIN_MAX_MS;
 	http_server_stop(s->http);
-	loop_stop(s->loop, ZT_EXIT_OK);
+	drain(s);
+}
+
+/* Every device has pinned the key: a certificate of another one would lock them all out. */
+static int check_pin(const struct server *s, struct diag *d)
+{
+	struct key pin;
+	int dir, err = file_open_dir(s->settings->dir, false, &dir);
+
+	if (err)
+		return diag_set(d, err, "cannot open %s: %s", s->settings->dir, zt_strerror(err));
+	err = keys_load_pin(dir, &pin, d);
+	close(dir);
+	if (!err && !key_equal(&pin, &s->keys.pin)) {
+		err = diag_set(d, -ZT_EREFUSED, "the new certificate is of another key; the old one stays in use");
+		diag_hint(d, "devices know this controller by its key: make the certificate for the same one");
+	}
+	return err;
 }
 
 static void on_reload(void *arg, int signo)
 {
 	struct server *s = arg;
-	struct diag d;
+	struct diag d = {0};
 
 	(void)signo;
-	if (http_server_reload(s->http, s->cert, s->key, &d))
+	if (check_pin(s, &d) || http_server_reload(s->http, s->cert, s->key, &d))
 		log_diag(&d);
 	else
 		log_info("certificate reloaded");
@@ -134,13 +167,13 @@ static void on_reload(void *arg, int signo)
 /* Default: every address, on the port that the url names. */
 static int listen_endpoint(const struct settings *s, const char *url, struct endpoint *ret)
 {
-	const char *colon = strrchr(url, ':');
-	uint64_t port = 443;
+	int port;
 
 	if (s->listen[0])
 		return endpoint_parse(s->listen, ret);
-	if (colon && colon[1] != '/' && !strchr(colon, ']') && num_parse_u64(colon + 1, 1, 65535, &port))
-		return -ZT_EFORM;
+	port = token_check_url(url, NULL);
+	if (port < 0)
+		return port;
 	*ret = (struct endpoint){.addr = {.family = ADDR_V6}, .port = (uint16_t)port};
 	return 0;
 }
@@ -196,7 +229,7 @@ static int open_http(struct server *s, struct diag *d)
 	int err = listen_endpoint(s->settings, app_url(s->app), &c.listen);
 
 	if (err)
-		return diag_set(d, err, "--listen is not ADDR:PORT");
+		return diag_set(d, err, "neither --listen nor the url names a port to listen on");
 	if (snprintf(s->cert, sizeof(s->cert), "%s/%s", s->settings->dir, keys_tls_cert) >= (int)sizeof(s->cert) ||
 	    snprintf(s->key, sizeof(s->key), "%s/%s", s->settings->dir, keys_tls_key) >= (int)sizeof(s->key))
 		return diag_set(d, -ENAMETOOLONG, "%s: the path is too long", s->settings->dir);
@@ -214,8 +247,10 @@ static int start(struct server *s, struct diag *d)
 		err = open_store(s, d);
 	if (err)
 		return err;
+	signal(SIGPIPE, SIG_IGN); /* a client that is gone, or whoever read our log, is an error of one write */
 	a.loop = s->loop = loop_new();
-	if (!s->loop || loop_signal(s->loop, SIGTERM, on_stop, s) || loop_signal(s->loop, SIGINT, on_stop, s) ||
+	s->drain = s->loop ? loop_timer_new(s->loop, drain, s) : NULL;
+	if (!s->drain || loop_signal(s->loop, SIGTERM, on_stop, s) || loop_signal(s->loop, SIGINT, on_stop, s) ||
 	    loop_signal(s->loop, SIGHUP, on_reload, s))
 		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(-ENOMEM));
 	err = app_new(&a, s->store, &s->app, d);
@@ -229,6 +264,7 @@ static void stop(struct server *s)
 	app_free(s->app);
 	http_server_free(s->http);
 	store_close(s->store);
+	loop_timer_free(s->drain);
 	loop_free(s->loop);
 	keys_wipe(&s->keys);
 }

@@ -328,8 +328,10 @@ void publish_flush(struct publisher *p)
 
 		l->marked = false;
 		r = l->stream ? make_message(p, l, &batch[n]) : 0;
-		if (r < 0)
+		if (r < 0) {
 			log_error("no netmap for device %u: %s", l->device->row.id, zt_strerror(r));
+			l->renew_at_ms = clock_now().boot_ms + RETRY_MS;
+		}
 		n += r == 1;
 	}
 	if (batch)

@@ -78,13 +78,14 @@ void api_status(void *app, struct http_request *r)
 		online += m->devices[i] && m->devices[i]->online;
 	}
 	http_reply_json(r, 200,
-			json_pack("{s:s,s:s,s:s,s:I,s:{s:i,s:o,s:s},s:{s:i,s:i,s:i,s:i},s:i,s:I,s:I}", "version",
+			json_pack("{s:s,s:s,s:s,s:I,s:{s:i,s:o,s:s},s:{s:i,s:i,s:i,s:i},s:i,s:{s:I},s:I,s:I}", "version",
 				  app_version(app), "name", m->network.name, "url", app_url(app), "uptime_s",
 				  (json_int_t)app_uptime_s(app), "policy", "version", (int)m->policy_row.version, "at",
 				  api_time(m->policy_row.at_s), "author", m->policy_row.author, "devices", "total",
 				  (int)total, "active", (int)model_count(m, DEVICE_ACTIVE), "pending",
 				  (int)model_count(m, DEVICE_PENDING), "online", (int)online, "streams",
-				  (int)publish_streams(app_publisher(app)), "lease_s", (json_int_t)m->policy->lease_s,
+				  (int)publish_streams(app_publisher(app)), "store", "records",
+				  (json_int_t)app_records(app), "lease_s", (json_int_t)m->policy->lease_s,
 				  "memory_kib", (json_int_t)memory_kib()));
 }
 
@@ -167,6 +168,19 @@ static bool get_number(struct http_request *r, json_t *body, const char *name, j
 	return refuse_form(r, message, "");
 }
 
+/* A word in the wrong form is refused, not taken for "no". */
+static bool get_bool(struct http_request *r, json_t *body, const char *name, bool fallback, bool *ret)
+{
+	json_t *j = json_object_get(body, name);
+	char message[128];
+
+	*ret = j ? json_is_true(j) : fallback;
+	if (!j || json_is_boolean(j))
+		return true;
+	snprintf(message, sizeof(message), "\"%s\" must be true or false", name);
+	return refuse_form(r, message, "");
+}
+
 static bool decode_token(struct http_request *r, json_t *body, int64_t now_s, struct token_row *t)
 {
 	const char *user = api_text(r, body, "user", ZT_EMAIL_MAX), *name;
@@ -183,10 +197,10 @@ static bool decode_token(struct http_request *r, json_t *body, int64_t now_s, st
 	if (!user[0] && !t->tags.n)
 		return refuse_form(r, "a token needs a user or a tag", "ztctl token create --user EMAIL, or --tag NAME");
 	if (!get_number(r, body, "uses", 1, 100000, 1, &uses) ||
-	    !get_number(r, body, "expires_s", 1, 366 * 86400, ZT_TOKEN_LIFE_S, &expires))
+	    !get_number(r, body, "expires_s", 1, 366 * 86400, ZT_TOKEN_LIFE_S, &expires) ||
+	    !get_bool(r, body, "approve", false, &t->approve))
 		return false;
 	t->uses = t->uses_left = (uint32_t)uses;
-	t->approve = json_is_true(json_object_get(body, "approve"));
 	t->created_s = now_s;
 	t->expires_s = now_s + expires;
 	return !txt_copy(t->user, sizeof(t->user), user) && !txt_copy(t->name, sizeof(t->name), name);
@@ -498,7 +512,10 @@ static bool decode_groups(struct http_request *r, json_t *list, struct user_row 
 			return refuse_form(r, "a group is not a name", "groups are lower case letters, digits, '.', '_' and '-'");
 	}
 	qsort(u->groups, n, sizeof(u->groups[0]), compare_names);
-	u->n_groups = n;
+	u->n_groups = 0;
+	for (i = 0; i < n; i++) /* named twice is named once */
+		if (!i || strcmp(u->groups[i], u->groups[u->n_groups - 1]) != 0)
+			memmove(u->groups[u->n_groups++], u->groups[i], sizeof(u->groups[0]));
 	return true;
 }
 
@@ -516,7 +533,7 @@ void api_user_put(void *app, struct http_request *r)
 {
 	const char *email = http_param(r, "email");
 	const struct user_row *old = email ? model_user(app_model(app), email) : NULL;
-	json_t *body, *disabled;
+	json_t *body;
 	struct waiting *w;
 	struct change c;
 	bool ok;
@@ -530,10 +547,8 @@ void api_user_put(void *app, struct http_request *r)
 	ok = api_begin_change(app, r, CHANGE_USER_PUT, "", &c);
 	if (ok && old)
 		c.user = *old;
-	disabled = json_object_get(body, "disabled");
-	if (disabled)
-		c.user.disabled = json_is_true(disabled);
-	ok = ok && decode_groups(r, json_object_get(body, "groups"), &c.user) &&
+	ok = ok && get_bool(r, body, "disabled", c.user.disabled, &c.user.disabled) &&
+	     decode_groups(r, json_object_get(body, "groups"), &c.user) &&
 	     !txt_copy(c.user.email, sizeof(c.user.email), email);
 	json_decref(body);
 	if (ok && (w = wait_for(app, r)))

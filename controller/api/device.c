@@ -147,6 +147,7 @@ static struct pending *wait_for(struct app *a, struct http_request *r)
 static void answer_enrolment(void *arg, int err, const struct change *c, const struct diag *d)
 {
 	struct pending *p = arg;
+	struct device *dev;
 	json_t *j;
 
 	if (err == -ZT_ETOKEN) {
@@ -158,7 +159,12 @@ static void answer_enrolment(void *arg, int err, const struct change *c, const s
 		http_reply_diag(p->request, err, d);
 		return;
 	}
-	j = api_device_json(p->app, model_device(app_model(p->app), c->device.id));
+	dev = model_device(app_model(p->app), c->device.id);
+	if (!dev) { /* the store has it, memory had no room */
+		http_reply_error(p->request, 500, "internal", zt_strerror(-ENOMEM), "");
+		return;
+	}
+	j = api_device_json(p->app, dev);
 	json_object_set_new(j, "device", json_integer(c->device.id));
 	json_object_set_new(j, "network_key", base64_json(app_keys(p->app)->network_pub.b, ZT_KEY_LEN));
 	json_object_set_new(j, "networks", networks_json(app_model(p->app)));
@@ -207,34 +213,30 @@ void api_enroll(void *app, struct http_request *r)
 
 /* --- session --- */
 
-static const struct {
-	enum device_state state;
-	const char *code, *message, *hint;
-} no_session[] = {
-	{DEVICE_REVOKED, "revoked", "this device was revoked", "ask an admin; a new enrolment needs a new token"},
-	{DEVICE_EXPIRED, "expired", "this device's enrolment has expired", "ask an admin to approve it again"},
-};
-
-static bool refuse_state(struct http_request *r, const struct device *d)
+static bool refuse_standing(struct app *a, struct http_request *r, const struct device *d)
 {
-	for (size_t i = 0; i < sizeof(no_session) / sizeof(no_session[0]); i++)
-		if (d->row.state == no_session[i].state) {
-			http_reply_error(r, 403, no_session[i].code, no_session[i].message, no_session[i].hint);
-			return true;
-		}
-	return false;
+	const struct standing_refusal *no = standing_refusal(model_standing(d, app_now(a).wall_ms));
+
+	if (no)
+		http_reply_error(r, 403, no->code, no->message, no->hint);
+	return no != NULL;
 }
 
-static int check_session(struct app *a, const struct device *d, const struct key *challenge, const struct sig *sig)
+/* d NULL takes as long and fails as well: which ids there are is not told. */
+static int check_session(struct app *a, uint32_t id, const struct device *d, const struct key *challenge,
+			 const struct sig *sig)
 {
+	const struct key *identity = d ? &d->row.identity : &app_keys(a)->network_pub;
 	uint8_t text[SIGNED_MAX];
 	struct buf b;
+	int err;
 
 	buf_init(&b, text, sizeof(text));
 	buf_put(&b, app_keys(a)->pin.b, ZT_KEY_LEN);
 	buf_put(&b, challenge->b, ZT_KEY_LEN);
-	buf_put_u32(&b, d->row.id);
-	return key_verify(&d->row.identity, "zt-session-1", text, b.len, sig);
+	buf_put_u32(&b, id);
+	err = key_verify(identity, "zt-session-1", text, b.len, sig);
+	return d ? err : -ZT_ESIG;
 }
 
 static void answer_session(struct app *a, struct http_request *r, struct device *d)
@@ -275,18 +277,23 @@ void api_session(void *app, struct http_request *r)
 	if (!take_challenge(app, r, &challenge))
 		return;
 	d = model_device(app_model(app), (uint32_t)id);
-	if (!d || check_session(app, d, &challenge, &sig))
+	if (check_session(app, (uint32_t)id, d, &challenge, &sig))
 		http_reply_error(r, 403, "refused", "the controller does not know this device",
 				 "enrol it again with a new token (ztnode leave, then ztnode enroll TOKEN)");
-	else if (!refuse_state(r, d))
+	else if (!refuse_standing(app, r, d))
 		answer_session(app, r, d);
 }
 
 /* --- with a session --- */
 
+/* The session's. Asked again: a body may come long after its headers. NULL: answered. */
 static struct device *own_device(struct app *a, struct http_request *r)
 {
-	return model_device(app_model(a), http_caller(r)->device);
+	struct device *d = model_device(app_model(a), http_caller(r)->device);
+
+	if (!d)
+		http_reply_error(r, 403, "refused", "the controller does not know this device", "");
+	return d && refuse_standing(a, r, d) ? NULL : d;
 }
 
 void api_report(void *app, struct http_request *r)
@@ -295,8 +302,11 @@ void api_report(void *app, struct http_request *r)
 	struct diag diag;
 	size_t n;
 	const void *p = http_body(r, &n);
-	int err = app_report(app, d, p, n, &diag);
+	int err;
 
+	if (!d)
+		return;
+	err = app_report(app, d, p, n, &diag);
 	if (err)
 		http_reply_diag(r, err, &diag);
 	else
@@ -306,29 +316,34 @@ void api_report(void *app, struct http_request *r)
 void api_stream(void *app, struct http_request *r)
 {
 	const char *text = http_query(r, "serial");
+	struct device *d = own_device(app, r);
 	uint64_t serial = 0;
 
+	if (!d)
+		return;
 	if (text && num_parse_u64(text, 0, INT64_MAX, &serial))
 		http_reply_error(r, 400, "form", "serial must be a number", "");
-	else if (app_open_stream(app, own_device(app, r), r, serial))
+	else if (app_open_stream(app, d, r, serial))
 		http_reply_error(r, 503, "busy", "no memory for another stream", "");
 }
 
 void api_why(void *app, struct http_request *r)
 {
 	const char *to = http_query(r, "to"), *service = http_query(r, "service");
-	struct device *dst = NULL;
-	struct explanation x;
+	struct device *d = own_device(app, r), *dst = NULL;
+	struct explanation x = {0};
 	struct service svc;
 	struct arena arena;
 	int err;
 
+	if (!d)
+		return;
 	if (!to || !service || service_parse(service, &svc)) {
 		http_reply_error(r, 400, "form", "to and service (tcp/443, udp/53, icmp) are needed", "");
 		return;
 	}
 	arena_init(&arena, 1 << 20);
-	err = api_explain_to(app, own_device(app, r), to, &svc, true, &arena, &x, &dst);
+	err = api_explain_to(app, d, to, &svc, true, &arena, &x, &dst);
 	/* What does not exist and what is not granted look the same to a device. */
 	if (err)
 		x = (struct explanation){0};

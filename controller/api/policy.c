@@ -130,13 +130,17 @@ static void answer_version_error(struct reading *x)
 static void answer_version(void *arg)
 {
 	struct reading *x = arg;
+	char version[12];
 
 	if (!x->err && !x->row.text)
 		x->err = -ENOMEM;
-	if (x->err)
+	if (x->err) {
 		answer_version_error(x);
-	else
+	} else {
+		snprintf(version, sizeof(version), "%u", x->row.version);
+		http_reply_header(x->request, "X-Policy-Version", version);
 		http_reply_text(x->request, 200, "text/plain; charset=utf-8", x->row.text, x->row.len);
+	}
 	arena_done(&x->arena);
 }
 

@@ -446,7 +446,7 @@ int main(void)
 	for (uint32_t i = 0; i < 10001; i++)
 		fill_peer(&peers[i], i);
 	bench_load(peers, 1000, 4 * ROUNDS);
-	bench_load(peers, 10000, ROUNDS);
+	bench_load(peers, 10000, 2 * ROUNDS);
 	bench_one_peer(peers, 10000);
 	bench_load_grants(&want);
 	bench_one_grant(&want);

@@ -3,7 +3,8 @@
 #
 #      wan ------- ctl
 #       |--------- lin      laptop of lin@lab.example     strict: firewall + file;  patient: grace 4s
-#       `--------- files    tag:files                     tcp/8445 strict, tcp/8446 patient, tcp/8447 no posture
+#       |                    protected: a script of the machine's owner, which is run once a minute
+#       `--------- files    tag:files    tcp/8445 strict, 8446 patient, 8447 no posture, 8448 protected
 #
 # limit: 240
 LAB_NET4=203.0.113
@@ -24,7 +25,9 @@ make_policy()
 	on    = tag:files
 	ports = tcp/8447
 	[posture managed]
-	require = firewall.enabled == true, file.exists:/etc/ztnode/managed == true, custom.antivirus == on
+	require = firewall.enabled == true, file.exists:/etc/ztnode/managed == true
+	[posture protected]
+	require = custom.antivirus == on
 	[posture mended-soon]
 	require = file.exists:/etc/ztnode/managed == true
 	grace   = 4s
@@ -33,6 +36,14 @@ make_policy()
 	what = resource:strict-files
 	how  = posture:managed
 	why  = Files of customers
+	[resource protected-files]
+	on    = tag:files
+	ports = tcp/8448
+	[rule protected]
+	who  = group:staff
+	what = resource:protected-files
+	how  = posture:protected
+	why  = Files that viruses like
 	[rule patient]
 	who  = group:staff
 	what = resource:patient-files
@@ -66,11 +77,13 @@ firewall_off()
 	on lin nft delete table inet mine
 }
 
-antivirus()
+# The script says what is in a file.
+antivirus_script()
 {
-	printf '#!/bin/sh\necho antivirus=%s\n' "$1" >"$lab/antivirus"
-	chmod 755 "$lab/antivirus"
-	mv "$lab/antivirus" "$lab/lin/etc/posture.d/antivirus"
+	mkdir -p "$lab/lin/etc/posture.d"
+	printf '#!/bin/sh\nread state </etc/ztnode/antivirus\necho "antivirus=$state"\n' >"$lab/lin/etc/posture.d/antivirus"
+	chmod 755 "$lab/lin/etc/posture.d/antivirus"
+	echo on >"$lab/lin/etc/antivirus"
 }
 
 # The connection x of lin to the port is cut by the command, and she is told; then the other command mends it.
@@ -116,9 +129,6 @@ managed_on()
 	touch "$lab/lin/etc/managed"
 }
 
-antivirus_off() { antivirus off; }
-antivirus_on() { antivirus on; }
-
 patient_story()
 {
 	check "grace: a connection is open" hold p lin "$files" 8446
@@ -149,8 +159,8 @@ silence_story()
 }
 
 lab_start lin files
-mkdir -p "$lab/lin/etc/posture.d"
-serve files 8445-8447
+antivirus_script
+serve files 8445-8448
 controller_start
 must policy_put < <(make_policy)
 node_join lin --user lin@lab.example
@@ -163,14 +173,18 @@ check "a device that does not comply has no access" denied reaches lin tcp "$fil
 check "nor the patient one: grace is for who once complied" denied reaches lin tcp "$files" 8446
 must firewall_on
 managed_on
-antivirus_on
 check "it complies, and gets access" await 15 reaches lin tcp "$files" 8445
 check "the patient one too" await 5 reaches lin tcp "$files" 8446
 check "posture shows each fact" says 'firewall\.enabled.*true' node lin posture
 check "and no others: only what some profile asks for" denied says 'secureboot' node lin posture
+check "custom: the script's word counts" await 15 reaches lin tcp "$files" 8448
+check "custom: a connection is open" hold c lin "$files" 8448
+echo off >"$lab/lin/etc/antivirus" # seen at its next run
 cut_by "firewall" firewall_off firewall_on 'firewall\.enabled'
 cut_by "file" managed_off managed_on 'file\.exists:/etc/ztnode/managed'
-cut_by "custom" antivirus_off antivirus_on 'custom\.antivirus'
 patient_story
+check "custom: it is cut after the script's next run" await 75 held c cut
+check "custom: why names the fact" says 'custom\.antivirus' denied_why "$files" tcp/8448
+hold_end c
 silence_story
 check "the log is unbroken" ztctl audit verify

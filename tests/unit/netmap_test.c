@@ -222,6 +222,7 @@ static void travel(const struct netmap *old, const struct netmap *new, struct ar
 	struct buf b, again;
 
 	assert_int_equal(netmap_diff(old, new, a, &msg), 0);
+	assert_int_equal(msg.n_sealed, 0);
 	msg.head = make_head(full ? NETMAP_FULL : NETMAP_DELTA, new->policy);
 	buf_init_grow(&b, ZT_NETMAP_MAX);
 	buf_init_grow(&again, ZT_NETMAP_MAX);

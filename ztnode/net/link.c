@@ -17,6 +17,7 @@ enum {
 	RETRY_FIRST_MS = 250,
 	RETRY_MAX_MS = 10000,
 	RETRY_DISMISSED_MS = 15000, /* revoked or expired: an admin may change it */
+	RETRY_REFUSED_MS = 10000,   /* one netmap after the other is refused: a wrong clock, say */
 	ANSWER_MAX = 64 << 10,
 	SESSION_MAX = 128,
 };
@@ -37,6 +38,7 @@ struct link {
 	char session[SESSION_MAX + 8]; /* "Device ..." header value; "" none */
 	struct buf in;		       /* bytes of an unfinished frame */
 	bool want_full;		       /* ask for a full map next time */
+	unsigned refusals;	       /* netmaps refused in a row */
 	bool ending;		       /* the stream is to be given up at the end of its callback */
 	bool report_under_way;
 	uint8_t *report; /* next to send */
@@ -97,7 +99,7 @@ static void retry_due(void *arg)
 	struct link *l = arg;
 
 	if (l->ending) {
-		wait_and_retry(l, 0);
+		wait_and_retry(l, l->refusals > 1 ? RETRY_REFUSED_MS : 0);
 		return;
 	}
 	start_login(l);
@@ -293,7 +295,7 @@ static void session_done(void *arg, const struct client_answer *a)
 		return;
 	}
 	set_state(l, LINK_UP); /* the session was renewed beside a stream that goes on */
-	send_report(l);
+	l->c.up(l->c.arg);     /* the report that found the old one over was lost */
 }
 
 void link_signed(struct link *l, const struct sig *sig)
@@ -359,6 +361,7 @@ static bool asks_for_full(int err)
 
 void link_result(struct link *l, int err)
 {
+	l->refusals = err ? l->refusals + 1 : 0;
 	if (!err || !l->stream)
 		return;
 	l->want_full = asks_for_full(err);

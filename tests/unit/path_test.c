@@ -1,0 +1,133 @@
+/* The path machine as stories: what the kernel says of a peer at a time, and which candidate, if
+ * any, is told to it then. */
+#include "tests/unit/unit.h"
+
+#include "ztnode/core/path.h"
+
+enum { NONE = 0, SET_MAX = 3, STEPS_MAX = 8 };
+
+/* Candidates are numbers; a set of them is what the netmap has at a step. */
+static struct endpoint candidate(int n)
+{
+	return (struct endpoint){{ADDR_V4, {192, 0, 2, (uint8_t)n}}, 51820};
+}
+
+struct step {
+	int64_t at_ms; /* 0: the story ends */
+	int candidates[SET_MAX + 1];
+	uint64_t tx;
+	int64_t age_s; /* of the handshake; -1 never */
+	bool has_endpoint;
+	int told; /* NONE: leave the kernel alone */
+};
+
+static const struct {
+	const char *says;
+	struct step steps[STEPS_MAX];
+} rows[] = {
+	{"a new peer is told its best candidate at once",
+	 {{1000, {1, 2, 3}, 0, -1, false, 1}, {1001, {1, 2, 3}, 0, -1, true, NONE}}},
+	{"a peer without candidates is left alone", {{1000, {0}, 500, -1, false, NONE}}},
+	{"nothing was sent, so nothing is known to be wrong",
+	 {{1000, {1, 2}, 0, -1, false, 1}, {60000, {1, 2}, 0, -1, true, NONE}}},
+	{"sending in vain goes through the candidates and begins again",
+	 {{1000, {1, 2, 3}, 0, -1, false, 1},
+	  {1000 + PATH_TRY_MS - 1, {1, 2, 3}, 148, -1, true, NONE},
+	  {1000 + PATH_TRY_MS, {1, 2, 3}, 148, -1, true, 2},
+	  {1000 + 2 * PATH_TRY_MS, {1, 2, 3}, 296, -1, true, 3},
+	  {1000 + 3 * PATH_TRY_MS, {1, 2, 3}, 444, -1, true, 1},
+	  {1000 + 4 * PATH_TRY_MS, {1, 2, 3}, 444, -1, true, NONE}}},
+	{"one candidate is told once",
+	 {{1000, {1}, 0, -1, false, 1}, {60000, {1}, 1480, -1, true, NONE}}},
+	{"a live session keeps what it has",
+	 {{1000, {1, 2}, 0, -1, false, 1}, {60000, {1, 2}, 9000, 30, true, NONE}}},
+	{"until the session is too old",
+	 {{1000, {1, 2}, 0, -1, false, 1},
+	  {60000, {1, 2}, 9000, PATH_SESSION_S - 1, true, NONE},
+	  {61000, {1, 2}, 9000, PATH_SESSION_S, true, 2}}},
+	{"a live session keeps an endpoint that is no candidate any more (it roamed)",
+	 {{1000, {1, 2}, 0, -1, false, 1}, {60000, {2, 3}, 9000, 30, true, NONE}}},
+	{"what was told and is no candidate any more is replaced at once, by the best",
+	 {{1000, {1, 2}, 0, -1, false, 1}, {1100, {2, 3}, 0, -1, true, 2}}},
+	{"more candidates change nothing about the one being tried",
+	 {{1000, {2}, 0, -1, false, 2}, {1100, {1, 2, 3}, 0, -1, true, NONE}}},
+	{"fewer candidates than were tried already",
+	 {{1000, {1, 2, 3}, 0, -1, false, 1},
+	  {10000, {1, 2, 3}, 100, -1, true, 2},
+	  {20000, {1, 2, 3}, 200, -1, true, 3},
+	  {30000, {3, 2}, 300, -1, true, 3}}},
+	{"an endpoint that went from the kernel is told again, from the best on",
+	 {{1000, {1, 2}, 0, -1, false, 1},
+	  {10000, {1, 2}, 100, -1, true, 2},
+	  {11000, {1, 2}, 100, -1, false, 1}}},
+	{"a live session whose endpoint is not known is told one",
+	 {{1000, {1, 2}, 0, 5, false, 1}}},
+	{"known from before this daemon, sending in vain: the best candidate",
+	 {{1000, {1, 2}, 100, 400, true, 1}}},
+	{"known from before this daemon and alive: left alone", {{1000, {1, 2}, 100, 100, true, NONE}}},
+};
+
+static void run(const char *says, const struct step *steps)
+{
+	struct path p = {.peer = 2};
+
+	for (size_t i = 0; i < STEPS_MAX && steps[i].at_ms; i++) {
+		const struct step *s = &steps[i];
+		struct endpoint candidates[SET_MAX], got = {0};
+		struct path_seen seen = {s->tx, s->age_s, s->has_endpoint};
+		size_t n = 0;
+		bool told;
+
+		for (; s->candidates[n]; n++)
+			candidates[n] = candidate(s->candidates[n]);
+		told = path_step(&p, candidates, n, &seen, s->at_ms, &got);
+		if (told != (s->told != NONE) || (told && got.addr.b[3] != s->told))
+			fail_msg("%s: step %zu tells %d, not %d", says, i,
+				 told ? got.addr.b[3] : NONE, s->told);
+	}
+}
+
+static void paths(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++)
+		run(rows[i].says, rows[i].steps);
+}
+
+/* Whatever the kernel says, only a candidate is ever told. */
+static void nothing_but_candidates_is_told(void **state)
+{
+	struct path p = {.peer = 2};
+	uint32_t random = 99;
+
+	(void)state;
+	for (int64_t at = 1; at < 20000; at++) {
+		struct endpoint candidates[SET_MAX], got = {0};
+		struct path_seen seen;
+		size_t n;
+
+		random = random * 1103515245 + 12345;
+		n = (random >> 16) % (SET_MAX + 1);
+		for (size_t i = 0; i < n; i++)
+			candidates[i] = candidate((int)((random >> 18) % 5 + i + 1));
+		seen = (struct path_seen){random >> 8, (int64_t)((random >> 20) % 400) - 1,
+					  random & 0x10000};
+		if (path_step(&p, candidates, n, &seen, at * 700, &got)) {
+			bool found = false;
+
+			for (size_t i = 0; i < n; i++)
+				found |= endpoint_equal(&got, &candidates[i]);
+			assert_true(found);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(paths),
+		cmocka_unit_test(nothing_but_candidates_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

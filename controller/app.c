@@ -743,6 +743,17 @@ static json_t *advice_posture(struct app *a, const struct device *d)
 	return list;
 }
 
+/* Often enough that no fact grows too old between two reports. */
+static int report_interval_s(const struct app *a, const struct device *d)
+{
+	uint64_t mask = engine_profiles(a->model.engine, d->row.id), interval = ZT_REPORT_INTERVAL_S;
+
+	for (size_t i = 0; i < a->model.policy->n_postures; i++)
+		if ((mask >> i & 1) && a->model.policy->postures[i].max_age_s / 3 < interval)
+			interval = a->model.policy->postures[i].max_age_s / 3;
+	return interval ? (int)interval : 1;
+}
+
 static char *advice(void *arg, struct device *d)
 {
 	struct app *a = arg;
@@ -752,7 +763,7 @@ static char *advice(void *arg, struct device *d)
 	for (size_t i = 0; i < d->row.tags.n; i++)
 		json_array_append_new(tags, json_string(d->row.tags.name[i]));
 	j = json_pack("{s:o,s:o,s:i,s:{s:s,s:s,s:s,s:o}}", "facts", advice_facts(a, d), "posture", advice_posture(a, d),
-		      "interval_s", ZT_REPORT_INTERVAL_S, "device", "state", device_state_name(d->row.state), "name",
+		      "interval_s", report_interval_s(a, d), "device", "state", device_state_name(d->row.state), "name",
 		      d->row.name, "owner", d->row.owner, "tags", tags);
 	text = j ? json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	json_decref(j);

@@ -110,9 +110,27 @@ static void send_report(struct net *n)
 	loop_timer_set(n->report_timer, clock_now().boot_ms + n->report_interval_ms);
 }
 
+static void ask_facts(struct net *n, json_t *facts)
+{
+	/* Asked for by every controller: they name the device in listings. */
+	const char *names[ZT_FACTS_MAX] = {"os.id", "node.version"};
+	size_t i, count = 2;
+	json_t *j;
+
+	json_array_foreach(facts, i, j)
+		if (json_is_string(j) && count < ZT_FACTS_MAX)
+			names[count++] = json_string_value(j);
+	if (posture_ask(n->posture, names, count))
+		log_error("the controller asks for facts in a way this version does not understand");
+}
+
+/* The steady report: every fact is read again, so that its age is of now. */
 static void report_due(void *arg)
 {
-	send_report(arg);
+	struct net *n = arg;
+
+	ask_facts(n, json_object_get(n->advice, "facts"));
+	send_report(n);
 }
 
 static void trim_due(void *arg)
@@ -159,20 +177,6 @@ static void on_up(void *arg)
 		send_report(n); /* else: once it is known what is asked */
 }
 
-static void ask_facts(struct net *n, json_t *facts)
-{
-	/* Asked for by every controller: they name the device in listings. */
-	const char *names[ZT_FACTS_MAX] = {"os.id", "node.version"};
-	size_t i, count = 2;
-	json_t *j;
-
-	json_array_foreach(facts, i, j)
-		if (json_is_string(j) && count < ZT_FACTS_MAX)
-			names[count++] = json_string_value(j);
-	if (posture_ask(n->posture, names, count))
-		log_error("the controller asks for facts in a way this version does not understand");
-}
-
 static void on_advice(void *arg, json_t *advice)
 {
 	struct net *n = arg;
@@ -182,8 +186,10 @@ static void on_advice(void *arg, json_t *advice)
 
 	json_decref(n->advice);
 	n->advice = json_incref(advice);
-	if (interval >= 5 && interval <= 86400)
+	if (interval >= 1 && interval <= 86400)
 		n->report_interval_ms = interval * 1000;
+	if (asks_anew || loop_timer_is_set(n->report_timer)) /* a new interval counts from now */
+		loop_timer_set(n->report_timer, clock_now().boot_ms + n->report_interval_ms);
 	if (asks_anew) {
 		ask_facts(n, json_object_get(advice, "facts"));
 		send_report(n);

@@ -20,6 +20,8 @@ enum {
 	ENROLMENTS_WAITING_MAX = 1000, /* strangers' work; what admins do is never turned away */
 	TOUCH_BATCH_MAX = 4096,
 	DAY_S = 86400,
+	NOTE_MS = 10000,
+	NOTE_BURST = 30,
 };
 
 struct session { /* one a device; the newest wins */
@@ -33,6 +35,8 @@ struct touched { /* soft state of a device waiting to be written */
 	uint8_t *report;
 	size_t report_len;
 	int64_t report_ms;
+	int64_t notes_ms; /* until when posture records are paid for (note_budget) */
+	unsigned unnoted;
 };
 
 struct app {
@@ -583,6 +587,19 @@ void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*the
 
 /* --- what devices say: reports and posture ----------------------------------------------------------------- */
 
+/* A device that flips to and fro all day must not fill the disk: a record every 10 s, 30 at once. */
+static bool note_budget(struct touched *t, int64_t now_ms)
+{
+	if (t->notes_ms < now_ms - (int64_t)NOTE_BURST * NOTE_MS)
+		t->notes_ms = now_ms - (int64_t)NOTE_BURST * NOTE_MS;
+	if (t->notes_ms + NOTE_MS > now_ms) {
+		t->unnoted++;
+		return false;
+	}
+	t->notes_ms += NOTE_MS;
+	return true;
+}
+
 /* Posture is published before it is written: a cut must not wait for a disk. */
 static void note_verdict(struct app *a, const struct device *d, const struct verdict_change *v)
 {
@@ -590,14 +607,21 @@ static void note_verdict(struct app *a, const struct device *d, const struct ver
 	struct change c = {.kind = CHANGE_POSTURE, .at_ms = clock_now().wall_ms};
 	struct verdict words = {0};
 	json_t *failed = json_array(), *j;
+	struct touched *t = &a->touched[d->row.id];
 	struct arena arena;
 
+	if (!note_budget(t, clock_now().boot_ms)) {
+		json_decref(failed);
+		return;
+	}
 	arena_init(&arena, REPORT_ARENA_MAX);
 	if (model_verdict(&a->model, d, v->posture, c.at_ms, &arena, &words))
 		words.n_failed = 0;
 	for (size_t i = 0; i < words.n_failed; i++)
 		json_array_append_new(failed, json_sprintf("%s (is %s)", words.failed[i].condition, words.failed[i].is));
-	j = json_pack("{s:s,s:b,s:o}", "profile", profile, "ok", v->ok, "failed", failed);
+	j = json_pack("{s:s,s:b,s:o,s:i}", "profile", profile, "ok", v->ok, "failed", failed, "not_recorded",
+		      (int)t->unnoted);
+	t->unnoted = 0;
 	c.detail = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	snprintf(c.actor, sizeof(c.actor), "device:%u", d->row.id);
 	c.device.id = d->row.id;
@@ -812,7 +836,9 @@ static void fill_touch(struct app *a, const struct device *d, struct store_touch
 				    .report_ms = t->report_ms};
 	memcpy(out->version, d->version, sizeof(out->version));
 	memcpy(out->os, d->os, sizeof(out->os));
-	*t = (struct touched){0};
+	t->due = t->seen = false;
+	t->report = NULL; /* the job's now */
+	t->report_len = 0;
 }
 
 /* What changed since the last time, in one transaction; never two at a time, so a slow disk only makes batches larger.

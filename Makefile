@@ -155,13 +155,13 @@ to        = $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(addprefix $(DESTDIR),$(sort $(dir $(installed))))
 	install -m 0755 $(B)/ztcontroller $(B)/ztctl $(B)/ztnode $(DESTDIR)$(bindir)
-	sed 's|@bindir@|$(bindir)|' packaging/ztcontroller.service >$(DESTDIR)$(unitdir)/ztcontroller.service
-	sed 's|@bindir@|$(bindir)|' packaging/ztnode.service >$(DESTDIR)$(unitdir)/ztnode.service
+	for u in ztcontroller ztnode; do sed 's|@bindir@|$(bindir)|' packaging/$$u.service | \
+		install -m 0644 /dev/stdin $(DESTDIR)$(unitdir)/$$u.service; done
 	install -m 0644 packaging/sysusers.conf $(to)/lib/sysusers.d/ztnode.conf
 	for n in 1 5 8; do install -m 0644 packaging/man/*.$$n $(DESTDIR)$(mandir)/man$$n; done
 	install -m 0644 packaging/completion/ztcontroller $(to)/share/bash-completion/completions
-	$(B)/ztctl completion bash >$(to)/share/bash-completion/completions/ztctl
-	$(B)/ztnode completion bash >$(to)/share/bash-completion/completions/ztnode
+	for p in ztctl ztnode; do $(B)/$$p completion bash | \
+		install -m 0644 /dev/stdin $(to)/share/bash-completion/completions/$$p; done
 	install -m 0644 packaging/examples/*.ini $(to)/share/doc/ztnode/examples
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(installed))

@@ -130,6 +130,7 @@ check "the route is untouched" says '100\.64\.0\.0/16' on zoe ip route show
 must on zoe ip route del 100.64.0.0/16
 works_again "route"
 
+must on zoe ip link del zt0
 serve zoe 51820
 check "WireGuard's port is taken: another is used" run_and_reach
 check "and not the taken one" test "$(on zoe wg show zt0 listen-port)" != 51820

@@ -30,10 +30,14 @@ tell()
 
 prompt()
 {
-	local machine=$1
+	local machine=$1 word line=
 
 	shift
-	echo "    $cyan$machine \$$plain $*" | sed -E 's/(zt1_[A-Za-z0-9_-]{8})[A-Za-z0-9_-]+/\1.../'
+	for word in "$@"; do
+		[[ $word != *' '* || $# -eq 1 ]] || word="'$word'"
+		line+=" $word"
+	done
+	echo "    $cyan$machine \$$plain$line" | sed -E 's/(zt1_[A-Za-z0-9_-]{8})[A-Za-z0-9_-]+/\1.../'
 }
 
 good()
@@ -205,9 +209,9 @@ spoil_posture()
 	on ada-laptop nft delete table inet laptop
 	now_us
 	after=$now
-	await 15 held ada "cut|closed" >"$lab/said" 2>&1 || bad "the connection goes on"
-	good "the open connection was cut: the last byte passed $(ms_after "$before") ms after she pressed enter" \
-		"(nft alone took $(((after - before) / 1000)) ms)"
+	await 15 held ada cut >"$lab/said" 2>&1 || bad "the connection goes on"
+	good "the open connection was cut: the last byte passed $(ms_after "$before") ms after she pressed enter," \
+		"$(told_after "$(ms_after "$after")")"
 	fails 4 ada-laptop ztnode why "$db" tcp/5432
 	quote
 	good "she is told why, and what would mend it"
@@ -222,9 +226,19 @@ spoil_posture()
 	hold_end ada
 }
 
+# The command itself takes most of the time; what counts is how long the firewall was off.
+told_after()
+{
+	if [ "$1" -gt 0 ]; then
+		echo "$1 ms after the command had ended"
+	else
+		echo "before the command had even ended"
+	fi
+}
+
 ms_after()
 {
-	echo $((($(held_at ada "cut|closed") - $1) / 1000))
+	echo $((($(held_at ada cut) - $1) / 1000))
 }
 
 firewall_on()
@@ -263,8 +277,8 @@ kill_controller()
 	start=$now
 	stop controller KILL || true
 	holds "Ada's connection goes on: packets never went through the controller" stays 3 is_held ada
-	await $((lease_s + 5)) held ada 'cut|closed' >"$lab/said" 2>&1 || bad "access did not end with the lease"
-	good "until the lease ended: the kernel let the last byte pass $((($(held_at ada 'cut|closed') - start) / 1000)) ms after the kill"
+	await $((lease_s + 5)) held ada cut >"$lab/said" 2>&1 || bad "access did not end with the lease"
+	good "until the lease ended: the kernel let the last byte pass $((($(held_at ada cut) - start) / 1000)) ms after the kill"
 	holds "and no new connection is possible" denied reaches ada-laptop tcp "$db" 5432
 	hold_end ada
 	prompt ctl "ztcontroller serve --dir /var/lib/zt"

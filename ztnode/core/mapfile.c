@@ -82,6 +82,17 @@ static int check_sum(struct cur *c)
 	return key_equal(&sum, &have) ? 0 : -ZT_ECORRUPT;
 }
 
+/* One preshared key for each peer, in their order. */
+static bool psks_fit(const struct netmap *m, const struct netmap_psk *psks, size_t n)
+{
+	if (n != m->n_peers)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (psks[i].peer != m->peers[i].id)
+			return false;
+	return true;
+}
+
 static int read_map(const struct trust *t, struct cur *c, struct mapstate *s)
 {
 	static const struct netmap empty;
@@ -100,12 +111,14 @@ static int read_map(const struct trust *t, struct cur *c, struct mapstate *s)
 		return err;
 	if (m.head.device != t->device || !key_equal(&s->map.self.wg_key, &t->wg_pub))
 		return -ZT_EDEVICE;
+	if (m.head.serial != s->serial)
+		return -ZT_ECORRUPT;
 	s->issued_ms = m.head.issued_ms;
 	s->lease_s = m.head.lease_s;
 	n = cur_u32(c);
 	p = cur_take(c, n);
 	err = p ? netmap_psk_decode(p, n, &s->arena, &psks, &s->n_psks) : -ZT_ECORRUPT;
-	if (!err && (s->n_psks != s->map.n_peers || cur_done(c)))
+	if (!err && (!psks_fit(&s->map, psks, s->n_psks) || cur_done(c)))
 		err = -ZT_ECORRUPT;
 	if (!err)
 		s->psks = psks;

@@ -77,29 +77,36 @@ static void note_reply(struct hold *h)
 	h->waiting = false;
 }
 
+static void say_cut(struct hold *h)
+{
+	if (!h->cut && h->last_us)
+		say("cut", h->last_wall_us, "");
+	h->cut = true;
+}
+
 static void note_silence(struct hold *h)
 {
 	int64_t gap = h->last_us ? tool_now_us(CLOCK_MONOTONIC) - h->last_us : 0;
 
 	if (gap > h->longest_us)
 		h->longest_us = gap;
-	if (gap < (int64_t)h->gap_ms * 1000 || h->cut)
-		return;
-	say("cut", h->last_wall_us, "");
-	h->cut = true;
+	if (gap >= (int64_t)h->gap_ms * 1000)
+		say_cut(h);
 }
 
-static bool close_down(const char *why)
+static bool close_down(struct hold *h, const char *why)
 {
-	if (!ended)
-		say("closed", tool_now_us(CLOCK_REALTIME), why);
+	if (ended)
+		return false;
+	say_cut(h);
+	say("closed", tool_now_us(CLOCK_REALTIME), why);
 	return false;
 }
 
 static bool send_byte(struct hold *h)
 {
 	if (send(h->fd, "x", 1, MSG_NOSIGNAL) != 1)
-		return close_down(strerror(errno));
+		return close_down(h, strerror(errno));
 	h->waiting = true;
 	return true;
 }
@@ -110,7 +117,7 @@ static bool receive(struct hold *h)
 	ssize_t n = recv(h->fd, data, sizeof(data), 0);
 
 	if (n <= 0)
-		return close_down(n == 0 ? "by the other side" : strerror(errno));
+		return close_down(h, n == 0 ? "by the other side" : strerror(errno));
 	note_reply(h);
 	return true;
 }

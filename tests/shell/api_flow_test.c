@@ -1,0 +1,598 @@
+/* What an admitted device gets, and when it stops getting it: policy, posture, revocation, restarts,
+ * slow readers, what it may ask; all seen on open streams. */
+#include "tests/shell/api_device.h"
+
+static const char db_policy[] = "[network]\nlease = 1h\n"
+				"[resource db]\non = tag:db\nports = tcp/5432\n"
+				"[rule ada-db]\nwho = user:ada@x.org\nwhat = resource:db\n"
+				"why = she runs it\n";
+static const char empty_policy[] = "[network]\nlease = 1h\n";
+/* posture: what stands in [posture p] besides require */
+#define POSTURE_POLICY(posture)                                                                    \
+	"[network]\nlease = 1h\n"                                                                  \
+	"[resource db]\non = tag:db\nports = tcp/5432\n"                                           \
+	"[posture p]\nrequire = disk.encrypted == true\n" posture                                  \
+	"[rule ada-db]\nwho = user:ada@x.org\nwhat = resource:db\nhow = posture:p\n"               \
+	"why = she runs it\n"
+
+static struct dev *db, *ada;
+
+static void two_online(const char *policy)
+{
+	policy_ok(policy);
+	db = online("\"tags\":[\"db\"]", "db");
+	ada = online("\"user\":\"ada@x.org\"", "ada");
+}
+
+static void two_gone(void)
+{
+	dev_free(db);
+	dev_free(ada);
+	db = ada = NULL;
+}
+
+static struct reply send_report(struct dev *d, const struct report *report)
+{
+	const char *const headers[] = {d->session, NULL};
+	struct reply r;
+	struct buf b;
+
+	buf_init_grow(&b, ZT_REPORT_MAX);
+	assert_int_equal(report_encode(report, &b), 0);
+	r = call_with(d->curl, "POST", "/v1/report", headers, b.data, b.len);
+	buf_free(&b);
+	return r;
+}
+
+static struct reply report_fact(struct dev *d, const char *name, const char *value)
+{
+	struct fact f = {.state = FACT_KNOWN};
+	struct report report = {.full = true, .serial = d->serial, .facts = &f, .n_facts = 1};
+
+	snprintf(f.name, sizeof(f.name), "%s", name);
+	snprintf(f.value, sizeof(f.value), "%s", value);
+	return send_report(d, &report);
+}
+
+static void report_ok(struct dev *d, const char *name, const char *value)
+{
+	struct reply r = report_fact(d, name, value);
+
+	if (r.status != 200)
+		fail_msg("report: %ld %s", r.status, r.text);
+	drop(&r);
+}
+
+/* --- the end of a device --- */
+
+/* Session, stream, report, why: refused on every path. says: how it ended. */
+static void expect_out(struct dev *d, const char *code, const char *says)
+{
+	struct reply r = report_fact(d, "disk.encrypted", "true");
+
+	row_check(says, r.status == 401);
+	drop(&r);
+	r = ask_why(d, "db", "tcp/5432");
+	row_check(says, r.status == 401);
+	drop(&r);
+	r = call(d->curl, "GET", "/v1/stream?serial=0", d->session, NULL);
+	row_check(says, r.status == 401);
+	drop(&r);
+	r = try_session(d);
+	row_check(says, r.status == 403 && code_is(&r, code));
+	drop(&r);
+}
+
+static void expect_dismissed(const char *code, const char *says)
+{
+	await(ada->ended && !sees(db, ada));
+	row_check(says, strcmp(ada->bye, code) == 0);
+	row_check(says, ada->empty_before_bye);
+	row_check(says, db->map.n_grants == 0 && !db->ended);
+	expect_out(ada, code, says);
+}
+
+static void come_back(void)
+{
+	login(ada);
+	ada->bye[0] = '\0';
+	connect_stream(ada);
+	await(may_open(ada, db, 5432) && sees(db, ada));
+}
+
+static void test_end_of_a_device(void **state)
+{
+	struct reply r;
+
+	(void)state;
+	two_online(db_policy);
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	assert_false(may_open(db, ada, 5432));
+	assert_memory_equal(ada->psk.psk.b, db->psk.psk.b, ZT_KEY_LEN);
+	device_do(ada, "expire", "{\"why\":\"holiday\"}");
+	expect_dismissed("expired", "expired");
+	device_do(ada, "approve", "{}");
+	come_back();
+	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"disabled\":true}");
+	expect_dismissed("disabled", "owner disabled");
+	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"disabled\":false}");
+	come_back();
+	device_do(ada, "revoke", "{\"why\":\"stolen\"}");
+	expect_dismissed("revoked", "revoked");
+	r = admin("POST", "/v1/admin/devices/2/approve", "{}");
+	assert_int_equal(r.status, 409); /* for ever */
+	drop(&r);
+	expect_out(ada, "revoked", "revoked, and tried to approve");
+	two_gone();
+}
+
+/* --- policy --- */
+
+static void test_policy_on_open_streams(void **state)
+{
+	static const char *const bad[] = {
+		"[rule x]\nwho = group:nobody\nwhat = resource:db\nwhy = x\n",
+		"[resource db]\non = tag:db\n",
+		"nonsense",
+		"[rule \xff\xfe]\n",
+		"[rule x]\nwho = anyone\nwhat = resource:db\n", /* no why */
+	};
+	struct reply r;
+	unsigned maps;
+
+	(void)state;
+	two_online(empty_policy);
+	assert_false(sees(ada, db) || sees(db, ada));
+	policy_ok(db_policy);
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	maps = ada->n_full + ada->n_delta;
+	for (size_t i = 0; i < N_OF(bad); i++) {
+		r = policy_put(bad[i]);
+		row_check(bad[i], r.status == 422 && json_array_size(at(r.json, "problems")) > 0);
+		drop(&r);
+	}
+	r = admin("GET", "/v1/admin/policy", NULL);
+	assert_string_equal(r.text, db_policy);
+	assert_non_null(strcasestr(r.headers, "X-Policy-Version: 3\r\n"));
+	drop(&r);
+	assert_int_equal(status_number("policy.version"), 3);
+	pump();
+	assert_int_equal(ada->n_full + ada->n_delta, maps);
+	policy_ok(empty_policy);
+	await(!sees(ada, db) && !sees(db, ada));
+	assert_int_equal(ada->map.n_grants + ada->map.n_rules, 0);
+	admin_do("POST", "/v1/admin/policy/restore", "{\"version\":3,\"why\":\"back\"}");
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	r = admin("POST", "/v1/admin/devices/db/tags", "{\"add\":[\"x\"],\"remove\":[\"db\"]}");
+	assert_int_equal(r.status, 200);
+	drop(&r);
+	await(!sees(ada, db) && !sees(db, ada));
+	two_gone();
+}
+
+/* --- posture --- */
+
+static void test_posture_flips_both_ends(void **state)
+{
+	unsigned a, b;
+
+	(void)state;
+	two_online(POSTURE_POLICY(""));
+	report_ok(ada, "disk.encrypted", "false");
+	assert_false(sees(ada, db) || sees(db, ada));
+	report_ok(ada, "disk.encrypted", "true");
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	a = ada->n_delta;
+	b = db->n_delta;
+	report_ok(ada, "disk.encrypted", "false");
+	await(!sees(ada, db) && !sees(db, ada));
+	assert_int_equal(ada->n_delta, a + 1); /* one step each */
+	assert_int_equal(db->n_delta, b + 1);
+	await(!json_is_true(at(ada->advice, "posture.0.ok")) && at(ada->advice, "posture.0.ok"));
+	assert_int_equal(audit_count("posture", "disk.encrypted == true"), 1);
+	two_gone();
+}
+
+static void test_old_facts_fail_by_themselves(void **state)
+{
+	int64_t reported_ms;
+
+	(void)state;
+	two_online(POSTURE_POLICY("max_age = 2s\n"));
+	reported_ms = clock_now().boot_ms;
+	report_ok(ada, "disk.encrypted", "true");
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	await(!sees(ada, db) && !sees(db, ada)); /* nobody says anything */
+	assert_in_range(clock_now().boot_ms - reported_ms, 1900, 8000);
+	two_gone();
+}
+
+static void test_grace_is_for_who_complied(void **state)
+{
+	int64_t failed_ms;
+
+	(void)state;
+	two_online(POSTURE_POLICY("grace = 3s\n"));
+	report_ok(ada, "disk.encrypted", "false"); /* never complied: none */
+	assert_int_equal(status_number("streams"), 2);
+	pump();
+	assert_false(sees(ada, db) || sees(db, ada));
+	report_ok(ada, "disk.encrypted", "true");
+	await(may_open(ada, db, 5432));
+	failed_ms = clock_now().boot_ms;
+	report_ok(ada, "disk.encrypted", "false");
+	assert_int_equal(status_number("streams"), 2);
+	pump();
+	assert_true(sees(ada, db) && sees(db, ada)); /* kept */
+	await(!sees(ada, db) && !sees(db, ada));
+	assert_in_range(clock_now().boot_ms - failed_ms, 2900, 9000);
+	two_gone();
+}
+
+/* --- restart --- */
+
+static void restart(int signo)
+{
+	end_controller(signo);
+	await(ada->ended && db->ended);
+	serve();
+}
+
+static void expect_after_restart(uint64_t serial)
+{
+	struct reply r = report_fact(ada, "disk.encrypted", "true");
+
+	assert_int_equal(r.status, 401); /* sessions are gone */
+	drop(&r);
+	login(ada);
+	login(db);
+	connect_stream(ada);
+	connect_stream(db);
+	await(may_open(ada, db, 5432) && sees(db, ada)); /* posture is not */
+	assert_true(ada->serial > serial);
+	audit_is_whole();
+}
+
+static bool fact_is_written(void)
+{
+	json_t *j = admin_ok("GET", "/v1/admin/devices/ada", NULL);
+	bool is = strcmp(text_at(j, "facts.0.value"), "true") == 0 &&
+		  !json_is_null(at(j, "last_seen"));
+
+	json_decref(j);
+	return is;
+}
+
+static void test_restart(void **state)
+{
+	uint64_t serial;
+
+	(void)state;
+	two_online(POSTURE_POLICY(""));
+	report_ok(ada, "disk.encrypted", "true");
+	await(may_open(ada, db, 5432) && fact_is_written());
+	serial = ada->serial;
+	restart(SIGTERM);
+	expect_after_restart(serial);
+	serial = ada->serial;
+	restart(SIGKILL); /* the report is in the database since the last end */
+	expect_after_restart(serial);
+	two_gone();
+}
+
+static void test_resume_by_serial(void **state)
+{
+	unsigned full, delta;
+
+	(void)state;
+	two_online(db_policy);
+	await(may_open(ada, db, 5432));
+	full = ada->n_full;
+	delta = ada->n_delta;
+	connect_stream(ada); /* with the serial it has: goes on from there */
+	assert_int_equal(ada->n_full, full);
+	assert_int_equal(ada->n_delta, delta + 1);
+	open_stream(ada, ada->serial - 1); /* with another: everything anew */
+	await(ada->n_full == full + 1);
+	assert_true(may_open(ada, db, 5432));
+	open_stream(ada, ada->serial + 1000); /* ahead of the controller, as after a lost database */
+	ada->serial += 1000;
+	await(ada->n_full == full + 2);
+	open_stream(ada, 0);
+	await(ada->n_full == full + 3);
+	assert_int_equal(status_number("streams"), 2); /* older ones ended */
+	two_gone();
+}
+
+/* --- a slow reader --- */
+
+enum { MANY_PORTS = 5000 };
+
+static char *many_grants(void)
+{
+	struct buf b;
+
+	buf_init_grow(&b, 4 << 20);
+	buf_put_text(&b, empty_policy);
+	buf_put_text(&b, "[resource many]\non = tag:db\nports = ");
+	for (unsigned i = 0; i < MANY_PORTS; i++)
+		buf_printf(&b, "%stcp/%u", i ? ",\n  " : "", 2 * i + 1);
+	for (unsigned i = 0; i < 10; i++)
+		buf_printf(&b,
+			   "\n[rule r%u]\nwho = user:ada@x.org\nwhat = resource:many\nwhy = w\n",
+			   i);
+	assert_int_equal(b.err, 0);
+	return strdup(buf_text(&b));
+}
+
+static void test_slow_reader_ends_alone(void **state)
+{
+	struct dev *other;
+	char *many = many_grants();
+	unsigned flips = 0;
+
+	(void)state;
+	two_online(empty_policy);
+	other = online("\"user\":\"ada@x.org\"", "other");
+	ada->deaf = true;
+	while (status_number("streams") == 3 && flips++ < 100) {
+		policy_ok(flips % 2 ? many : empty_policy);
+		await((other->map.n_grants > 0) == flips % 2);
+	}
+	assert_int_equal(status_number("streams"), 2);
+	policy_ok(db_policy);
+	await(may_open(other, db, 5432) && sees(db, other) && !other->ended && !db->ended);
+	ada->deaf = false;
+	await(ada->ended);
+	connect_stream(ada);
+	await(may_open(ada, db, 5432));
+	free(many);
+	dev_free(other);
+	two_gone();
+}
+
+/* A map that is too large for a netmap is none: nothing stays in force that was before. */
+static void test_map_over_its_limits(void **state)
+{
+	struct dev *second;
+	char *many = many_grants();
+
+	(void)state;
+	two_online(db_policy);
+	second = online("\"user\":\"ada@x.org\"", "second");
+	await(sees(db, ada) && sees(db, second));
+	policy_ok(many); /* 50,000 grants from each of two: more than db may have */
+	await(db->map.policy == 3);
+	assert_int_equal(db->map.n_peers + db->map.n_grants, 0);
+	await(ada->map.n_grants == 10 * MANY_PORTS);
+	device_do(second, "revoke", "{\"why\":\"test\"}");
+	await(sees(db, ada) && db->map.n_grants == 10 * MANY_PORTS);
+	free(many);
+	dev_free(second);
+	two_gone();
+}
+
+/* --- what a device may ask --- */
+
+static const char why_policy[] =
+	"[network]\nlease = 1h\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\n"
+	"[posture p]\nrequire = disk.encrypted == true\n"
+	"[rule mine]\nwho = user:ada@x.org\nwhat = resource:db\nhow = posture:p\nwhy = mine\n"
+	"[rule secret-of-eve]\nwho = user:eve@x.org\nwhat = resource:db\nwhy = hidden\n";
+
+static void test_why_names_own_rules_only(void **state)
+{
+	struct dev *sam;
+	struct reply r, unknown;
+
+	(void)state;
+	two_online(why_policy);
+	sam = enrolled("\"user\":\"sam@x.org\"", "sam");
+	login(sam);
+	r = ask_why(sam, "db", "tcp/5432");
+	unknown = ask_why(sam, "no-such-device", "tcp/5432");
+	assert_int_equal(r.status, 200);
+	assert_false(json_is_true(at(r.json, "allowed")));
+	assert_true(json_is_null(at(r.json, "nearest")));
+	assert_string_equal(r.text, unknown.text); /* nor what there is */
+	drop(&r);
+	drop(&unknown);
+	r = ask_why(ada, "db", "tcp/5432");
+	assert_string_equal(text_at(r.json, "nearest.rule"), "mine");
+	assert_null(strstr(r.text, "eve"));
+	drop(&r);
+	r = ask_why(ada, "%1b%5b2J%3Cb%3E'", "tcp/5432");
+	assert_int_equal(r.status, 200);
+	assert_null(memchr(r.text, 0x1b, r.n));
+	drop(&r);
+	r = ask_why(ada, "db", "tcp/0-70000");
+	assert_int_equal(r.status, 400);
+	drop(&r);
+	report_ok(ada, "disk.encrypted", "true");
+	r = ask_why(ada, "resource:db", "tcp/5432");
+	assert_true(json_is_true(at(r.json, "allowed")));
+	drop(&r);
+	dev_free(sam);
+	two_gone();
+}
+
+/* --- reports --- */
+
+static void report_endpoints(struct dev *d, const char *const *texts, size_t n)
+{
+	struct report report = {.full = true, .n_endpoints = n};
+	struct reply r;
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(endpoint_parse(texts[i], &report.endpoints[i]), 0);
+	r = send_report(d, &report);
+	assert_int_equal(r.status, 200);
+	drop(&r);
+}
+
+static bool has_endpoint(const struct dev *d, const char *text)
+{
+	struct endpoint e;
+
+	assert_int_equal(endpoint_parse(text, &e), 0);
+	for (size_t i = 0; i < d->map.n_endpoints; i++)
+		if (endpoint_equal(&d->map.endpoints[i].ep, &e))
+			return true;
+	return false;
+}
+
+/* The encoder refuses to say them, so the bytes are made by hand from a good report. */
+static void expect_refused_endpoint(struct dev *d, const uint8_t addr[4])
+{
+	const char *const headers[] = {d->session, NULL};
+	struct report report = {.full = true, .n_endpoints = 1};
+	struct reply r;
+	struct buf b;
+
+	assert_int_equal(endpoint_parse("198.51.100.9:51820", &report.endpoints[0]), 0);
+	buf_init_grow(&b, ZT_REPORT_MAX);
+	assert_int_equal(report_encode(&report, &b), 0);
+	memcpy(b.data + b.len - 16, addr, 4);
+	r = call_with(d->curl, "POST", "/v1/report", headers, b.data, b.len);
+	assert_true(r.status == 400 && code_is(&r, "form"));
+	drop(&r);
+	buf_free(&b);
+}
+
+static void test_endpoints(void **state)
+{
+	static const char *const some[] = {"198.51.100.7:51820", "100.64.0.9:51820"};
+	static const uint8_t never[][4] = {
+		{127, 0, 0, 1}, {224, 0, 0, 1}, {255, 255, 255, 255}, {0, 0, 0, 0}, {169, 254, 169, 254}};
+
+	(void)state;
+	two_online(db_policy);
+	await(sees(ada, db));
+	for (size_t i = 0; i < N_OF(never); i++)
+		expect_refused_endpoint(db, never[i]);
+	report_endpoints(db, some, 2);
+	await(has_endpoint(ada, some[0]));
+	assert_false(has_endpoint(ada, some[1])); /* inside the overlay */
+	assert_int_equal(ada->map.n_endpoints, 1);
+	report_endpoints(db, some, 0);
+	await(ada->map.n_endpoints == 0);
+	two_gone();
+}
+
+static void test_bad_reports(void **state)
+{
+	static const char *const bad[] = {"", "{}", "ztR1", "ztR1\x02\x00\x00\x00"};
+	struct reply r;
+
+	(void)state;
+	two_online(empty_policy);
+	for (size_t i = 0; i < N_OF(bad); i++) {
+		r = call(ada->curl, "POST", "/v1/report", ada->session, bad[i]);
+		row_check(bad[i], r.status == 400);
+		drop(&r);
+	}
+	r = call_with(ada->curl, "POST", "/v1/report",
+		      (const char *const[]){ada->session, NULL}, calloc(1, ZT_REPORT_MAX + 1),
+		      ZT_REPORT_MAX + 1);
+	assert_int_equal(r.status, 413);
+	drop(&r);
+	two_gone();
+}
+
+/* --- nothing waits for a big policy --- */
+
+static char *big_policy(size_t *ret_n)
+{
+	struct buf b;
+
+	buf_init_grow(&b, 8 << 20);
+	buf_put_text(&b, "[resource db]\non = tag:db\nports = tcp/5432\n");
+	for (unsigned i = 0; b.len < 5 << 20; i++)
+		buf_printf(&b,
+			   "[group g%u]\nmembers = user:u%u@example.com, user:v%u@example.com, "
+			   "user:w%u@example.com, user:x%u@example.com, user:y%u@example.com\n",
+			   i, i, i, i, i, i);
+	for (unsigned i = 0; i < 5000; i++)
+		buf_printf(&b, "[rule r%u]\nwho = group:g%u\nwhat = resource:db\nwhy = x\n", i, i);
+	assert_int_equal(b.err, 0);
+	*ret_n = b.len;
+	return strdup(buf_text(&b));
+}
+
+static void test_big_policy_does_not_block(void **state)
+{
+	CURLM *multi = curl_multi_init();
+	CURL *c = client_new();
+	struct curl_slist *headers = curl_slist_append(NULL, ctl.authorization);
+	int64_t began_ms, slowest_ms = 0;
+	unsigned asked = 0;
+	int running = 1;
+	long status = 0;
+	size_t n;
+	char *text = big_policy(&n);
+
+	(void)state;
+	prepare(c, "/v1/admin/policy/check");
+	headers = curl_slist_append(headers, "Expect:");
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
+	curl_easy_setopt(c, CURLOPT_POSTFIELDS, text);
+	curl_multi_add_handle(multi, c);
+	began_ms = clock_now().boot_ms;
+	while (running) {
+		curl_off_t sent = 0;
+		int64_t asked_ms;
+
+		assert_true(clock_now().boot_ms - began_ms < 60000);
+		curl_multi_perform(multi, &running);
+		curl_easy_getinfo(c, CURLINFO_SIZE_UPLOAD_T, &sent);
+		if (!running || sent < (curl_off_t)n) {
+			if (running)
+				curl_multi_poll(multi, NULL, 0, 10, NULL);
+			continue;
+		}
+		asked_ms = clock_now().boot_ms;
+		status_number("uptime_s"); /* while it is checked */
+		asked++;
+		asked_ms = clock_now().boot_ms - asked_ms;
+		slowest_ms = asked_ms > slowest_ms ? asked_ms : slowest_ms;
+	}
+	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	assert_int_equal(status, 200);
+	assert_true(asked >= 2); /* answered before the check was */
+	assert_true(slowest_ms < 1000);
+	print_message("%u requests, the slowest %lld ms, while %zu bytes were checked in %lld ms\n",
+		      asked, (long long)slowest_ms, n,
+		      (long long)(clock_now().boot_ms - began_ms));
+	curl_multi_remove_handle(multi, c);
+	curl_easy_cleanup(c);
+	curl_multi_cleanup(multi);
+	curl_slist_free_all(headers);
+	free(text);
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_end_of_a_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policy_on_open_streams, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_posture_flips_both_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_facts_fail_by_themselves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_grace_is_for_who_complied, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resume_by_serial, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_reader_ends_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_map_over_its_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_why_names_own_rules_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_endpoints, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_reports, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_big_policy_does_not_block, setup, teardown),
+	};
+
+	(void)argc;
+	find_program(argv[0]);
+	if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return 1;
+	return cmocka_run_group_tests_name("api_flow", tests, NULL, NULL);
+}

@@ -1,0 +1,313 @@
+/* What the command line is told: status as JSON, and of a link that does not reach its controller. */
+#include "tests/unit/node_fixture.h"
+
+#include "ztnode/net/link.h"
+#include "ztnode/net/view.h"
+
+static const struct now now = {1800000000000, 5000000};
+static const struct hello hello = {.device = FIXTURE_DEVICE,
+				   .url = "https://127.0.0.1:1",
+				   .serial = 7,
+				   .wg_port = 51820,
+				   .name = "laptop"};
+static const struct link_view connected = {true, 1799999990000, "active", "", ""};
+
+/* --- status --- */
+
+static const struct role_peer kernel_peers[] = {
+	{2, {{ADDR_V4, {192, 0, 2, 2}}, 51820}, 1800000000 - 179, 100, 200},
+	{3, {{0}, 0}, 0, 0, 0},
+};
+
+static void encode_map(struct buf *b)
+{
+	struct netmap map = fixture_map();
+	struct netmap_msg m;
+	struct arena a;
+
+	arena_init(&a, FIXTURE_ARENA_MAX);
+	buf_init_grow(b, 1 << 20);
+	m = fixture_diff(NULL, &map, fixture_head(NETMAP_FULL, 7), &a);
+	assert_int_equal(netmap_encode(&m, b), 0);
+	arena_done(&a);
+}
+
+static struct role_status status_of(const struct buf *map)
+{
+	return (struct role_status){.enforced = true,
+				    .lease_left_ms = 60500,
+				    .serial = 7,
+				    .wg_port = 51820,
+				    .interface = "zt0",
+				    .peers = kernel_peers,
+				    .n_peers = 2,
+				    .map = map->data,
+				    .n_map = map->len};
+}
+
+/* The value at a path like "peers.0.name", printed. */
+static void check_at(const json_t *j, const char *path, const char *want)
+{
+	char copy[100], *save = NULL, *text;
+
+	assert_true(strlen(path) < sizeof(copy));
+	strcpy(copy, path);
+	for (char *p = strtok_r(copy, ".", &save); p; p = strtok_r(NULL, ".", &save))
+		j = json_is_array(j) ? json_array_get(j, (size_t)strtoul(p, NULL, 10))
+				     : json_object_get(j, p);
+	text = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+	if (!text || strcmp(text, want) != 0)
+		fail_msg("%s is %s, not %s", path, text ? text : "not there", want);
+	free(text);
+}
+
+static const struct {
+	const char *path, *want;
+} fields[] = {
+	{"device.name", "\"laptop\""},
+	{"device.addresses", "[\"100.64.0.1\",\"fd12::1\"]"},
+	{"device.state", "\"active\""},
+	{"device.owner", "\"ada@example.com\""},
+	{"device.tags", "[\"tag:a\"]"},
+	{"controller.url", "\"https://127.0.0.1:1\""},
+	{"controller.connected", "true"},
+	{"controller.serial", "7"},
+	{"lease.remaining_s", "60"},
+	{"lease.expires", "\"2027-01-15T08:01:00Z\""},
+	{"interface", "\"zt0\""},
+	{"enforced", "true"},
+	{"port", "51820"},
+	{"policy", "1"},
+	{"peers.0.name", "\"db-1\""},
+	{"peers.0.path", "\"direct\""},
+	{"peers.0.endpoint", "\"192.0.2.2:51820\""},
+	{"peers.0.allowed_ips", "[\"100.64.0.2/32\",\"fd12::2/128\"]"},
+	{"peers.0.rules", "[\"finance-to-payroll\"]"},
+	{"peers.0.rx_bytes", "100"},
+	{"peers.1.path", "\"none\""},
+	{"peers.1.last_handshake", "null"},
+	{"peers.1.endpoint", "\"\""},
+	{"grants.0.rule", "\"finance-to-payroll\""},
+	{"grants.0.direction", "\"out\""},
+	{"grants.0.peer", "\"db-1\""},
+	{"grants.0.proto", "\"tcp\""},
+	{"grants.0.ports", "\"5432\""},
+	{"grants.0.expires", "\"2027-01-15T08:01:00Z\""},
+	{"grants.1.direction", "\"in\""},
+	{"posture.0.ok", "false"},
+	{"posture.0.failed", "[\"disk.encrypted == true (is false)\"]"},
+};
+
+static void a_status_says_what_is_in_force(void **state)
+{
+	json_t *advice = json_pack("{s:{s:s,s:[s]},s:[{s:s,s:b,s:[{s:s,s:s}]}]}", "device", "owner",
+				   "ada@example.com", "tags", "tag:a", "posture", "profile",
+				   "managed", "ok", 0, "failed", "condition",
+				   "disk.encrypted == true", "is", "false");
+	struct role_status s;
+	struct buf map;
+	json_t *j;
+
+	(void)state;
+	assert_non_null(advice);
+	encode_map(&map);
+	s = status_of(&map);
+	j = view_status(&hello, &s, &connected, advice, now);
+	assert_non_null(j);
+	for (size_t i = 0; i < N_OF(fields); i++)
+		check_at(j, fields[i].path, fields[i].want);
+	json_decref(j);
+	json_decref(advice);
+	buf_free(&map);
+}
+
+static void an_old_handshake_is_no_path(void **state)
+{
+	struct role_peer old[2] = {kernel_peers[0], kernel_peers[1]};
+	struct role_status s;
+	struct buf map;
+	json_t *j;
+
+	(void)state;
+	encode_map(&map);
+	s = status_of(&map);
+	old[0].last_handshake_s--;
+	s.peers = old;
+	j = view_status(&hello, &s, &connected, NULL, now);
+	check_at(j, "peers.0.path", "\"none\"");
+	json_decref(j);
+	buf_free(&map);
+}
+
+static void after_the_lease_nothing_is_granted(void **state)
+{
+	struct role_status s;
+	struct buf map;
+	json_t *j;
+
+	(void)state;
+	encode_map(&map);
+	s = status_of(&map);
+	s.lease_left_ms = -1000;
+	j = view_status(&hello, &s, &connected, NULL, now);
+	check_at(j, "grants", "[]");
+	check_at(j, "lease.remaining_s", "0");
+	check_at(j, "lease.expires", "\"2027-01-15T07:59:59Z\"");
+	json_decref(j);
+	buf_free(&map);
+}
+
+/* Before the first map, and with bytes that are none: still a status. */
+static void without_a_map_there_is_a_status_too(void **state)
+{
+	struct role_status s = {.interface = "zt0", .lease_left_ms = -1, .problem = "no rights"};
+	json_t *j;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		j = view_status(&hello, &s, &connected, NULL, now);
+		assert_non_null(j);
+		check_at(j, "peers", "[]");
+		check_at(j, "grants", "[]");
+		check_at(j, "posture", "[]");
+		check_at(j, "lease.expires", "null");
+		check_at(j, "problem", "\"no rights\"");
+		check_at(j, "device.tags", "[]");
+		json_decref(j);
+		s.map = (const uint8_t *)"no map";
+		s.n_map = 6;
+	}
+}
+
+static void posture_is_told_fact_by_fact(void **state)
+{
+	static const struct fact facts[] = {{"os.id", FACT_KNOWN, "debian", 3},
+					    {"disk.encrypted", FACT_UNKNOWN, "no rights", 0}};
+	json_t *j = view_posture(facts, 2, NULL);
+
+	(void)state;
+	assert_non_null(j);
+	check_at(j, "facts.0",
+		 "{\"age_s\":3,\"known\":true,\"name\":\"os.id\",\"value\":\"debian\"}");
+	check_at(j, "facts.1.known", "false");
+	check_at(j, "profiles", "[]");
+	json_decref(j);
+}
+
+/* --- a link that reaches nobody --- */
+
+struct caller {
+	struct loop *loop;
+	struct link *link;
+	struct loop_timer *timer;
+	int signs, turns;
+	long status;
+	bool answered;
+	char problem[300];
+};
+
+static void sign(void *arg, const struct key *challenge)
+{
+	struct caller *c = arg;
+
+	(void)challenge;
+	c->signs++;
+}
+
+static void netmap(void *arg, const void *p, size_t n)
+{
+	(void)arg;
+	(void)p;
+	(void)n;
+	fail();
+}
+
+static void advice_came(void *arg, json_t *advice)
+{
+	(void)arg;
+	(void)advice;
+	fail();
+}
+
+static uint64_t serial(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static void up(void *arg)
+{
+	(void)arg;
+	fail();
+}
+
+static void answered(void *arg, long status, json_t *answer, const char *problem)
+{
+	struct caller *c = arg;
+
+	assert_null(answer);
+	c->answered = true;
+	c->status = status;
+	snprintf(c->problem, sizeof(c->problem), "%s", problem);
+}
+
+/* Looks every few milliseconds until the link says what is wrong. */
+static void look(void *arg)
+{
+	struct caller *c = arg;
+	struct link_view v;
+
+	link_view(c->link, &v);
+	assert_false(v.connected);
+	if (v.problem[0] || ++c->turns > 500)
+		loop_stop(c->loop, 0);
+	else
+		loop_timer_set(c->timer, clock_now().boot_ms + 10);
+}
+
+static void a_link_says_why_it_is_not_connected(void **state)
+{
+	struct caller c = {.loop = loop_new()};
+	struct link_config config = {c.loop, &hello, sign, netmap, advice_came, serial, up, &c};
+	struct link_view v;
+	struct sig sig = {{1}};
+
+	(void)state;
+	c.link = link_new(&config);
+	assert_non_null(c.link);
+	link_view(c.link, &v);
+	assert_string_equal(v.device_state, "active");
+	assert_false(v.connected);
+	link_signed(c.link, &sig);	/* nobody asked */
+	link_result(c.link, -ZT_ESIG);	/* of no stream */
+	link_report(c.link, "first", 5); /* kept, the newest wins */
+	link_report(c.link, "second", 6);
+	link_ask(c.link, "GET", "/v1/why", answered, &c);
+	assert_true(c.answered && c.status == 0 && c.problem[0]);
+	c.timer = loop_timer_new(c.loop, look, &c);
+	loop_timer_set(c.timer, 0);
+	assert_int_equal(loop_run(c.loop), 0);
+	link_view(c.link, &v);
+	assert_true(v.problem[0] && v.hint[0]);
+	assert_int_equal(c.signs, 0);
+	link_free(c.link);
+	link_free(NULL);
+	loop_timer_free(c.timer);
+	loop_free(c.loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_status_says_what_is_in_force),
+		cmocka_unit_test(an_old_handshake_is_no_path),
+		cmocka_unit_test(after_the_lease_nothing_is_granted),
+		cmocka_unit_test(without_a_map_there_is_a_status_too),
+		cmocka_unit_test(posture_is_told_fact_by_fact),
+		cmocka_unit_test(a_link_says_why_it_is_not_connected),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -135,6 +135,7 @@ static void conn_free(struct http_conn *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	s->stats.connections--;
+	s->shy -= !c->asked;
 	s->closed = true;
 	loop_timer_free(c->deadline);
 	peer_remove(s, c->peer);
@@ -179,6 +180,8 @@ static struct http_conn *conn_new(struct http_server *s, struct MHD_Connection *
 	if (c->next)
 		c->next->prev = c;
 	s->conns = c;
+	s->shy++;
+	s->moved = true;
 	s->stats.connections++;
 	return c;
 }

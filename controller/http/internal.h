@@ -67,6 +67,7 @@ struct http_conn {
 	struct tls_identity *identity; /* NULL before the handshake */
 	struct http_request *request;  /* NULL between requests */
 	struct http_conn_slot slot;
+	bool asked; /* a request came: the handshake is over */
 };
 
 struct http_pair {
@@ -112,6 +113,8 @@ struct http_server {
 	struct http_conn *waking;
 	bool stopping;
 	bool closed; /* a connection ended in this run */
+	bool moved;  /* this run came further with something */
+	unsigned shy; /* connections that have not asked yet */
 	struct tls_identity *identity;
 	struct http_conn *conns;
 	struct http_peer *peers[HTTP_PEER_BUCKETS];

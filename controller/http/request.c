@@ -182,6 +182,8 @@ static enum MHD_Result request_begin(struct http_conn *c, const char *url, const
 	if (!r)
 		return MHD_NO;
 	*ctx = r;
+	c->server->shy -= !c->asked;
+	c->asked = true;
 	MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, take_header, &h);
 	check_headers(r, &h);
 	if (!r->answered)
@@ -230,7 +232,8 @@ enum MHD_Result http_access(void *server, struct MHD_Connection *mhd, const char
 {
 	const union MHD_ConnectionInfo *info;
 
-	(void)server, (void)version;
+	(void)version;
+	((struct http_server *)server)->moved = true;
 	if (!*ctx) {
 		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 		return info && info->socket_context

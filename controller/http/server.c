@@ -18,6 +18,7 @@ enum {
 	CONNECTIONS_DEFAULT = 16000,
 	DESCRIPTORS_OTHER = 128, /* store, relay, logs: left free under RLIMIT_NOFILE */
 	IDLE_DEFAULT_S = 30,
+	SHY_MS = 20,	/* between runs that only a handshake which waits for its client asks for */
 	RUN_MAX_MS = 2, /* of one turn, when libmicrohttpd always has more */
 	WAKE_STREAMS_MS = 500,
 };
@@ -70,6 +71,8 @@ static void rearm(struct http_server *s, bool known, MHD_UNSIGNED_LONG_LONG ms)
 		return;
 	if (ms > 3600 * 1000)
 		ms = 3600 * 1000;
+	if (ms == 0 && s->shy && !s->moved)
+		ms = SHY_MS;
 	loop_timer_set(s->run, now_ms + (ms ? (int64_t)ms : 1));
 }
 
@@ -80,8 +83,11 @@ static void run(void *arg)
 	MHD_UNSIGNED_LONG_LONG ms = 0;
 	bool known;
 
+	/* libmicrohttpd 0.9.75 counts a handshake that waits for the client's next bytes as ready,
+	 * and would be run without end: a stranger's half a handshake would cost a core. When it is
+	 * all there is, its bytes wake us by the descriptor. */
 	do {
-		s->closed = false;
+		s->closed = s->moved = false;
 		MHD_run(s->mhd);
 		known = MHD_get_timeout(s->mhd, &ms) == MHD_YES;
 		/* At its limit libmicrohttpd stops listening, and only a run after the one that
@@ -90,7 +96,7 @@ static void run(void *arg)
 			known = true;
 			ms = 0;
 		}
-	} while (known && ms == 0 && clock_now().boot_ms < until_ms);
+	} while (known && ms == 0 && (s->moved || !s->shy) && clock_now().boot_ms < until_ms);
 	rearm(s, known, ms);
 }
 

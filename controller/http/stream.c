@@ -113,6 +113,7 @@ static ssize_t read_queue(void *arg, uint64_t pos, char *out, size_t max)
 	s->head += n;
 	s->len -= n;
 	s->conn->server->stats.bytes_out += n;
+	s->conn->server->moved = true;
 	if (s->len == 0)
 		queue_clear(s); /* ten thousand quiet streams hold nothing */
 	return (ssize_t)n;

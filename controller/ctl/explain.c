@@ -18,6 +18,7 @@ static void print_failed(struct ctl *c, const json_t *failed)
 
 static void print_denied(struct ctl *c, const json_t *nearest)
 {
+	const char *rule = ctl_member(c, nearest, "rule");
 	const json_t *failed;
 	size_t i;
 
@@ -26,8 +27,9 @@ static void print_denied(struct ctl *c, const json_t *nearest)
 			ctl_plain(c));
 		return;
 	}
-	fprintf(c->out, "%sDENIED%s: the nearest rule is %s, which fails by\n",
-		ctl_colour(c, "DENIED"), ctl_plain(c), ctl_member(c, nearest, "rule"));
+	/* Without a rule the conditions stand before every rule: a device that is revoked. */
+	fprintf(c->out, "%sDENIED%s%s%s%s\n", ctl_colour(c, "DENIED"), ctl_plain(c),
+		*rule ? ": the nearest rule is " : ":", rule, *rule ? ", which fails by" : "");
 	json_array_foreach(json_object_get(nearest, "failed"), i, failed)
 	{
 		print_failed(c, failed);

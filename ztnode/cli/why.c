@@ -27,8 +27,13 @@ static void print_denied(const json_t *why, struct term *t)
 	if (!json_is_object(nearest)) {
 		buf_put_text(&t->out, ": no rule comes near\n");
 	} else {
-		buf_printf(&t->out, ": the nearest rule is %s, and\n",
-			   term_field(t, nearest, "rule"));
+		const char *rule = term_field(t, nearest, "rule");
+
+		/* Without a rule the conditions stand before every rule: the lease, a revoked device. */
+		if (txt_equal(rule, "-"))
+			buf_put_text(&t->out, ":\n");
+		else
+			buf_printf(&t->out, ": the nearest rule is %s, and\n", rule);
 		json_array_foreach(json_object_get(nearest, "failed"), i, condition)
 			term_condition(t, condition, "  ");
 	}

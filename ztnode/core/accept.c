@@ -173,6 +173,15 @@ int accept_message(const struct trust *t, const struct mapstate *cur, const void
 	return 0;
 }
 
+/* lease_end() made the lease end at boot + (issued + lease - wall) or sooner; this is that turned round. */
+int64_t mapstate_wall_ms(const struct mapstate *s, struct now now)
+{
+	int64_t left = s->lease_end_ms - now.boot_ms;
+	int64_t proven = (int64_t)s->issued_ms + (int64_t)s->lease_s * 1000 - left;
+
+	return s->serial && proven > now.wall_ms ? proven : now.wall_ms;
+}
+
 void mapstate_done(struct mapstate *s)
 {
 	if (s->psks)

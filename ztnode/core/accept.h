@@ -45,4 +45,7 @@ int mapfile_encode(const struct mapstate *s, struct now now, const char boot_id[
  * -ZT_ECORRUPT half-written or damaged; -ZT_EDEVICE not of this enrolment. */
 int mapfile_decode(const struct trust *t, const void *p, size_t n, struct now now,
 		   const char boot_id[static BOOT_ID_LEN + 1], struct mapstate *ret, struct diag *d) ZT_MUST_USE;
+/* The wall clock, but no earlier than what the map's own times prove: issued then, and so long ago by the boot clock. What
+ * ends at a wall time before the lease does is not kept by setting the clock back. */
+int64_t mapstate_wall_ms(const struct mapstate *s, struct now now);
 void mapstate_done(struct mapstate *s); /* wipes the preshared keys */

@@ -54,10 +54,11 @@ static void enforce_now(struct enforce *e);
 static int64_t next_edge(const struct enforce *e, struct now now)
 {
 	int64_t at = now.boot_ms < e->cur.lease_end_ms ? e->cur.lease_end_ms : -1;
+	int64_t wall_ms = mapstate_wall_ms(&e->cur, now);
 
 	for (size_t i = 0; i < e->cur.map.n_grants; i++) {
 		uint64_t end_s = e->cur.map.grants[i].expires_s;
-		int64_t end = (int64_t)end_s * 1000 - now.wall_ms + now.boot_ms;
+		int64_t end = (int64_t)end_s * 1000 - wall_ms + now.boot_ms;
 
 		if (end_s && end > now.boot_ms && (at < 0 || end < at))
 			at = end;
@@ -149,7 +150,8 @@ static int make_desired(struct enforce *e, struct arena *a, struct kstate *ret)
 				   .route_metric = e->config->route_metric,
 				   .psks = e->cur.psks,
 				   .n_psks = e->cur.n_psks};
-	int err = desired_make(&e->cur.map, &c, e->cur.lease_end_ms, now.boot_ms - now.wall_ms, now.boot_ms, a, ret);
+	int64_t wall_to_boot_ms = now.boot_ms - mapstate_wall_ms(&e->cur, now);
+	int err = desired_make(&e->cur.map, &c, e->cur.lease_end_ms, wall_to_boot_ms, now.boot_ms, a, ret);
 
 	if (!err)
 		choose_first_endpoints(e, ret, now.boot_ms);

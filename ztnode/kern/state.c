@@ -120,10 +120,6 @@ void state_close(struct node_state *s)
 
 static int make_secret(struct node_state *s, const char *file, bool clamp, struct secret *ret)
 {
-	int err = load_secret(s->dir, file, ret);
-
-	if (err != -ENOENT)
-		return err;
 	randombytes_buf(ret->b, sizeof(ret->b));
 	if (clamp)
 		secret_clamp(ret);
@@ -156,8 +152,12 @@ int state_save_enrolled(struct node_state *s, const struct enrolled *e, struct d
 	if (!err) {
 		key_hash(mem + 4 + ZT_KEY_LEN, b.len - 4 - ZT_KEY_LEN, &sum);
 		memcpy(mem + 4, sum.b, sizeof(sum.b));
-		err = file_write_at(s->dir, file_device, mem, b.len, 0600);
+		err = file_remove_at(s->dir, file_map); /* of an enrolment before */
 	}
+	if (!err)
+		err = file_remove_at(s->dir, file_down);
+	if (!err)
+		err = file_write_at(s->dir, file_device, mem, b.len, 0600);
 	if (err)
 		return diag_set(d, err, "cannot keep the enrolment: %s", zt_strerror(err));
 	s->who = *e;

@@ -220,6 +220,8 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 	char is[600];
 	json_t *j;
 
+	if (strcmp(link->device_state, "active") != 0)
+		return denied("this device is active", link->device_state, link->hint);
 	snprintf(is, sizeof(is), "over, and the controller cannot be asked: %s", link->problem);
 	if (s->lease_left_ms <= 0)
 		return denied("the lease", is, "nothing passes until the controller is reached again");

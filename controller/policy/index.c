@@ -28,23 +28,6 @@ uint32_t ids_sort(uint32_t *v, uint32_t n)
 	return kept;
 }
 
-bool ids_has(const struct ids *s, uint32_t id)
-{
-	uint32_t lo = 0, hi = s->n;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (s->v[mid] == id)
-			return true;
-		if (s->v[mid] < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
 /* lists[i] holds k -> *ret[k] holds i, for k < n_keys. */
 static int turn_round(struct arena *a, const struct ids *lists, size_t n_lists, size_t n_keys,
 		      const struct ids **ret)

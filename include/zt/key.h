@@ -1,5 +1,5 @@
 /* Keys: two of them make a device (Ed25519 identity, Curve25519 WireGuard). Secrets are wiped by
- * key_wipe and never printed. libsodium underneath; everything here is deterministic, so pure. */
+ * secret_wipe and never printed. libsodium underneath; everything here is deterministic, so pure. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,14 +1,18 @@
-/* Many devices, each as idle as a device is most of its life: enrolled, its session open, one report given, its stream up.
+/* Many devices, each as idle as a device is most of its life: enrolled, its session open, one
+ * report given, its stream up.
  *
  *   devices N <TOKEN     the token is good for N devices; then, a line at a time:
  *   "enrolled"           all have the controller's answer; waits for a line on stdin
- *   "connected"          all have a session, have reported, and have the first frame of their stream; waits again, and ends
+ *   "connected"          all have a session, have reported, and have the first frame of their
+ * stream; waits again, and ends
  *
- * One connection after the other, blocking: this measures the controller's memory, not its speed. Each device has a loopback
- * address of its own, since the controller limits what one address may ask (controller/http/rate.h). */
+ * One connection after the other, blocking: this measures the controller's memory, not its speed.
+ * Each device has a loopback address of its own, since the controller limits what one address may
+ * ask (controller/http/rate.h). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,11 +62,12 @@ static int dial(uint32_t device)
 {
 	struct timeval patience = {.tv_sec = TIMEOUT_S};
 	struct sockaddr_in from = {.sin_family = AF_INET};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
 	from.sin_addr.s_addr = htonl(0x7f010001 + (device / PER_NET << 8) + device % PER_NET);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
 	    connect(fd, (struct sockaddr *)&controller, sizeof(controller)) < 0)
 		give_up("connect", strerror(errno));
 	return fd;
@@ -119,7 +124,8 @@ static void receive_more(struct conn *c)
 
 /* --- HTTP, as much as is needed --- */
 
-static void request(struct conn *c, const char *method, const char *path, const char *session, const void *body, size_t n)
+static void request(struct conn *c, const char *method, const char *path, const char *session,
+		    const void *body, size_t n)
 {
 	uint8_t mem[MESSAGE_MAX];
 	struct buf b;
@@ -152,7 +158,8 @@ static char *receive_head(struct conn *c, const char *path, const char *status)
 
 static json_t *receive_json(struct conn *c, const char *path, const char *status)
 {
-	char *body = receive_head(c, path, status), *length = strcasestr(c->in, "\r\ncontent-length:");
+	char *body = receive_head(c, path, status),
+	     *length = strcasestr(c->in, "\r\ncontent-length:");
 	unsigned long n = length ? strtoul(length + 17, NULL, 10) : 0;
 	json_t *j;
 
@@ -164,8 +171,8 @@ static json_t *receive_json(struct conn *c, const char *path, const char *status
 	return j;
 }
 
-static json_t *call(struct conn *c, const char *method, const char *path, const char *session, const void *body, size_t n,
-		    const char *status)
+static json_t *call(struct conn *c, const char *method, const char *path, const char *session,
+		    const void *body, size_t n, const char *status)
 {
 	request(c, method, path, session, body, n);
 	return receive_json(c, path, status);
@@ -197,7 +204,8 @@ static void take_key(json_t *j, const char *name, struct key *ret)
 	const char *s = json_string_value(json_object_get(j, name));
 	size_t n = 0;
 
-	if (!s || txt_base64url_decode(s, strlen(s), ret->b, sizeof(ret->b), &n) || n != sizeof(ret->b))
+	if (!s || txt_base64url_decode(s, strlen(s), ret->b, sizeof(ret->b), &n) ||
+	    n != sizeof(ret->b))
 		give_up(name, "not in the answer");
 }
 
@@ -241,10 +249,11 @@ static void enroll(struct device *d, uint32_t i)
 	buf_put_text(&b, name);
 	key_sign(&d->identity, "zt-enroll-1", mem, b.len, &sig);
 	j = call_json(&c, "/v1/enroll",
-		      json_pack("{s:I,s:o,s:s,s:o,s:o,s:o,s:o}", "token_id", (json_int_t)token.id, "secret",
-				base64(token.secret.b, ZT_KEY_LEN), "name", name, "identity_key", base64(identity.b, ZT_KEY_LEN),
-				"wg_key", base64(wg.b, ZT_KEY_LEN), "signature", base64(sig.b, ZT_SIG_LEN), "wg_proof",
-				base64(proof.b, ZT_KEY_LEN)),
+		      json_pack("{s:I,s:o,s:s,s:o,s:o,s:o,s:o}", "token_id", (json_int_t)token.id,
+				"secret", base64(token.secret.b, ZT_KEY_LEN), "name", name,
+				"identity_key", base64(identity.b, ZT_KEY_LEN), "wg_key",
+				base64(wg.b, ZT_KEY_LEN), "signature", base64(sig.b, ZT_SIG_LEN),
+				"wg_proof", base64(proof.b, ZT_KEY_LEN)),
 		      "201");
 	d->id = (uint32_t)json_integer_value(json_object_get(j, "device"));
 	json_decref(j);
@@ -263,7 +272,9 @@ static json_t *open_session(struct device *d, struct conn *c)
 	buf_put_u32(&b, d->id);
 	key_sign(&d->identity, "zt-session-1", mem, b.len, &sig);
 	return call_json(c, "/v1/session",
-			 json_pack("{s:I,s:o}", "device", (json_int_t)d->id, "signature", base64(sig.b, ZT_SIG_LEN)), "200");
+			 json_pack("{s:I,s:o}", "device", (json_int_t)d->id, "signature",
+				   base64(sig.b, ZT_SIG_LEN)),
+			 "200");
 }
 
 /* Two facts and an endpoint, as of a device of which little is asked. */
@@ -271,7 +282,8 @@ static void give_report(struct conn *c, const char *session)
 {
 	struct fact facts[] = {{.name = "node.version", .state = FACT_KNOWN, .value = "0.1.0"},
 			       {.name = "os.id", .state = FACT_KNOWN, .value = "debian"}};
-	struct report r = {.full = true, .wg_port = 51820, .n_endpoints = 1, .facts = facts, .n_facts = 2};
+	struct report r = {
+		.full = true, .wg_port = 51820, .n_endpoints = 1, .facts = facts, .n_facts = 2};
 	uint8_t mem[1024];
 	struct buf b;
 
@@ -282,7 +294,8 @@ static void give_report(struct conn *c, const char *session)
 	json_decref(call(c, "POST", "/v1/report", session, mem, b.len, "200"));
 }
 
-/* Up when its first piece (chunked) is there. What comes later waits in the socket: an idle device gets little. */
+/* Up when its first piece (chunked) is there. What comes later waits in the socket: an idle device
+ * gets little. */
 static void open_stream(struct device *d, uint32_t i, const char *session)
 {
 	char *body;
@@ -355,7 +368,8 @@ int main(int argc, char **argv)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	devices = calloc(n, sizeof(*devices));
-	if (!devices || sodium_init() < 0 || gnutls_certificate_allocate_credentials(&nothing_trusted) < 0)
+	if (!devices || sodium_init() < 0 ||
+	    gnutls_certificate_allocate_credentials(&nothing_trusted) < 0)
 		give_up("start", "out of memory");
 	read_token();
 	for (uint32_t i = 0; i < n; i++)

@@ -93,5 +93,5 @@ echo go >&"$to"
 expect connected
 [ "$(streams)" -eq "$n" ] || complain "$(streams) streams of $n"
 after=$(rss)
-figure "controller, $n devices enrolled, none connected (VmRSS)" "$(mib "$before")" MiB
+figure "controller, $n devices enrolled, none connected (VmRSS)" "$(mb "$before")" MB
 figure "controller, each of $n idle connected devices" "$(awk -v a="$after" -v b="$before" -v n="$n" 'BEGIN { printf "%.1f", (a - b) / n }')" KiB "<=" 40

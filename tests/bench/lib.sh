@@ -25,7 +25,8 @@ proc_kib()
 	awk -v name="$1:" '$1 == name { print $2; exit }' "/proc/$2"
 }
 
-mib()
+# MB (a million bytes) of KiB
+mb()
 {
-	awk -v k="$1" 'BEGIN { printf "%.1f", k / 1024 }'
+	awk -v k="$1" 'BEGIN { printf "%.1f", k * 1024 / 1e6 }'
 }

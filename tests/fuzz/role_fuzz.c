@@ -1,6 +1,6 @@
-/* What reaches the privileged role from the talking one, and back. The first byte says what the rest
- * is: a hello, an enrolment, a status, an envelope, or the content of one that is signed here, so
- * that what stands behind the signature is tried too. */
+/* What reaches the privileged role from the talking one, and back. The first byte says what the
+ * rest is: a hello, an enrolment, a status, an envelope, or the content of one that is signed here,
+ * so that what stands behind the signature is tried too. */
 #include "tests/fuzz/fuzz.h"
 
 #include <sodium.h>

@@ -93,7 +93,7 @@ static void read_line(int fd, char *out, size_t size)
 
 static void serve(void)
 {
-	const char *argv[] = {"ztcontroller", "serve",	 "--dir",   ctl.dir, "--listen",
+	const char *argv[] = {"ztcontroller", "serve",	  "--dir",     ctl.dir, "--listen",
 			      ctl.url + 8,    "--config", "/dev/null", NULL};
 	char line[16];
 

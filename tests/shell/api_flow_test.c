@@ -1,6 +1,9 @@
-/* What an admitted device gets, and when it stops getting it: policy, posture, revocation, restarts,
- * slow readers, what it may ask; all seen on open streams. */
+/* What an admitted device gets, and when it stops getting it: policy, posture, revocation,
+ * restarts, slow readers, what it may ask; all seen on open streams. */
 #include "tests/shell/api_device.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 static const char db_policy[] = "[network]\nlease = 1h\n"
 				"[resource db]\non = tag:db\nports = tcp/5432\n"
@@ -108,7 +111,7 @@ static void test_end_of_a_device(void **state)
 	two_online(db_policy);
 	await(may_open(ada, db, 5432) && sees(db, ada));
 	assert_false(may_open(db, ada, 5432));
-	assert_memory_equal(ada->psk.psk.b, db->psk.psk.b, ZT_KEY_LEN);
+	await(secret_equal(&ada->psk.psk, &db->psk.psk)); /* once both have said hello */
 	device_do(ada, "expire", "{\"why\":\"holiday\"}");
 	expect_dismissed("expired", "expired");
 	device_do(ada, "approve", "{}");
@@ -280,6 +283,42 @@ static void test_restart(void **state)
 	two_gone();
 }
 
+/* Killed in the midst of commits: whoever was told "made" is in the log, and the log is whole. */
+static atomic_uint made;
+
+static void *make_tokens(void *arg)
+{
+	CURL *c = client_new();
+	struct reply r = {0};
+
+	(void)arg;
+	do {
+		drop(&r);
+		r = call(c, "POST", "/v1/admin/tokens", ctl.authorization, "{\"tags\":[\"a\"]}");
+		made += r.status == 201;
+	} while (r.status == 201);
+	drop(&r);
+	curl_easy_cleanup(c);
+	return NULL;
+}
+
+static void test_killed_while_it_writes(void **state)
+{
+	pthread_t threads[4];
+
+	(void)state;
+	made = 0;
+	for (size_t i = 0; i < N_OF(threads); i++)
+		pthread_create(&threads[i], NULL, make_tokens, NULL);
+	await(made > 40);
+	end_controller(SIGKILL);
+	for (size_t i = 0; i < N_OF(threads); i++)
+		pthread_join(threads[i], NULL);
+	serve();
+	assert_true(audit_count("token.create", "") >= made);
+	audit_is_whole();
+}
+
 static void test_resume_by_serial(void **state)
 {
 	unsigned full, delta;
@@ -295,7 +334,8 @@ static void test_resume_by_serial(void **state)
 	open_stream(ada, ada->serial - 1); /* with another: everything anew */
 	await(ada->n_full == full + 1);
 	assert_true(may_open(ada, db, 5432));
-	open_stream(ada, ada->serial + 1000); /* ahead of the controller, as after a lost database */
+	open_stream(ada,
+		    ada->serial + 1000); /* ahead of the controller, as after a lost database */
 	ada->serial += 1000;
 	await(ada->n_full == full + 2);
 	open_stream(ada, 0);
@@ -463,8 +503,11 @@ static void expect_refused_endpoint(struct dev *d, const uint8_t addr[4])
 static void test_endpoints(void **state)
 {
 	static const char *const some[] = {"198.51.100.7:51820", "100.64.0.9:51820"};
-	static const uint8_t never[][4] = {
-		{127, 0, 0, 1}, {224, 0, 0, 1}, {255, 255, 255, 255}, {0, 0, 0, 0}, {169, 254, 169, 254}};
+	static const uint8_t never[][4] = {{127, 0, 0, 1},
+					   {224, 0, 0, 1},
+					   {255, 255, 255, 255},
+					   {0, 0, 0, 0},
+					   {169, 254, 169, 254}};
 
 	(void)state;
 	two_online(db_policy);
@@ -483,6 +526,7 @@ static void test_endpoints(void **state)
 static void test_bad_reports(void **state)
 {
 	static const char *const bad[] = {"", "{}", "ztR1", "ztR1\x02\x00\x00\x00"};
+	uint8_t *large = calloc(1, ZT_REPORT_MAX + 1);
 	struct reply r;
 
 	(void)state;
@@ -492,11 +536,11 @@ static void test_bad_reports(void **state)
 		row_check(bad[i], r.status == 400);
 		drop(&r);
 	}
-	r = call_with(ada->curl, "POST", "/v1/report",
-		      (const char *const[]){ada->session, NULL}, calloc(1, ZT_REPORT_MAX + 1),
-		      ZT_REPORT_MAX + 1);
+	r = call_with(ada->curl, "POST", "/v1/report", (const char *const[]){ada->session, NULL},
+		      large, ZT_REPORT_MAX + 1);
 	assert_int_equal(r.status, 413);
 	drop(&r);
+	free(large);
 	two_gone();
 }
 
@@ -520,56 +564,97 @@ static char *big_policy(size_t *ret_n)
 	return strdup(buf_text(&b));
 }
 
+/* A check of it that goes on beside the test. */
+static struct {
+	CURLM *multi;
+	CURL *curl;
+	struct curl_slist *headers;
+	struct reply reply;
+	char *text;
+	size_t n;
+	int running;
+} check;
+
+static void check_begin(void)
+{
+	check.text = big_policy(&check.n);
+	check.multi = curl_multi_init();
+	check.curl = client_new();
+	prepare(check.curl, "/v1/admin/policy/check");
+	check.headers = curl_slist_append(NULL, ctl.authorization);
+	check.headers = curl_slist_append(check.headers, "Expect:");
+	curl_easy_setopt(check.curl, CURLOPT_HTTPHEADER, check.headers);
+	curl_easy_setopt(check.curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)check.n);
+	curl_easy_setopt(check.curl, CURLOPT_POSTFIELDS, check.text);
+	curl_easy_setopt(check.curl, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(check.curl, CURLOPT_WRITEDATA, &check.reply);
+	curl_multi_add_handle(check.multi, check.curl);
+	check.running = 1;
+}
+
+/* Is it all sent and not yet answered? */
+static bool is_checking(void)
+{
+	curl_off_t sent = 0;
+
+	curl_multi_perform(check.multi, &check.running);
+	curl_easy_getinfo(check.curl, CURLINFO_SIZE_UPLOAD_T, &sent);
+	if (check.running)
+		curl_multi_poll(check.multi, NULL, 0, 10, NULL);
+	return check.running && sent == (curl_off_t)check.n;
+}
+
+static void check_end(void)
+{
+	curl_easy_getinfo(check.curl, CURLINFO_RESPONSE_CODE, &check.reply.status);
+	if (check.reply.status != 200)
+		fail_msg("check: %ld %s", check.reply.status, check.reply.text);
+	curl_multi_remove_handle(check.multi, check.curl);
+	curl_easy_cleanup(check.curl);
+	curl_multi_cleanup(check.multi);
+	curl_slist_free_all(check.headers);
+	drop(&check.reply);
+	free(check.text);
+}
+
 static void test_big_policy_does_not_block(void **state)
 {
-	CURLM *multi = curl_multi_init();
-	CURL *c = client_new();
-	struct curl_slist *headers = curl_slist_append(NULL, ctl.authorization);
-	int64_t began_ms, slowest_ms = 0;
+	int64_t began_ms = clock_now().boot_ms, slowest_ms = 0;
 	unsigned asked = 0;
-	int running = 1;
-	long status = 0;
-	size_t n;
-	char *text = big_policy(&n);
 
 	(void)state;
-	prepare(c, "/v1/admin/policy/check");
-	headers = curl_slist_append(headers, "Expect:");
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDS, text);
-	curl_multi_add_handle(multi, c);
-	began_ms = clock_now().boot_ms;
-	while (running) {
-		curl_off_t sent = 0;
+	check_begin();
+	while (check.running) {
 		int64_t asked_ms;
 
 		assert_true(clock_now().boot_ms - began_ms < 60000);
-		curl_multi_perform(multi, &running);
-		curl_easy_getinfo(c, CURLINFO_SIZE_UPLOAD_T, &sent);
-		if (!running || sent < (curl_off_t)n) {
-			if (running)
-				curl_multi_poll(multi, NULL, 0, 10, NULL);
+		if (!is_checking())
 			continue;
-		}
 		asked_ms = clock_now().boot_ms;
 		status_number("uptime_s"); /* while it is checked */
 		asked++;
 		asked_ms = clock_now().boot_ms - asked_ms;
 		slowest_ms = asked_ms > slowest_ms ? asked_ms : slowest_ms;
 	}
-	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-	assert_int_equal(status, 200);
 	assert_true(asked >= 2); /* answered before the check was */
 	assert_true(slowest_ms < 1000);
 	print_message("%u requests, the slowest %lld ms, while %zu bytes were checked in %lld ms\n",
-		      asked, (long long)slowest_ms, n,
+		      asked, (long long)slowest_ms, check.n,
 		      (long long)(clock_now().boot_ms - began_ms));
-	curl_multi_remove_handle(multi, c);
-	curl_easy_cleanup(c);
-	curl_multi_cleanup(multi);
-	curl_slist_free_all(headers);
-	free(text);
+	check_end();
+}
+
+/* SIGTERM: who waits is answered first. */
+static void test_end_answers_who_waits(void **state)
+{
+	(void)state;
+	check_begin();
+	await(is_checking());
+	kill(ctl.pid, SIGTERM);
+	while (check.running)
+		is_checking();
+	check_end();
+	end_controller(SIGTERM);
 }
 
 int main(int argc, char *argv[])
@@ -581,6 +666,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_old_facts_fail_by_themselves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_grace_is_for_who_complied, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_while_it_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resume_by_serial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader_ends_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_map_over_its_limits, setup, teardown),
@@ -588,6 +674,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_endpoints, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_reports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_big_policy_does_not_block, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_answers_who_waits, setup, teardown),
 	};
 
 	(void)argc;

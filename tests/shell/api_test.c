@@ -353,7 +353,7 @@ static void test_pending_gets_nothing_until_approved(void **state)
 	assert_false(sees(db, d));
 	device_do(d, "approve", "{}");
 	await(may_open(d, db, 5432) && sees(db, d));
-	assert_memory_equal(d->psk.psk.b, db->psk.psk.b, ZT_KEY_LEN);
+	await(secret_equal(&d->psk.psk, &db->psk.psk)); /* once both have said hello */
 	r = ask_why(d, "db", "tcp/5432");
 	assert_true(r.status == 200 && json_is_true(at(r.json, "allowed")));
 	drop(&r);
@@ -390,13 +390,16 @@ static bool is_denied(const struct reply *r)
 	return r->status == 401 || (r->status == 403 && strstr(r->text, "this caller may not"));
 }
 
+/* A stream's one answer does not end, so it is asked for in a wrong form: the handler refuses that.
+ */
 static void fill_path(const char *pattern, char *out, size_t size)
 {
 	const char *brace = strchr(pattern, '{');
 	int head = (int)(brace ? brace - pattern : (ptrdiff_t)strlen(pattern));
 
-	snprintf(out, size, "%.*s%s%s", head, pattern, brace ? "99999" : "",
-		 brace ? strchr(brace, '}') + 1 : "");
+	snprintf(out, size, "%.*s%s%s%s", head, pattern, brace ? "99999" : "",
+		 brace ? strchr(brace, '}') + 1 : "",
+		 strcmp(pattern, "/v1/stream") == 0 ? "?serial=x" : "");
 }
 
 static void check_route(json_t *route, const char *const *credentials)
@@ -407,24 +410,38 @@ static void check_route(json_t *route, const char *const *credentials)
 	for (size_t k = 0; k < KINDS; k++) {
 		bool may = is_listed(at(route, "who"), kind_names[k]);
 		CURL *c = client_new();
-		struct reply r;
+		struct reply r = call(c, text_at(route, "method"), path, credentials[k], "?");
 
-		/* the one answer that does not end */
-		if (may && strcmp(path, "/v1/stream") == 0)
-			may = false, snprintf(path, sizeof(path), "/v1/stream?serial=x");
 		snprintf(says, sizeof(says), "%s %s by %s", text_at(route, "method"), path,
 			 kind_names[k]);
-		r = call(c, text_at(route, "method"), path, credentials[k], "?");
-		if (strchr(path, '?'))
-			row_check(says, !strstr(path, "=x") || r.status == 400);
-		else
-			row_check(says, is_denied(&r) == !may);
+		row_check(says, is_denied(&r) == !may);
 		if (k == GARBAGE || k == GARBAGE_DEVICE || k == OTHERS_SESSION)
 			row_check(says, r.status == 401);
-		fill_path(text_at(route, "path"), path, sizeof(path));
 		drop(&r);
 		curl_easy_cleanup(c);
 	}
+}
+
+/* Said a second time, so that one slip of the pen in the table is seen. */
+static unsigned expected_who(const char *path)
+{
+	static const struct {
+		const char *path;
+		unsigned who;
+	} others[] = {
+		{"/v1/challenge", HTTP_NOBODY},
+		{"/v1/enroll", HTTP_NOBODY},
+		{"/v1/session", HTTP_NOBODY},
+		{"/v1/report", HTTP_DEVICE | HTTP_DEVICE_PENDING},
+		{"/v1/stream", HTTP_DEVICE | HTTP_DEVICE_PENDING},
+		{"/v1/why", HTTP_DEVICE},
+		{"/v1/leave", HTTP_DEVICE | HTTP_DEVICE_PENDING},
+	};
+
+	for (size_t i = 0; i < N_OF(others); i++)
+		if (strcmp(others[i].path, path) == 0)
+			return others[i].who;
+	return txt_starts(path, "/v1/admin/") ? HTTP_ADMIN : 0;
 }
 
 static void test_routes(void **state)
@@ -445,8 +462,9 @@ static void test_routes(void **state)
 	size_t i, n = 0;
 
 	(void)state;
-	while (api_routes[n].method)
-		n++;
+	for (; api_routes[n].method; n++)
+		row_check(api_routes[n].path,
+			  api_routes[n].who == expected_who(api_routes[n].path));
 	assert_int_equal(json_array_size(routes), n);
 	json_array_foreach(routes, i, route)
 	{
@@ -493,6 +511,14 @@ static void test_no_acting_on_another(void **state)
 	dev_free(b);
 }
 
+static bool has_get(const char *path)
+{
+	for (const struct http_route *r = api_routes; r->method; r++)
+		if (strcmp(r->path, path) == 0 && strcmp(r->method, "GET") == 0)
+			return true;
+	return false;
+}
+
 static void test_get_changes_nothing(void **state)
 {
 	struct dev *d = enrolled("\"tags\":[\"a\"]", "a");
@@ -506,18 +532,11 @@ static void test_get_changes_nothing(void **state)
 	before = admin_ok("GET", "/v1/admin/tokens", NULL);
 	for (const struct http_route *route = api_routes; route->method; route++) {
 		fill_path(route->path, path, sizeof(path));
-		if (strstr(path, "99999"))
-			memcpy(strstr(path, "99999"), "0000", 4), path[0] = '/';
 		for (size_t k = 0; k < N_OF(credentials); k++) {
 			CURL *c = client_new();
-			struct reply r;
+			struct reply r = call(c, "GET", path, credentials[k], NULL);
 
-			if (strcmp(path, "/v1/stream") == 0)
-				snprintf(path, sizeof(path), "/v1/stream?serial=x");
-			r = call(c, "GET", path, credentials[k], NULL);
-			if (strcmp(route->method, "GET") != 0)
-				row_check(path, r.status == 405 || r.status == 404 ||
-							strstr(path, "/v1/admin/"));
+			row_check(path, has_get(route->path) == (r.status != 405));
 			drop(&r);
 			curl_easy_cleanup(c);
 		}
@@ -536,8 +555,13 @@ static void test_hostile_names(void **state)
 {
 	static const struct {
 		const char *name;
-	} names[] = {{"\x1b[2J\x07"}, {"'; DROP TABLE device;--"}, {"<script>alert(1)</script>"},
-		     {"../../etc/passwd"}, {"\"}{\\n"}, {"\xf0\x9f\x92\xa9"}, {""}};
+	} names[] = {{"\x1b[2J\x07"},
+		     {"'; DROP TABLE device;--"},
+		     {"<script>alert(1)</script>"},
+		     {"../../etc/passwd"},
+		     {"\"}{\\n"},
+		     {"\xf0\x9f\x92\xa9"},
+		     {""}};
 	static const struct {
 		const char *path, *body;
 	} refused[] = {
@@ -608,6 +632,8 @@ static void *put_user(void *arg)
 
 		p->done += r.status == 200;
 		p->busy += r.status == 503;
+		if (r.status == 503)
+			poll(NULL, 0, 10); /* as the hint says: again, not at once */
 		p->other += r.status != 200 && r.status != 503;
 		drop(&r);
 	}

@@ -364,14 +364,56 @@ static void the_lease_ends_by_whichever_clock_is_first(void **state)
 	}
 }
 
+static const struct {
+	const char *says;
+	int64_t came_wall_s;	/* our clock when the map came; 0: when it was issued */
+	int64_t wall_s, boot_s; /* our clocks since then */
+	int64_t want_s;		/* the time, from when it was issued */
+} walls[] = {
+	{"a clock that runs as it should", 0, 600, 600, 600},
+	{"set back: as if it was not", 0, -86400, 600, 600},
+	{"set back after the lease ended", 0, -86400, 7200, 7200},
+	{"set ahead: believed, it only ends things sooner", 0, 86400, 600, 86400},
+	{"behind the controller's when the map came: the controller's counts", -200, 0, 0, 0},
+	{"and goes on", -200, 60, 60, 60},
+	{"ahead of the controller's when the map came, then set right: sooner until the next map",
+	 1000, -1000, 0, 1000},
+};
+
+static void a_clock_set_back_does_not_turn_back_time(void **state)
+{
+	struct trust t = fixture_trust();
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(walls); i++) {
+		struct now now = {fixture_now.wall_ms + walls[i].came_wall_s * 1000,
+				  fixture_now.boot_ms};
+		struct mapstate none = {0}, got;
+		struct key leaf;
+		struct diag d;
+		struct buf b;
+
+		buf_init_grow(&b, ZT_NETMAP_MAX);
+		fixture_full(1, &b, &leaf);
+		row_check(walls[i].says,
+			  accept_message(&t, &none, b.data, b.len, now, &got, &d) == 0);
+		now.wall_ms += walls[i].wall_s * 1000;
+		now.boot_ms += walls[i].boot_s * 1000;
+		row_check(walls[i].says, mapstate_wall_ms(&got, now) ==
+						 fixture_now.wall_ms + walls[i].want_s * 1000);
+		row_check(walls[i].says, mapstate_wall_ms(&none, now) == now.wall_ms);
+		mapstate_done(&got);
+		buf_free(&b);
+	}
+}
+
 /* Full map, delta with a new peer, full map of a new history, and a delta after that. */
 static void messages_follow_each_other(void **state)
 {
 	struct trust t = fixture_trust();
 	struct mapstate cur = fixture_state(10), next;
-	struct netmap_msg m = {.head = fixture_head(NETMAP_DELTA, 11),
-			       .peers_put = &new_peer,
-			       .n_peers_put = 1};
+	struct netmap_msg m = {
+		.head = fixture_head(NETMAP_DELTA, 11), .peers_put = &new_peer, .n_peers_put = 1};
 	struct key leaf, old_leaf;
 	struct arena a;
 	struct diag d;
@@ -457,6 +499,7 @@ int main(void)
 		cmocka_unit_test(every_flipped_byte_is_refused),
 		cmocka_unit_test(every_cut_message_is_refused),
 		cmocka_unit_test(the_lease_ends_by_whichever_clock_is_first),
+		cmocka_unit_test(a_clock_set_back_does_not_turn_back_time),
 		cmocka_unit_test(messages_follow_each_other),
 		cmocka_unit_test(one_signature_serves_a_batch),
 	};

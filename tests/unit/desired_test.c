@@ -65,7 +65,8 @@ static const struct {
 	 {{3, NETMAP_OUT, {SERVICE_ANY, 0, 0}, 1, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 any rule 1 3600\n"},
 	{"both directions are two grants",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0}, {3, NETMAP_IN, {SERVICE_TCP, 80, 80}, 1, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0},
+	  {3, NETMAP_IN, {SERVICE_TCP, 80, 80}, 1, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 1 3600\n"
 	 "grant add 100.64.0.3 -> 100.64.0.1 tcp/80 rule 1 3600\n"},
 	{"a range is one class",
@@ -117,10 +118,12 @@ static const struct {
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 2 3600\n"},
 	{"two rules grant the same: the longer end stays",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 60}, {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 90}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 60},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 90}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 2 90\n"},
 	{"whichever comes first",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 90}, {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 60}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 90},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 60}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 90\n"},
 	{"an own end before the lease's counts",
 	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 10}},
@@ -129,7 +132,8 @@ static const struct {
 	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 7200}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 3600\n"},
 	{"an own end that has passed gives no element, the other grant stays",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, -1}, {3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, -1},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 1 3600\n"},
 	{"a grant of a peer that is not there gives nothing",
 	 {{9, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0}},
@@ -147,8 +151,7 @@ static size_t make_grants(const struct grant_row *rows_, struct netmap_grant *ou
 					       .dir = rows_[n].dir,
 					       .svc = rows_[n].svc,
 					       .rule = rows_[n].rule,
-					       .expires_s =
-						       end ? wall_now_s + (uint64_t)end : 0};
+					       .expires_s = end ? wall_now_s + (uint64_t)end : 0};
 	}
 	return n;
 }
@@ -166,9 +169,8 @@ static void grants_become_elements(void **state)
 		arena_init(&a, FIXTURE_ARENA_MAX);
 		m.grants = grants;
 		m.n_grants = make_grants(rows[i].grants, grants);
-		row_check(rows[i].says,
-			  desired_make(&m, &config, NOW_MS + LEASE_S * 1000, wall_to_boot_ms, NOW_MS,
-				       &a, &s) == 0);
+		row_check(rows[i].says, desired_make(&m, &config, NOW_MS + LEASE_S * 1000,
+						     wall_to_boot_ms, NOW_MS, &a, &s) == 0);
 		print_state(&s, text);
 		if (strcmp(text, rows[i].want) != 0)
 			fail_msg("%s:\n%snot\n%s", rows[i].says, text, rows[i].want);
@@ -225,9 +227,8 @@ static void classes_cover_exactly_what_is_granted(void **state)
 		}
 		m.grants = grants;
 		m.n_grants = N_OF(grants);
-		assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a,
-					      &s),
-				 0);
+		assert_int_equal(
+			desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
 		for (uint32_t port = 0; port < 100; port++)
 			for (int v = 0; v < 4; v++) {
 				uint8_t dir = v & 1, proto = v & 2 ? SERVICE_TCP : SERVICE_UDP;
@@ -237,7 +238,8 @@ static void classes_cover_exactly_what_is_granted(void **state)
 				for (size_t i = 0; i < N_OF(grants); i++)
 					want |= grants[i].dir == dir &&
 						grants[i].svc.proto == proto &&
-						grants[i].svc.lo <= port && port <= grants[i].svc.hi;
+						grants[i].svc.lo <= port &&
+						port <= grants[i].svc.hi;
 				for (size_t i = 0; i < s.n_spans; i++) {
 					const struct kspan *sp = &s.spans[i];
 
@@ -381,7 +383,8 @@ static void too_many_elements_are_an_error_not_a_cut(void **state)
 	arena_init(&a, 256 << 20);
 	m.n_grants = 100;
 	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
-	assert_int_equal(s.n_elems, 199); /* the widest one names all classes; the rest are doubles */
+	assert_int_equal(s.n_elems,
+			 199); /* the widest one names all classes; the rest are doubles */
 	s = (struct kstate){.mtu = 4711};
 	m.n_grants = 1000;
 	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s),

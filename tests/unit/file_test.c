@@ -1,4 +1,5 @@
-/* State files in a real directory: no link is followed, a file is old or new and nothing between. */
+/* State files in a real directory: no link is followed, a file is old or new and nothing between.
+ */
 #include "tests/unit/unit.h"
 
 #include <errno.h>

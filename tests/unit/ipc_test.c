@@ -9,7 +9,14 @@
 #include "zt/buf.h"
 #include "zt/ipc.h"
 
-enum { KIND_EMPTY = 1, KIND_SMALL, KIND_BIG, GUARD_MS = 5000, BIG_MAX = 4 << 20, PACKET = 32 << 10 };
+enum {
+	KIND_EMPTY = 1,
+	KIND_SMALL,
+	KIND_BIG,
+	GUARD_MS = 5000,
+	BIG_MAX = 4 << 20,
+	PACKET = 32 << 10
+};
 
 struct side {
 	struct loop *loop;
@@ -74,8 +81,9 @@ static int run(struct loop *l)
 
 static void messages_of_every_size_arrive_whole_and_in_order(void **state)
 {
-	static const size_t sizes[] = {1,	   2,		   PACKET - 9, PACKET - 8, PACKET - 7,
-				       2 * PACKET, 2 * PACKET - 8, 100000,     BIG_MAX,    1};
+	static const size_t sizes[] = {1,	   2,	       PACKET - 9,     PACKET - 8,
+				       PACKET - 7, 2 * PACKET, 2 * PACKET - 8, 100000,
+				       BIG_MAX,	   1};
 	struct loop *l = loop_new();
 	struct side a = {.loop = l}, b = {.loop = l, .stop_after = N_OF(sizes) + 2};
 	uint8_t *body = malloc(BIG_MAX);
@@ -156,15 +164,16 @@ static void a_full_queue_is_an_error(void **state)
 static const struct {
 	const char *says;
 	uint32_t kind, len;
-	size_t first; /* bytes of body in the first packet */
-	size_t then;  /* and in a second one; 0: none */
-	bool closes;  /* the sender, afterwards */
+	size_t first;	 /* bytes of body in the first packet */
+	size_t then;	 /* and in a second one; 0: none */
+	bool closes;	 /* the sender, afterwards */
 	size_t messages; /* that are delivered */
 	bool gone;
 } rows[] = {
 	{"a message as it should be", KIND_SMALL, 3, 3, 0, false, 1, false},
 	{"in two packets", KIND_BIG, 6, 3, 3, false, 1, false},
-	{"a head alone: the first packet has a part of the body", KIND_BIG, 6, 0, 6, false, 0, true},
+	{"a head alone: the first packet has a part of the body", KIND_BIG, 6, 0, 6, false, 0,
+	 true},
 	{"an empty one", KIND_EMPTY, 0, 0, 0, false, 1, false},
 	{"a kind that is not known", 77, 3, 3, 0, false, 0, true},
 	{"no kind", 0, 3, 3, 0, false, 0, true},

@@ -1,4 +1,5 @@
-/* What the command line is told: status as JSON, and of a link that does not reach its controller. */
+/* What the command line is told: status as JSON, and of a link that does not reach its controller.
+ */
 #include "tests/unit/node_fixture.h"
 
 #include "ztnode/net/link.h"
@@ -100,10 +101,10 @@ static const struct {
 
 static void a_status_says_what_is_in_force(void **state)
 {
-	json_t *advice = json_pack("{s:{s:s,s:[s]},s:[{s:s,s:b,s:[{s:s,s:s}]}]}", "device", "owner",
-				   "ada@example.com", "tags", "tag:a", "posture", "profile",
-				   "managed", "ok", 0, "failed", "condition",
-				   "disk.encrypted == true", "is", "false");
+	json_t *advice =
+		json_pack("{s:{s:s,s:[s]},s:[{s:s,s:b,s:[{s:s,s:s}]}]}", "device", "owner",
+			  "ada@example.com", "tags", "tag:a", "posture", "profile", "managed", "ok",
+			  0, "failed", "condition", "disk.encrypted == true", "is", "false");
 	struct role_status s;
 	struct buf map;
 	json_t *j;
@@ -278,8 +279,8 @@ static void a_link_says_why_it_is_not_connected(void **state)
 	link_view(c.link, &v);
 	assert_string_equal(v.device_state, "active");
 	assert_false(v.connected);
-	link_signed(c.link, &sig);	/* nobody asked */
-	link_result(c.link, -ZT_ESIG);	/* of no stream */
+	link_signed(c.link, &sig);	 /* nobody asked */
+	link_result(c.link, -ZT_ESIG);	 /* of no stream */
 	link_report(c.link, "first", 5); /* kept, the newest wins */
 	link_report(c.link, "second", 6);
 	link_ask(c.link, "GET", "/v1/why", answered, &c);

@@ -1,4 +1,5 @@
-/* The event loop against the real kernel: order of timers, things freed inside callbacks, signals. */
+/* The event loop against the real kernel: order of timers, things freed inside callbacks, signals.
+ */
 #include "tests/unit/unit.h"
 
 #include <errno.h>

@@ -102,11 +102,34 @@ static void wrong_lengths_under_a_good_checksum_are_refused(void **state)
 
 	(void)state;
 	encode(&b);
-	for (size_t n = HEAD; n < b.len; n++) {
+	buf_put_u8(&b, 0); /* a byte too many, too */
+	for (size_t n = HEAD; n <= b.len; n++) {
+		if (n == b.len - 1)
+			continue; /* as it was */
 		key_hash(b.data + HEAD, n - HEAD, &sum);
 		memcpy(b.data + SUM_AT, sum.b, sizeof(sum.b));
 		assert_true(mapfile_decode(&t, b.data, n, fixture_now, boot_a, &got, &d) < 0);
 	}
+	buf_free(&b);
+}
+
+/* The serial stands twice, before the map and in it. */
+static void another_serial_than_the_maps_is_refused(void **state)
+{
+	enum { SUM_AT = 8, SERIAL_AT = 8 + ZT_HASH_LEN };
+	struct trust t = fixture_trust();
+	struct mapstate got;
+	struct key sum;
+	struct diag d;
+	struct buf b;
+
+	(void)state;
+	encode(&b);
+	b.data[SERIAL_AT]--;
+	key_hash(b.data + SERIAL_AT, b.len - SERIAL_AT, &sum);
+	memcpy(b.data + SUM_AT, sum.b, sizeof(sum.b));
+	assert_int_equal(mapfile_decode(&t, b.data, b.len, fixture_now, boot_a, &got, &d),
+			 -ZT_ECORRUPT);
 	buf_free(&b);
 }
 
@@ -205,6 +228,7 @@ int main(void)
 		cmocka_unit_test(any_flipped_byte_is_found),
 		cmocka_unit_test(a_file_cut_anywhere_is_damaged),
 		cmocka_unit_test(wrong_lengths_under_a_good_checksum_are_refused),
+		cmocka_unit_test(another_serial_than_the_maps_is_refused),
 		cmocka_unit_test(the_file_of_another_enrolment_is_refused),
 		cmocka_unit_test(no_restart_makes_a_lease_longer),
 		cmocka_unit_test(the_history_goes_on_after_a_restart),

@@ -15,14 +15,23 @@ static const struct kpeer peer = {
 static const struct kpeer bare = {.pub = {{2}}};
 static const struct kstate state_ = {.mtu = 1420, .port = 51820, .n_elems = 2, .n_spans = 3};
 
-#define V4(d) {ADDR_V4, {100, 64, 0, (d)}}
+#define V4(d)                                                                                      \
+	{                                                                                          \
+		ADDR_V4,                                                                           \
+		{                                                                                  \
+			100, 64, 0, (d)                                                            \
+		}                                                                                  \
+	}
 static const struct kelem tcp = {KSET_PORT, V4(1), V4(2), SERVICE_TCP, 5432, 1, 0};
 static const struct kelem udp = {KSET_PORT, V4(2), V4(1), SERVICE_UDP, 53, 2, 0};
 static const struct kelem icmp = {KSET_PORT, V4(1), V4(2), SERVICE_ICMP, 0, 0, 0};
 static const struct kelem icmp6 = {KSET_PORT, V4(1), V4(2), 58, 0, 0, 0};
 static const struct kelem any = {KSET_SPAN, V4(1), V4(2), 0, 0, 1, 0};
 static const struct kelem class = {KSET_SPAN, V4(1), V4(2), 0, 7, 1, 0};
-static const struct prefix net = {{ADDR_V4, {100, 64}}, 10};
+#define NET                                                                                        \
+	{                                                                                          \
+		{ADDR_V4, {100, 64}}, 10                                                           \
+	}
 
 static const struct {
 	struct op op;
@@ -50,19 +59,23 @@ static const struct {
 	{{.kind = OP_WG_SET, .state = &state_}, "wireguard key and port 51820", NULL},
 	{{.kind = OP_PEER_DEL, .peer = &peer}, "peer delete " PEER, NULL},
 	{{.kind = OP_PEER_PUT, .peer = &peer},
-	 "peer put " PEER " 100.64.0.2/32 fd00::2/128 psk endpoint [2001:db8::1]:51820", NULL},
+	 "peer put " PEER " 100.64.0.2/32 fd00::2/128 psk endpoint [2001:db8::1]:51820",
+	 NULL},
 	{{.kind = OP_PEER_PUT, .peer = &peer, .psk_only = true}, "peer put " PEER " psk", NULL},
 	{{.kind = OP_PEER_PUT, .peer = &bare}, "peer put " PEER, NULL},
 	{{.kind = OP_PEER_ENDPOINT, .peer = &peer},
-	 "peer endpoint " PEER " endpoint [2001:db8::1]:51820", NULL},
+	 "peer endpoint " PEER " endpoint [2001:db8::1]:51820",
+	 NULL},
 	{{.kind = OP_MTU_SET, .state = &state_}, "mtu 1420", NULL},
 	{{.kind = OP_ADDR_ADD, .addr = {V4(1), 32}}, "address add 100.64.0.1/32", NULL},
 	{{.kind = OP_ADDR_DEL, .addr = {V4(1), 32}}, "address delete 100.64.0.1/32", NULL},
 	{{.kind = OP_LINK_UP}, "link up", NULL},
-	{{.kind = OP_ROUTE_ADD, .route = {KROUTE_DEV, net, 4000}},
-	 "route add 100.64.0.0/10 tunnel metric 4000", NULL},
-	{{.kind = OP_ROUTE_DEL, .route = {KROUTE_UNREACHABLE, net, 5000}},
-	 "route delete 100.64.0.0/10 unreachable metric 5000", NULL},
+	{{.kind = OP_ROUTE_ADD, .route = {KROUTE_DEV, NET, 4000}},
+	 "route add 100.64.0.0/10 tunnel metric 4000",
+	 NULL},
+	{{.kind = OP_ROUTE_DEL, .route = {KROUTE_UNREACHABLE, NET, 5000}},
+	 "route delete 100.64.0.0/10 unreachable metric 5000",
+	 NULL},
 };
 
 static void check_line(const struct op *op, const struct netmap *rules, const char *want)

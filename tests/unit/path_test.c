@@ -64,7 +64,8 @@ static const struct {
 	 {{1000, {1, 2}, 0, 5, false, 1}}},
 	{"known from before this daemon, sending in vain: the best candidate",
 	 {{1000, {1, 2}, 100, 400, true, 1}}},
-	{"known from before this daemon and alive: left alone", {{1000, {1, 2}, 100, 100, true, NONE}}},
+	{"known from before this daemon and alive: left alone",
+	 {{1000, {1, 2}, 100, 100, true, NONE}}},
 };
 
 static void run(const char *says, const struct step *steps)
@@ -74,12 +75,14 @@ static void run(const char *says, const struct step *steps)
 	for (size_t i = 0; i < STEPS_MAX && steps[i].at_ms; i++) {
 		const struct step *s = &steps[i];
 		struct endpoint candidates[SET_MAX], got = {0};
-		struct path_seen seen = {s->tx, s->age_s, s->has_endpoint};
+		struct path_seen seen = {s->tx, s->age_s, {{0}, 0}};
 		size_t n = 0;
 		bool told;
 
 		for (; s->candidates[n]; n++)
 			candidates[n] = candidate(s->candidates[n]);
+		if (s->has_endpoint)
+			seen.endpoint = p.told_ms ? p.told : candidate(9);
 		told = path_step(&p, candidates, n, &seen, s->at_ms, &got);
 		if (told != (s->told != NONE) || (told && got.addr.b[3] != s->told))
 			fail_msg("%s: step %zu tells %d, not %d", says, i,
@@ -92,6 +95,22 @@ static void paths(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_OF(rows); i++)
 		run(rows[i].says, rows[i].steps);
+}
+
+static void a_single_candidate_is_told_again_after_roaming(void **state)
+{
+	struct path p = {.peer = 2};
+	struct endpoint only = candidate(1), got = {0};
+	struct path_seen seen = {.handshake_age_s = -1};
+
+	(void)state;
+	assert_true(path_step(&p, &only, 1, &seen, 1000, &got));
+	seen = (struct path_seen){.tx_bytes = 148, .handshake_age_s = 400, .endpoint = only};
+	assert_false(path_step(&p, &only, 1, &seen, 20000, &got)); /* the kernel tries it already */
+	seen.endpoint = candidate(9);
+	assert_true(path_step(&p, &only, 1, &seen, 20000, &got));
+	assert_true(endpoint_equal(&got, &only));
+	assert_false(path_step(&p, &only, 1, &seen, 21000, &got)); /* it has its time */
 }
 
 /* Whatever the kernel says, only a candidate is ever told. */
@@ -111,7 +130,7 @@ static void nothing_but_candidates_is_told(void **state)
 		for (size_t i = 0; i < n; i++)
 			candidates[i] = candidate((int)((random >> 18) % 5 + i + 1));
 		seen = (struct path_seen){random >> 8, (int64_t)((random >> 20) % 400) - 1,
-					  random & 0x10000};
+					  random & 0x10000 ? candidate(9) : (struct endpoint){{0}, 0}};
 		if (path_step(&p, candidates, n, &seen, at * 700, &got)) {
 			bool found = false;
 
@@ -127,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paths),
 		cmocka_unit_test(nothing_but_candidates_is_told),
+		cmocka_unit_test(a_single_candidate_is_told_again_after_roaming),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,6 +191,12 @@ static void psk_taken_away(struct world *w)
 	w->have_peers[0].psk = (struct secret){0};
 }
 
+static void psk_of_another_hand(struct world *w)
+{
+	w->want_peers[0].has_psk = false;
+	w->want_peers[0].psk = (struct secret){0};
+}
+
 static void allowed_widened(struct world *w)
 {
 	w->have_peers[0].allowed[0] = net4;
@@ -292,21 +298,23 @@ static const struct {
 	 "link add\n"
 	 "wireguard key and port 51820\n"
 	 "peer put " KEY("Ag") " 100.64.0.2/32 psk\n"
-	 "peer put " KEY("Aw") " 100.64.0.3/32 psk\n"
-	 "mtu 1420\n"
-	 "address add 100.64.0.1/32\n"
-	 "link up\n"
-	 "route add 100.64.0.0/10 tunnel metric 4000\n"},
+			       "peer put " KEY(
+				       "Aw") " 100.64.0.3/32 psk\n"
+					     "mtu 1420\n"
+					     "address add 100.64.0.1/32\n"
+					     "link up\n"
+					     "route add 100.64.0.0/10 tunnel metric 4000\n"},
 	{"only the guard is left: it is not added twice", guards_only,
 	 "table put, 2 grants, 1 spans\n"
 	 "link add\n"
 	 "wireguard key and port 51820\n"
 	 "peer put " KEY("Ag") " 100.64.0.2/32 psk\n"
-	 "peer put " KEY("Aw") " 100.64.0.3/32 psk\n"
-	 "mtu 1420\n"
-	 "address add 100.64.0.1/32\n"
-	 "link up\n"
-	 "route add 100.64.0.0/10 tunnel metric 4000\n"},
+			       "peer put " KEY(
+				       "Aw") " 100.64.0.3/32 psk\n"
+					     "mtu 1420\n"
+					     "address add 100.64.0.1/32\n"
+					     "link up\n"
+					     "route add 100.64.0.0/10 tunnel metric 4000\n"},
 	{"a grant goes", grant_goes, "grant delete 100.64.0.1 -> 100.64.0.2 tcp/22\n"},
 	{"a grant comes", grant_comes, "grant add 100.64.0.1 -> 100.64.0.2 tcp/443\n"},
 	{"what goes is cut before what comes is let in, though it sorts behind", grant_changes,
@@ -329,15 +337,16 @@ static const struct {
 	 "grant delete 100.64.0.1 -> 100.64.0.2 tcp/22\n"
 	 "grant delete 100.64.0.1 -> 100.64.0.2 tcp/443\n"
 	 "peer delete " KEY("Ag") "\n"
-	 "peer delete " KEY("Aw") "\n"},
+				  "peer delete " KEY("Aw") "\n"},
 	{"a peer goes before another comes: an address is never two peers'", peer_replaced,
 	 "peer delete " KEY("Aw") "\n"
-	 "peer put " KEY("BA") " 100.64.0.4/32 psk\n"},
+				  "peer put " KEY("BA") " 100.64.0.4/32 psk\n"},
 	{"a peer that nobody granted is removed", foreign_peer, "peer delete " KEY("CQ") "\n"},
 	{"a new preshared key goes alone, allowed IPs are not touched", psk_rotated,
 	 "peer put " KEY("Ag") " psk\n"},
 	{"a preshared key that someone took away comes back", psk_taken_away,
 	 "peer put " KEY("Ag") " psk\n"},
+	{"one that nobody wants goes", psk_of_another_hand, "peer put " KEY("Ag") "\n"},
 	{"allowed IPs that someone widened are replaced", allowed_widened,
 	 "peer put " KEY("Ag") " 100.64.0.2/32 psk\n"},
 	{"or added", allowed_more, "peer put " KEY("Ag") " 100.64.0.2/32 psk\n"},
@@ -347,7 +356,7 @@ static const struct {
 	{"once", endpoint_known, ""},
 	{"with a new preshared key the endpoint is told too", psk_and_endpoint,
 	 "peer put " KEY("Ag") " psk\n"
-	 "peer endpoint " KEY("Ag") " endpoint 192.0.2.1:51820\n"},
+			       "peer endpoint " KEY("Ag") " endpoint 192.0.2.1:51820\n"},
 	{"another private key is put right", another_private_key, "wireguard key and port 51820\n"},
 	{"another port is put right", another_port, "wireguard key and port 51820\n"},
 	{"when no port is asked for any will do", any_port_will_do, ""},
@@ -366,14 +375,15 @@ static const struct {
 	 "route add 100.64.0.0/10 unreachable metric 5000\n"
 	 "wireguard key and port 51820\n"
 	 "peer delete " KEY("Aw") "\n"
-	 "peer put " KEY("BA") " 100.64.0.4/32 psk\n"
-	 "mtu 1420\n"
-	 "address delete 100.64.0.99/32\n"
-	 "address add 100.64.0.1/32\n"
-	 "link up\n"
-	 "route delete 10.64.0.0/10 tunnel metric 4000\n"
-	 "route delete 100.64.0.0/10 unreachable metric 1\n"
-	 "route add 100.64.0.0/10 tunnel metric 4000\n"},
+				  "peer put " KEY(
+					  "BA") " 100.64.0.4/32 psk\n"
+						"mtu 1420\n"
+						"address delete 100.64.0.99/32\n"
+						"address add 100.64.0.1/32\n"
+						"link up\n"
+						"route delete 10.64.0.0/10 tunnel metric 4000\n"
+						"route delete 100.64.0.0/10 unreachable metric 1\n"
+						"route add 100.64.0.0/10 tunnel metric 4000\n"},
 };
 
 static void print(const struct op_list *ops, char *out)

@@ -56,7 +56,7 @@ static int read_refusal(const json_t *answer, struct diag *d)
 	const char *hint = json_string_value(json_object_get(answer, "hint"));
 	json_int_t status = json_integer_value(json_object_get(answer, "exit"));
 
-	diag_set(d, -ZT_EREFUSED, "%s", message ? message : "refused");
+	diag_set(d, -ZT_EREFUSED, "%s", message && message[0] ? message : "refused");
 	if (hint)
 		diag_hint(d, "%s", hint);
 	return status >= ZT_EXIT_FAILED && status <= ZT_EXIT_DENIED ? (int)status : ZT_EXIT_FAILED;

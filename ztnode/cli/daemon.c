@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,7 +18,6 @@
 #include <unistd.h>
 
 #include "zt/clock.h"
-#include "zt/file.h"
 #include "zt/ipc.h"
 #include "zt/log.h"
 #include "ztnode/cli/cli.h"
@@ -83,27 +81,6 @@ static int listen_control(const struct node_config *c, int *ret_fd, struct diag 
 		return diag_set(d, -errno, "cannot listen on %s: %s", sa.sun_path, zt_strerror(errno));
 	*ret_fd = fd;
 	return 0;
-}
-
-static int lock_state(const struct node_config *c, int *ret_fd, struct diag *d)
-{
-	int dir, fd = -1, err = file_open_dir(c->state_dir, false, &dir);
-
-	if (!err) {
-		fd = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		err = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
-		close(dir);
-	}
-	if (!err) {
-		*ret_fd = fd;
-		return 0;
-	}
-	if (err == -EWOULDBLOCK) {
-		diag_set(d, err, "a daemon runs already with %s", c->state_dir);
-		diag_hint(d, "stop it (systemctl stop ztnode), or choose another --state");
-		return err;
-	}
-	return diag_set(d, err, "cannot lock %s: %s", c->state_dir, zt_strerror(err));
 }
 
 /* --- roles --- */
@@ -182,46 +159,19 @@ static void signal_roles(const struct supervisor *s, int signo)
 			kill(s->pid[r], signo);
 }
 
-static void end_roles(struct supervisor *s)
+/* The one that ended first may have ended because of the other: whoever failed counts. */
+static void end_roles(struct supervisor *s, bool *ret_failed)
 {
 	int64_t until = clock_now().boot_ms + GRACE_MS;
-	bool ignored = false;
 
 	s->ending = true;
 	signal_roles(s, SIGTERM);
 	while (any_role(s) && clock_now().boot_ms < until)
-		wait_a_while(s, until - clock_now().boot_ms, &ignored);
+		wait_a_while(s, until - clock_now().boot_ms, ret_failed);
 	signal_roles(s, SIGKILL);
 	while (any_role(s))
-		wait_a_while(s, GRACE_MS, &ignored);
+		wait_a_while(s, GRACE_MS, ret_failed);
 	s->ending = false;
-}
-
-/* A role that cannot work at all says so within its first seconds; then the daemon ends with its status. */
-static int supervise(struct supervisor *s)
-{
-	while (!s->stopping) {
-		int64_t started = clock_now().boot_ms;
-		bool failed = false, killed;
-		int err = start_roles(s);
-
-		if (err) {
-			log_error("cannot start: %s", zt_strerror(err));
-			end_roles(s);
-			return ZT_EXIT_FAILED;
-		}
-		while (!s->stopping && !wait_a_while(s, -1, &failed))
-			;
-		killed = !failed;
-		end_roles(s);
-		if (s->stopping)
-			break;
-		if (!killed && clock_now().boot_ms - started < YOUNG_MS)
-			return ZT_EXIT_FAILED;
-		log_warn("starting the roles anew; the kernel keeps what it has meanwhile");
-		wait_a_while(s, RESTART_MS, &failed);
-	}
-	return ZT_EXIT_OK;
 }
 
 /* What can be said before anything starts. */
@@ -232,6 +182,37 @@ static int check_enrolled(const struct node_config *c, struct diag *d)
 
 	state_close(&st);
 	return err;
+}
+
+/* A role that cannot work at all says so within its first seconds; then the daemon ends with its status. */
+static int supervise(struct supervisor *s)
+{
+	while (!s->stopping) {
+		int64_t started = clock_now().boot_ms;
+		bool failed = false;
+		struct diag d;
+		int err = start_roles(s);
+
+		if (err) {
+			log_error("cannot start: %s", zt_strerror(err));
+			end_roles(s, &failed);
+			return ZT_EXIT_FAILED;
+		}
+		while (!s->stopping && !wait_a_while(s, -1, &failed))
+			;
+		end_roles(s, &failed);
+		if (s->stopping)
+			break;
+		if (check_enrolled(s->config, &d)) {
+			log_info("this device left the network");
+			break;
+		}
+		if (failed && clock_now().boot_ms - started < YOUNG_MS)
+			return ZT_EXIT_FAILED;
+		log_warn("starting the roles anew; the kernel keeps what it has meanwhile");
+		wait_a_while(s, RESTART_MS, &failed);
+	}
+	return ZT_EXIT_OK;
 }
 
 int cmd_run(const struct node_config *c, int argc, char **argv)
@@ -249,7 +230,7 @@ int cmd_run(const struct node_config *c, int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &s.signals, NULL);
 	err = check_enrolled(c, &d);
 	if (!err)
-		err = lock_state(c, &s.lock, &d);
+		err = state_lock(c->state_dir, false, &s.lock, &d);
 	if (!err)
 		err = listen_control(c, &s.control, &d);
 	if (err) {

@@ -9,6 +9,7 @@
 #include "zt/cur.h"
 #include "zt/ipc.h"
 #include "zt/log.h"
+#include "zt/token.h"
 #include "ztnode/cli/cli.h"
 #include "ztnode/kern/enforce.h"
 #include "ztnode/net/enroll.h"
@@ -24,6 +25,8 @@ struct enroller {
 	struct loop *loop;
 	struct ipc *ipc;
 	struct node_state state;
+	struct token token; /* its address and pin are what the answer must be of */
+	int lock;
 	bool kept;
 };
 
@@ -114,6 +117,8 @@ static void on_request(void *arg, const void *body, size_t n)
 	struct diag d = {0};
 	int err = decode_request(body, n, &r);
 
+	if (!err && (!key_equal(&r.pin, &e->token.pin) || r.token_id != e->token.id))
+		err = -ZT_EREFUSED;
 	if (!err)
 		err = check_ranges(e, &r, &d);
 	if (!err)
@@ -134,6 +139,8 @@ static void on_enrolled(void *arg, const void *body, size_t n)
 	struct diag d = {0};
 	int err = enrolled_decode(body, n, &who);
 
+	if (!err && (!key_equal(&who.pin, &e->token.pin) || strcmp(who.url, e->token.url) != 0))
+		err = -ZT_EREFUSED;
 	if (!err)
 		err = state_save_enrolled(&e->state, &who, &d);
 	if (!err)
@@ -186,7 +193,9 @@ static int enroll(struct enroller *e, const char *token, const char *name)
 	int pair[2], status, child_status = 0;
 	pid_t child;
 
-	if (open_state(e, &d) || (ipc_pair(pair) && diag_set(&d, -errno, "%s", zt_strerror(errno)))) {
+	/* The token is the user's own word, not the network's; its decoder is a length check, a hash and copies. */
+	if (token_decode(token, TOKEN_ENROLL, &e->token, &d) || state_lock(e->config->state_dir, true, &e->lock, &d) ||
+	    open_state(e, &d) || (ipc_pair(pair) && diag_set(&d, -errno, "%s", zt_strerror(errno)))) {
 		log_diag(&d);
 		return ZT_EXIT_FAILED;
 	}
@@ -209,7 +218,7 @@ int cmd_enroll(const struct node_config *c, int argc, char **argv)
 {
 	const char *token, *name = "";
 	const struct arg_option options[] = {{"--name", &name, NULL}};
-	struct enroller e = {.config = c, .state.dir = -1};
+	struct enroller e = {.config = c, .state.dir = -1, .lock = -1};
 	struct diag d = {0};
 	int status;
 
@@ -217,5 +226,8 @@ int cmd_enroll(const struct node_config *c, int argc, char **argv)
 		return args_usage(argv[0], &d);
 	status = enroll(&e, token, name);
 	state_close(&e.state);
+	secret_wipe(&e.token.secret);
+	if (e.lock >= 0)
+		close(e.lock);
 	return status;
 }

@@ -26,14 +26,16 @@ bool path_step(struct path *p, const struct endpoint *candidates, size_t n, cons
 	       int64_t boot_ms, struct endpoint *ret)
 {
 	bool alive = seen->handshake_age_s >= 0 && seen->handshake_age_s < PATH_SESSION_S;
+	bool has_endpoint = seen->endpoint.addr.family != ADDR_NONE;
 
-	if (n == 0 || (alive && seen->has_endpoint))
+	if (n == 0 || (alive && has_endpoint))
 		return false;
-	if (!seen->has_endpoint || !p->told_ms || !still_candidate(&p->told, candidates, n)) {
+	if (!has_endpoint || !p->told_ms || !still_candidate(&p->told, candidates, n)) {
 		p->next = 0;
 		return tell(p, candidates, n, seen->tx_bytes, boot_ms, ret);
 	}
-	if (n > 1 && seen->tx_bytes != p->tx_told && boot_ms - p->told_ms >= PATH_TRY_MS)
+	/* A single candidate is told again when the kernel has roamed to where nobody answers. */
+	if ((n > 1 || !endpoint_equal(&seen->endpoint, &candidates[0])) && seen->tx_bytes != p->tx_told && boot_ms - p->told_ms >= PATH_TRY_MS)
 		return tell(p, candidates, n, seen->tx_bytes, boot_ms, ret);
 	return false;
 }

@@ -23,7 +23,7 @@ struct path {
 struct path_seen { /* what the kernel says of the peer */
 	uint64_t tx_bytes;
 	int64_t handshake_age_s; /* -1: never */
-	bool has_endpoint;
+	struct endpoint endpoint; /* family ADDR_NONE: none */
 };
 
 /* True: tell the kernel *ret (one of the candidates) now. */

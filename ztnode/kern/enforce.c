@@ -384,8 +384,12 @@ static void save_map(struct enforce *e)
 	struct diag d;
 
 	loop_timer_set(e->save_timer, -1);
-	if (e->cur.serial && state_save_map(e->state, &e->cur, clock_now(), &d))
-		log_diag(&d);
+	if (!e->cur.serial || state_save_map(e->state, &e->cur, clock_now(), &d) == 0)
+		return;
+	/* The older map must not come back at the next start: it may grant what is revoked by now. */
+	log_diag(&d);
+	if (state_drop_map(e->state))
+		log_error("the older netmap cannot be removed either; do not restart this daemon before the disk is mended");
 }
 
 static void save_due(void *arg)
@@ -451,7 +455,7 @@ static void step_paths(struct enforce *e)
 		told = *k;
 		seen = (struct path_seen){k->tx_bytes,
 					  k->last_handshake_s ? now.wall_ms / 1000 - k->last_handshake_s : -1,
-					  k->endpoint.addr.family != ADDR_NONE};
+					  k->endpoint};
 		if (!path_step(path, candidates, n, &seen, now.boot_ms, &told.endpoint))
 			continue;
 		log_ops(e, &one, LOG_LEVEL_DEBUG, "path");

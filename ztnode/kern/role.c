@@ -134,6 +134,8 @@ static void on_leave(void *arg, const void *body, size_t n)
 	(void)n;
 	err = enforce_forget(k->enforce, &d);
 	send_done(k, KN_DONE, err, &d, 0);
+	if (!err)
+		loop_stop(k->loop, ZT_EXIT_OK); /* and the keys are wiped with everything else */
 }
 
 static const struct ipc_kind kinds[] = {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,6 +108,27 @@ int state_open(const char *path, bool make, struct node_state *ret, struct diag 
 	derive(&s);
 	*ret = s;
 	return 0;
+}
+
+int state_lock(const char *path, bool make, int *ret_fd, struct diag *d)
+{
+	int dir, fd = -1, err = file_open_dir(path, make, &dir);
+
+	if (!err) {
+		fd = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		err = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+		close(dir);
+	}
+	if (!err) {
+		*ret_fd = fd;
+		return 0;
+	}
+	if (err == -EWOULDBLOCK) {
+		diag_set(d, err, "a daemon runs already with %s", path);
+		diag_hint(d, "stop it (systemctl stop ztnode), or choose another --state");
+		return err;
+	}
+	return diag_set(d, err, "cannot lock %s: %s", path, zt_strerror(err));
 }
 
 void state_close(struct node_state *s)
@@ -212,6 +234,11 @@ int state_load_map(struct node_state *s, struct now now, struct mapstate *ret, s
 	secret_wipe(&t.identity);
 	file_wipe(p, n);
 	return err;
+}
+
+int state_drop_map(struct node_state *s)
+{
+	return file_remove_at(s->dir, file_map);
 }
 
 bool state_is_down(const struct node_state *s)

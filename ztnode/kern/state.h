@@ -14,12 +14,15 @@ struct node_state {
 
 /* Directory must exist unless make. -ZT_EABSENT: not enrolled (*ret usable for enrolling when make). */
 int state_open(const char *path, bool make, struct node_state *ret, struct diag *d) ZT_MUST_USE;
+/* One daemon or enrolment a directory, until *ret_fd is closed. -EWOULDBLOCK with a hint. */
+int state_lock(const char *path, bool make, int *ret_fd, struct diag *d) ZT_MUST_USE;
 void state_close(struct node_state *s); /* wipes */
 /* New keys from the system's generator, into files. Those of a half-done enrolment go: a controller that admitted them, and
  * whose answer was lost, takes them from nobody again. */
 int state_make_keys(struct node_state *s, struct diag *d) ZT_MUST_USE;
 int state_save_enrolled(struct node_state *s, const struct enrolled *e, struct diag *d) ZT_MUST_USE;
 int state_save_map(struct node_state *s, const struct mapstate *m, struct now now, struct diag *d) ZT_MUST_USE;
+int state_drop_map(struct node_state *s) ZT_MUST_USE;
 /* -ENOENT: none yet. Others as mapfile_decode. */
 int state_load_map(struct node_state *s, struct now now, struct mapstate *ret, struct diag *d) ZT_MUST_USE;
 bool state_is_down(const struct node_state *s);

@@ -63,8 +63,9 @@ static void set_problem(struct link *l, const char *problem, const char *hint)
 {
 	if (strcmp(l->problem, problem) != 0 && problem[0])
 		log_warn("controller: %s", problem);
-	snprintf(l->problem, sizeof(l->problem), "%s", problem);
-	snprintf(l->hint, sizeof(l->hint), "%s", hint);
+	/* Never half a character: the status is JSON. */
+	txt_safe(problem, l->problem, sizeof(l->problem));
+	txt_safe(hint, l->hint, sizeof(l->hint));
 }
 
 /* --- giving up and coming again --- */
@@ -120,7 +121,7 @@ static void note_refusal(struct link *l, const struct client_answer *a)
 	} else {
 		set_problem(l, message, hint ? hint : "");
 		if (code && (strcmp(code, "revoked") == 0 || strcmp(code, "expired") == 0))
-			snprintf(l->device_state, sizeof(l->device_state), "%s", code);
+			txt_safe(code, l->device_state, sizeof(l->device_state));
 	}
 	json_decref(j);
 }
@@ -157,7 +158,7 @@ static void on_advice(struct link *l, const uint8_t *p, size_t n)
 	const char *state = json_string_value(json_object_get(json_object_get(j, "device"), "state"));
 
 	if (state)
-		snprintf(l->device_state, sizeof(l->device_state), "%s", state);
+		txt_safe(state, l->device_state, sizeof(l->device_state));
 	if (json_is_object(j))
 		l->c.advice(l->c.arg, j);
 	json_decref(j);
@@ -286,7 +287,7 @@ static void session_done(void *arg, const struct client_answer *a)
 		return;
 	}
 	snprintf(l->session, sizeof(l->session), "Device %s", session);
-	snprintf(l->device_state, sizeof(l->device_state), "%s", state);
+	txt_safe(state, l->device_state, sizeof(l->device_state));
 	json_decref(j);
 	client_free(l->login);
 	l->login = NULL;

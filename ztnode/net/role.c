@@ -520,7 +520,7 @@ static void other_gone(void *arg)
 {
 	struct net *n = arg;
 
-	loop_stop(n->loop, ZT_EXIT_FAILED);
+	loop_stop(n->loop, ZT_EXIT_OK); /* if it failed, it says so itself */
 }
 
 static void on_signal(void *arg, int signo)

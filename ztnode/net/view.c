@@ -62,10 +62,18 @@ static json_t *peer_rules(const struct netmap *m, uint32_t peer)
 {
 	json_t *list = json_array();
 	uint32_t seen[64];
-	size_t n = 0;
+	size_t n = 0, lo = 0, hi = m->n_grants;
 
-	for (size_t i = 0; i < m->n_grants && n < 64; i++) {
-		bool known = m->grants[i].peer != peer;
+	while (lo < hi) { /* grants are sorted by peer: its first */
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (m->grants[mid].peer < peer)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (size_t i = lo; i < m->n_grants && m->grants[i].peer == peer && n < 64; i++) {
+		bool known = false;
 
 		for (size_t j = 0; j < n; j++)
 			known = known || seen[j] == m->grants[i].rule;

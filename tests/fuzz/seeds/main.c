@@ -1,8 +1,9 @@
 /* Writes the seeds of the wire formats into tests/fuzz/corpus (run it when a format changes, from
  * the project's folder):
  *
- *   make build/lib/base.a build/lib/proto.a && cc -std=gnu17 -D_GNU_SOURCE -Iinclude -I. -o
- * /tmp/seeds \ tests/fuzz/seeds/main.c build/lib/proto.a build/lib/base.a -lsodium && /tmp/seeds */
+ *   make build/lib/proto.a build/lib/base.a
+ *   cc -std=gnu17 -D_GNU_SOURCE -Iinclude -I. -o /tmp/seeds tests/fuzz/seeds/main.c
+ *      build/lib/proto.a build/lib/base.a -lsodium && /tmp/seeds */
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>

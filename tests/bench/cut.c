@@ -1,0 +1,187 @@
+/* How long packets still pass after a fact has failed. A datagram leaves one machine of the lab
+ * every millisecond; the other end's kernel stamps what arrives. One process has both ends, so
+ * there is one clock. For each round: packets pass; the file is made; they stop, and stay away for
+ * SILENCE_MS; the file is removed; they pass again.
+ *
+ *   cut FROM TO ADDRESS PORT FILE ROUNDS      FROM, TO: network namespaces; FILE: makes the posture
+ * of FROM fail
+ *
+ * A line a round: microseconds from the making of FILE to the last packet that arrived. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "zt/num.h"
+
+enum {
+	INTERVAL_MS = 1,
+	SILENCE_MS = 300,
+	BEFORE_MS = 400,
+	PATIENCE_MS = 15000,
+	PATH_TEXT_MAX = 128
+};
+
+struct ends {
+	int from, to;
+	int64_t last_us; /* of the last packet that arrived */
+};
+
+static _Noreturn void give_up(const char *what)
+{
+	fprintf(stderr, "cut: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static _Noreturn void give_up_with(int error, const char *what)
+{
+	errno = error;
+	give_up(what);
+}
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t); /* as the kernel's stamps */
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* A socket stays in the namespace it was made in. */
+static int socket_in(const char *namespace)
+{
+	char path[PATH_TEXT_MAX];
+	int ns, fd;
+
+	if (snprintf(path, sizeof(path), "/run/netns/%s", namespace) >= (int)sizeof(path))
+		give_up_with(ENAMETOOLONG, namespace);
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || setns(ns, CLONE_NEWNET) < 0)
+		give_up(path);
+	close(ns);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		give_up("socket");
+	return fd;
+}
+
+static void open_ends(struct ends *e, const char *from, const char *to, const char *address,
+		      const char *port)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	uint64_t n;
+	int on = 1;
+
+	if (inet_pton(AF_INET, address, &sa.sin_addr) != 1 || num_parse_u64(port, 1, 65535, &n))
+		give_up_with(EINVAL, address);
+	sa.sin_port = htons((uint16_t)n);
+	*e = (struct ends){.to = socket_in(to)};
+	if (bind(e->to, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    setsockopt(e->to, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0)
+		give_up("bind");
+	e->from = socket_in(from);
+	if (connect(e->from, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		give_up("connect");
+}
+
+static bool receive(struct ends *e)
+{
+	char data[16];
+	union {
+		char bytes[CMSG_SPACE(sizeof(struct timespec))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
+			   .msg_controllen = sizeof(control)};
+	struct timespec t;
+
+	if (recvmsg(e->to, &m, 0) < 0)
+		return false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+			memcpy(&t, CMSG_DATA(c), sizeof(t));
+			e->last_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+		}
+	return true;
+}
+
+/* One packet more, which the filter may refuse; then all that has arrived. */
+static void turn(struct ends *e)
+{
+	struct pollfd p = {.fd = e->to, .events = POLLIN};
+
+	(void)!send(e->from, "x", 1, 0);
+	poll(&p, 1, INTERVAL_MS);
+	while (receive(e))
+		;
+	usleep(INTERVAL_MS * 1000);
+}
+
+static void send_for(struct ends *e, int64_t ms)
+{
+	int64_t until = now_us() + ms * 1000;
+
+	while (now_us() < until)
+		turn(e);
+}
+
+static void await_packets(struct ends *e)
+{
+	int64_t since = now_us(), give_up_at = since + PATIENCE_MS * 1000;
+
+	while (e->last_us < since) {
+		if (now_us() > give_up_at)
+			give_up_with(ETIMEDOUT, "no packet passes");
+		turn(e);
+	}
+}
+
+static int64_t cut_once(struct ends *e, const char *file)
+{
+	int64_t start, give_up_at;
+	int fd;
+
+	await_packets(e);
+	send_for(e, BEFORE_MS);
+	start = now_us();
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		give_up(file);
+	close(fd);
+	give_up_at = start + PATIENCE_MS * 1000;
+	while (now_us() - (e->last_us > start ? e->last_us : start) < SILENCE_MS * 1000) {
+		if (now_us() > give_up_at)
+			give_up_with(ETIMEDOUT, "packets pass though the fact has failed");
+		turn(e);
+	}
+	if (unlink(file) < 0)
+		give_up(file);
+	return e->last_us > start ? e->last_us - start : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct ends e;
+	uint64_t rounds;
+
+	if (argc != 7 || num_parse_u64(argv[6], 1, 10000, &rounds))
+		give_up_with(EINVAL, "usage");
+	open_ends(&e, argv[1], argv[2], argv[3], argv[4]);
+	for (uint64_t i = 0; i < rounds; i++) {
+		printf("%lld\n", (long long)cut_once(&e, argv[5]));
+		fflush(stdout);
+	}
+	return 0;
+}

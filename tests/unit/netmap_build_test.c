@@ -1,0 +1,261 @@
+/* From the model to one device's netmap: exactly what it may see, in the order and form that the
+ * wire wants. */
+#include "tests/unit/unit.h"
+
+#include "controller/netmap/build.h"
+
+static const char policy_text[] =
+	"[network]\nlease = 10m\n"
+	"[resource db]\non = tag:db\nports = tcp/5432, tcp/22\n"
+	"[resource web]\non = tag:web\nports = tcp/443\n"
+	"[rule zeta]\nwho = user:ada@x.org\nwhat = resource:web\nwhy = w\n"
+	"[rule alpha]\nwho = user:ada@x.org, tag:web\nwhat = resource:db\nwhy = w\n"
+	"[rule other]\nwho = user:eve@x.org\nwhat = resource:db\nwhy = w\n";
+
+static const int64_t now_ms = 1000000000;
+static struct model m;
+static struct arena arena;
+
+static struct device *add(uint32_t id, const char *owner, const char *tag)
+{
+	struct device_row r = {.id = id,
+			       .state = DEVICE_ACTIVE,
+			       .addr4 = addr_v4((uint8_t[]){100, 64, 0, (uint8_t)id}),
+			       .cert_not_after_s = now_ms / 1000 + 3600};
+	struct device *d;
+
+	r.wg_key.b[0] = (uint8_t)id;
+	snprintf(r.name, sizeof(r.name), "d%u", id);
+	snprintf(r.owner, sizeof(r.owner), "%s", owner);
+	snprintf(r.tags.name[0], sizeof(r.tags.name[0]), "%s", tag);
+	r.tags.n = tag[0] != 0;
+	assert_int_equal(model_load_device(&m, &r, &d), 0);
+	d->psk_epoch = 10 + id;
+	return d;
+}
+
+/* 1 db, 2 web, 3 ada's, 4 eve's, 5 nobody's */
+static int setup(void **state)
+{
+	struct diag items[4];
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy_row row = {.version = 7};
+	struct policy *p = NULL;
+
+	(void)state;
+	arena_init(&arena, 1 << 20);
+	model_init(&m);
+	assert_int_equal(prefix_parse("100.64.0.0/10", &m.network.net4), 0);
+	add(1, "", "db");
+	add(2, "", "web");
+	add(3, "ada@x.org", "");
+	add(4, "eve@x.org", "");
+	add(5, "sam@x.org", "");
+	if (policy_parse("p", policy_text, strlen(policy_text), &p, &problems))
+		fail_msg("%s", items[0].message);
+	return model_set_policy(&m, p, &row, now_ms);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	model_done(&m);
+	arena_done(&arena);
+	return 0;
+}
+
+static struct netmap build(uint32_t id)
+{
+	struct netmap n;
+
+	assert_int_equal(netmap_build(&m, model_device(&m, id), &arena, &n), 0);
+	return n;
+}
+
+/* As it goes out: a full message that a device decodes and applies. */
+static void check_wire(const struct netmap *n, uint32_t id)
+{
+	static const struct netmap nothing;
+	struct netmap_msg msg, back;
+	struct netmap again;
+	struct buf b;
+
+	assert_int_equal(netmap_diff(&nothing, n, &arena, &msg), 0);
+	msg.head = (struct netmap_head){.kind = NETMAP_FULL,
+					.lease_s = 600,
+					.issued_ms = 1,
+					.serial = 1,
+					.policy = n->policy,
+					.device = id};
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	assert_int_equal(netmap_encode(&msg, &b), 0);
+	assert_int_equal(netmap_decode(b.data, b.len, &arena, &back), 0);
+	assert_int_equal(netmap_apply(&nothing, &back, &arena, &again), 0);
+	assert_int_equal(again.n_peers, n->n_peers);
+	assert_int_equal(again.n_grants, n->n_grants);
+	assert_int_equal(again.n_endpoints, n->n_endpoints);
+	assert_int_equal(again.n_rules, n->n_rules);
+	buf_free(&b);
+}
+
+static void test_peers_are_those_with_a_grant(void **state)
+{
+	static const struct {
+		const char *says;
+		uint32_t id, peers[4];
+		size_t n_peers, n_in, n_out;
+	} rows[] = {
+		{"nobody's rule: alone", 5, {0}, 0, 0, 0},
+		{"db serves ada, eve and web", 1, {2, 3, 4}, 3, 6, 0},
+		{"web serves ada, uses db", 2, {1, 3}, 2, 1, 2},
+		{"ada uses db and web", 3, {1, 2}, 2, 0, 3},
+		{"eve uses db", 4, {1}, 1, 0, 2},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct netmap n = build(rows[i].id);
+		size_t in = 0;
+
+		row_check(rows[i].says, n.self.id == rows[i].id && n.policy == 7);
+		row_check(rows[i].says, n.n_peers == rows[i].n_peers);
+		for (size_t j = 0; j < n.n_peers; j++)
+			row_check(rows[i].says, n.peers[j].id == rows[i].peers[j] &&
+							n.peers[j].wg_key.b[0] == n.peers[j].id);
+		for (size_t j = 0; j < n.n_grants; j++)
+			in += n.grants[j].dir == NETMAP_IN;
+		row_check(rows[i].says, in == rows[i].n_in);
+		row_check(rows[i].says, n.n_grants - in == rows[i].n_out);
+		check_wire(&n, rows[i].id);
+	}
+}
+
+static void test_rules_are_the_own_ones(void **state)
+{
+	struct netmap n = build(3);
+
+	(void)state;
+	assert_int_equal(n.n_rules, 2);
+	assert_string_equal(n.rules[0].name, "zeta");
+	assert_string_equal(n.rules[1].name, "alpha");
+	assert_string_equal(netmap_rule_name(&n, 3), "?"); /* eve's is not told */
+}
+
+static void test_who_does_not_stand(void **state)
+{
+	static const struct {
+		const char *says;
+		enum device_state state;
+		int64_t cert_s;
+	} rows[] = {
+		{"pending", DEVICE_PENDING, 3600},
+		{"revoked", DEVICE_REVOKED, 3600},
+		{"expired", DEVICE_EXPIRED, 3600},
+		{"certificate over", DEVICE_ACTIVE, 0},
+	};
+	struct verdict_change changes[ENGINE_POSTURES_MAX];
+	struct device *d = model_device(&m, 3);
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct netmap n;
+
+		d->row.state = rows[i].state;
+		d->row.cert_not_after_s = now_ms / 1000 + rows[i].cert_s;
+		model_evaluate(&m, d, now_ms, changes);
+		n = build(3);
+		row_check(rows[i].says, n.self.id == 3 && n.n_peers + n.n_grants + n.n_rules == 0);
+		check_wire(&n, 3);
+		n = build(1);
+		row_check(rows[i].says, !netmap_find_peer(&n, 3));
+		check_wire(&n, 1);
+		d->row.state = DEVICE_ACTIVE;
+		d->row.cert_not_after_s = now_ms / 1000 + 3600;
+		model_evaluate(&m, d, now_ms, changes);
+		n = build(1);
+		row_check(rows[i].says, netmap_find_peer(&n, 3) != NULL);
+	}
+}
+
+/* Both ends of a pair, whoever was here last, agree on the day of their key. */
+static void test_psk_epoch(void **state)
+{
+	struct netmap a = build(3), b = build(1);
+
+	(void)state;
+	assert_int_equal(netmap_find_peer(&a, 1)->psk_epoch, 11);
+	assert_int_equal(netmap_find_peer(&b, 3)->psk_epoch, 11);
+	model_device(&m, 1)->psk_epoch = 99;
+	a = build(3);
+	b = build(1);
+	assert_int_equal(netmap_find_peer(&a, 1)->psk_epoch, 13);
+	assert_int_equal(netmap_find_peer(&b, 3)->psk_epoch, 13);
+}
+
+static struct endpoint endpoint_of(const char *text)
+{
+	struct endpoint e;
+
+	assert_int_equal(endpoint_parse(text, &e), 0);
+	return e;
+}
+
+/* Local addresses first for a neighbour, what the controller sees first for others. */
+static void test_endpoint_order(void **state)
+{
+	struct device *db = model_device(&m, 1), *ada = model_device(&m, 3);
+	struct netmap n;
+
+	(void)state;
+	db->endpoints[0] = endpoint_of("192.168.1.5:51820");
+	db->endpoints[1] = endpoint_of("198.51.100.5:51820");
+	db->n_endpoints = 2;
+	db->source = endpoint_of("198.51.100.5:1").addr;
+	ada->source = endpoint_of("203.0.113.1:1").addr;
+	n = build(3);
+	assert_int_equal(n.n_endpoints, 2);
+	assert_true(endpoint_equal(&n.endpoints[0].ep, &db->endpoints[1]));
+	check_wire(&n, 3);
+	ada->source = db->source;
+	n = build(3);
+	assert_true(endpoint_equal(&n.endpoints[0].ep, &db->endpoints[0]));
+	check_wire(&n, 3);
+}
+
+static void test_alone(void **state)
+{
+	struct netmap n;
+
+	(void)state;
+	netmap_build_alone(&m, model_device(&m, 3), &n);
+	assert_true(n.self.id == 3 && n.policy == 7);
+	assert_int_equal(n.n_peers + n.n_grants + n.n_rules + n.n_endpoints, 0);
+	check_wire(&n, 3);
+}
+
+static void test_out_of_memory(void **state)
+{
+	struct netmap n = {.policy = 42};
+	struct arena small;
+
+	(void)state;
+	arena_init(&small, 16);
+	assert_true(netmap_build(&m, model_device(&m, 3), &small, &n) < 0);
+	assert_int_equal(n.policy, 42); /* untouched */
+	arena_done(&small);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_peers_are_those_with_a_grant, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rules_are_the_own_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_who_does_not_stand, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_psk_epoch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_endpoint_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("netmap_build", tests, NULL, NULL);
+}

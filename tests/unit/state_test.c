@@ -1,0 +1,205 @@
+/* The device's own files: trust that is missing or damaged is an error, and what an enrolment
+ * before left behind does not reach the next one. */
+#include "tests/unit/node_fixture.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "zt/file.h"
+#include "ztnode/kern/state.h"
+
+static const char *const names[] = {"device", "identity.key", "wireguard.key", "netmap", "down"};
+
+static int set_up(void **state)
+{
+	char *path = strdup("/tmp/zt-state-test-XXXXXX");
+
+	assert_non_null(path);
+	assert_non_null(mkdtemp(path));
+	*state = path;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char *path = *state;
+	int dir;
+
+	assert_int_equal(file_open_dir(path, false, &dir), 0);
+	for (size_t i = 0; i < N_OF(names); i++)
+		unlinkat(dir, names[i], 0);
+	close(dir);
+	assert_int_equal(rmdir(path), 0);
+	free(path);
+	return 0;
+}
+
+static const struct enrolled who = {
+	.device = FIXTURE_DEVICE, .network_key = {{9}}, .name = "laptop", .url = "https://ctl"};
+
+static void enrol(const char *path, struct node_state *s)
+{
+	struct diag d = {0};
+
+	assert_int_equal(state_open(path, true, s, &d), -ZT_EABSENT);
+	assert_int_equal(state_make_keys(s, &d), 0);
+	assert_int_equal(state_save_enrolled(s, &who, &d), 0);
+}
+
+static void an_enrolment_is_kept(void **state)
+{
+	struct node_state s = {.dir = -1}, again = {.dir = -1};
+	struct diag d = {0};
+	struct stat st;
+
+	enrol(*state, &s);
+	assert_int_equal(state_open(*state, false, &again, &d), 0);
+	assert_int_equal(again.who.device, FIXTURE_DEVICE);
+	assert_string_equal(again.who.name, "laptop");
+	assert_true(key_equal(&again.wg_pub, &s.wg_pub));
+	assert_true(key_equal(&again.identity_pub, &s.identity_pub));
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(fstatat(again.dir, names[i], &st, AT_SYMLINK_NOFOLLOW), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+	state_close(&again);
+	assert_true(again.dir == -1 && again.wg.b[0] == 0 && again.wg.b[31] == 0);
+	state_close(&s);
+}
+
+/* The controller may have admitted the keys of an enrolment whose answer was lost; it refuses them
+ * from then on. */
+static void an_enrolment_begun_anew_has_new_keys(void **state)
+{
+	struct node_state s = {.dir = -1};
+	struct key wg, identity;
+	struct diag d = {0};
+
+	assert_int_equal(state_open(*state, true, &s, &d), -ZT_EABSENT);
+	assert_int_equal(state_make_keys(&s, &d), 0);
+	wg = s.wg_pub;
+	identity = s.identity_pub;
+	state_close(&s);
+	assert_int_equal(state_open(*state, true, &s, &d), -ZT_EABSENT);
+	assert_int_equal(state_make_keys(&s, &d), 0);
+	assert_false(key_equal(&wg, &s.wg_pub));
+	assert_false(key_equal(&identity, &s.identity_pub));
+	state_close(&s);
+}
+
+static void nothing_of_an_enrolment_before_reaches_the_next(void **state)
+{
+	struct node_state s = {.dir = -1};
+	struct mapstate m;
+	struct diag d = {0};
+
+	enrol(*state, &s);
+	assert_int_equal(state_set_down(&s, true), 0);
+	assert_int_equal(file_write_at(s.dir, "netmap", "old", 3, 0600), 0);
+	assert_int_equal(unlinkat(s.dir, "device", 0), 0); /* as leave, cut short by kill -9 */
+	state_close(&s);
+	enrol(*state, &s);
+	assert_false(state_is_down(&s));
+	assert_int_equal(state_load_map(&s, fixture_now, &m, &d), -ENOENT);
+	state_close(&s);
+}
+
+static const struct {
+	const char *says, *name;
+	const char *content; /* NULL: removed */
+	int err;
+} damages[] = {
+	{"no device file: not enrolled", "device", NULL, -ZT_EABSENT},
+	{"an empty device file", "device", "", -ZT_ECORRUPT},
+	{"a device file of something else", "device", "ztD1 and nothing else", -ZT_ECORRUPT},
+	{"no identity: not a first start", "identity.key", NULL, -ENOENT},
+	{"no WireGuard key: not a first start", "wireguard.key", NULL, -ENOENT},
+	{"half a key", "wireguard.key", "0123456789abcdef", -ZT_ECORRUPT},
+	{"an empty key", "identity.key", "", -ZT_ECORRUPT},
+	{"a key and a byte", "identity.key", "0123456789abcdef0123456789abcdef+", -ZT_ECORRUPT},
+};
+
+static void damaged_trust_is_an_error(void **state)
+{
+	for (size_t i = 0; i < N_OF(damages); i++) {
+		struct node_state s = {.dir = -1}, got = {.dir = -1};
+		const char *content = damages[i].content;
+		struct diag d = {0};
+
+		enrol(*state, &s);
+		if (content)
+			row_check(damages[i].says, file_write_at(s.dir, damages[i].name, content,
+								 strlen(content), 0600) == 0);
+		else
+			row_check(damages[i].says, unlinkat(s.dir, damages[i].name, 0) == 0);
+		row_check(damages[i].says, state_open(*state, false, &got, &d) == damages[i].err);
+		row_check(damages[i].says, d.message[0] && d.hint[0]);
+		row_check(damages[i].says, got.who.device == 0);
+		state_close(&got);
+		unlinkat(s.dir, "device", 0);
+		state_close(&s);
+	}
+}
+
+static void a_flipped_byte_of_the_enrolment_is_found(void **state)
+{
+	struct node_state s = {.dir = -1}, got = {.dir = -1};
+	struct diag d = {0};
+	uint8_t *p;
+	void *file;
+	size_t n;
+
+	enrol(*state, &s);
+	assert_int_equal(file_read_at(s.dir, "device", 4096, &file, &n), 0);
+	p = file;
+	for (size_t i = 0; i < n; i += 7) {
+		p[i] ^= 1;
+		assert_int_equal(file_write_at(s.dir, "device", p, n, 0600), 0);
+		assert_int_equal(state_open(*state, false, &got, &d), -ZT_ECORRUPT);
+		p[i] ^= 1;
+	}
+	file_wipe(file, n);
+	state_close(&s);
+}
+
+static void a_map_is_kept_and_forgotten(void **state)
+{
+	struct node_state s = {.dir = -1};
+	struct mapstate m = fixture_state(10), got;
+	struct now now = clock_now();
+	struct diag d = {0};
+
+	enrol(*state, &s);
+	m.map.self.wg_key = s.wg_pub;
+	assert_int_equal(state_load_map(&s, now, &got, &d), -ENOENT);
+	assert_int_equal(state_save_map(&s, &m, now, &d), 0);
+	assert_int_equal(state_load_map(&s, now, &got, &d), 0);
+	assert_int_equal(got.serial, 10);
+	assert_int_equal(got.lease_end_ms, m.lease_end_ms); /* the same boot */
+	mapstate_done(&got);
+	assert_int_equal(state_forget(&s), 0);
+	assert_int_equal(s.who.device, 0);
+	for (size_t i = 0; i < N_OF(names); i++)
+		assert_int_equal(faccessat(s.dir, names[i], F_OK, 0), -1);
+	mapstate_done(&m);
+	state_close(&s);
+}
+
+#define in_directory(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		in_directory(an_enrolment_is_kept),
+		in_directory(an_enrolment_begun_anew_has_new_keys),
+		in_directory(nothing_of_an_enrolment_before_reaches_the_next),
+		in_directory(damaged_trust_is_an_error),
+		in_directory(a_flipped_byte_of_the_enrolment_is_found),
+		in_directory(a_map_is_kept_and_forgotten),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -6,7 +6,9 @@
  *   cut FROM TO ADDRESS PORT FILE ROUNDS      FROM, TO: network namespaces; FILE: makes the posture
  * of FROM fail
  *
- * A line a round: microseconds from the making of FILE to the last packet that arrived. */
+ * A line a round: microseconds from the making of FILE until the last packet arrived, and until the
+ * first was sent that did not. The truth is between the two: on the lab's only CPU the sender, too,
+ * has to wait for its turn. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,12 +30,16 @@ enum {
 	SILENCE_MS = 300,
 	BEFORE_MS = 400,
 	PATIENCE_MS = 15000,
-	PATH_TEXT_MAX = 128
+	PATH_TEXT_MAX = 128,
+	SENT_MAX = 1 << 16
 };
 
 struct ends {
 	int from, to;
-	int64_t last_us; /* of the last packet that arrived */
+	uint32_t seq;		   /* of the next packet */
+	uint32_t last_seq;	   /* of the last packet that arrived */
+	int64_t last_us;	   /* and when */
+	int64_t sent_us[SENT_MAX]; /* by seq */
 };
 
 static _Noreturn void give_up(const char *what)
@@ -84,7 +90,7 @@ static void open_ends(struct ends *e, const char *from, const char *to, const ch
 	if (inet_pton(AF_INET, address, &sa.sin_addr) != 1 || num_parse_u64(port, 1, 65535, &n))
 		give_up_with(EINVAL, address);
 	sa.sin_port = htons((uint16_t)n);
-	*e = (struct ends){.to = socket_in(to)};
+	e->to = socket_in(to);
 	if (bind(e->to, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
 	    setsockopt(e->to, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0)
 		give_up("bind");
@@ -95,20 +101,21 @@ static void open_ends(struct ends *e, const char *from, const char *to, const ch
 
 static bool receive(struct ends *e)
 {
-	char data[16];
+	uint32_t seq;
 	union {
 		char bytes[CMSG_SPACE(sizeof(struct timespec))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = {data, sizeof(data)};
+	struct iovec iov = {&seq, sizeof(seq)};
 	struct msghdr m = {.msg_iov = &iov,
 			   .msg_iovlen = 1,
 			   .msg_control = &control,
 			   .msg_controllen = sizeof(control)};
 	struct timespec t;
 
-	if (recvmsg(e->to, &m, 0) < 0)
+	if (recvmsg(e->to, &m, 0) != sizeof(seq))
 		return false;
+	e->last_seq = seq;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
 			memcpy(&t, CMSG_DATA(c), sizeof(t));
@@ -122,7 +129,9 @@ static void turn(struct ends *e)
 {
 	struct pollfd p = {.fd = e->to, .events = POLLIN};
 
-	(void)!send(e->from, "x", 1, 0);
+	e->sent_us[e->seq % SENT_MAX] = now_us();
+	(void)!send(e->from, &e->seq, sizeof(e->seq), 0);
+	e->seq++;
 	poll(&p, 1, INTERVAL_MS);
 	while (receive(e))
 		;
@@ -148,9 +157,9 @@ static void await_packets(struct ends *e)
 	}
 }
 
-static int64_t cut_once(struct ends *e, const char *file)
+static void cut_once(struct ends *e, const char *file)
 {
-	int64_t start, give_up_at;
+	int64_t start, give_up_at, lost_us;
 	int fd;
 
 	await_packets(e);
@@ -168,20 +177,21 @@ static int64_t cut_once(struct ends *e, const char *file)
 	}
 	if (unlink(file) < 0)
 		give_up(file);
-	return e->last_us > start ? e->last_us - start : 0;
+	lost_us = e->sent_us[(e->last_seq + 1) % SENT_MAX];
+	printf("%lld %lld\n", (long long)(e->last_us > start ? e->last_us - start : 0),
+	       (long long)(lost_us > start ? lost_us - start : 0));
+	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-	struct ends e;
+	static struct ends e;
 	uint64_t rounds;
 
 	if (argc != 7 || num_parse_u64(argv[6], 1, 10000, &rounds))
 		give_up_with(EINVAL, "usage");
 	open_ends(&e, argv[1], argv[2], argv[3], argv[4]);
-	for (uint64_t i = 0; i < rounds; i++) {
-		printf("%lld\n", (long long)cut_once(&e, argv[5]));
-		fflush(stdout);
-	}
+	for (uint64_t i = 0; i < rounds; i++)
+		cut_once(&e, argv[5]);
 	return 0;
 }

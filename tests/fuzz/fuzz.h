@@ -5,10 +5,10 @@
  *         tests/fuzz/NAME_fuzz.c FILES LIBRARIES -o /tmp/NAME_fuzz
  *
  * with FILES and LIBRARIES
- *   api      all of controller/{api,model,policy} common/{base,proto}: -lsodium -ljansson
- *   control  all of ztnode (without cli/main.c) and common: LIBS_NODE and LIBS_COMMON of the Makefile
- *   custom   ztnode/posture/custom_parse.c, all of common/base: -lsodium
- *   others   all of common/{base,proto}, and the folder that the target includes from: -lsodium
+ *
+ *   api      controller/{api,model,policy} common/{base,proto}: -lsodium -ljansson
+ *   control  ztnode (no cli/main.c) and common: LIBS_NODE and LIBS_COMMON of the Makefile
+ *   others   common/{base,proto} and the folder that the target includes from: -lsodium
  *
  *   /tmp/NAME_fuzz -max_total_time=60 /tmp/new tests/fuzz/corpus/NAME */
 #pragma once

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +70,7 @@ static pid_t spawn(const char *const *argv, int *ret_out)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that is killed leaves nothing running */
 		dup2(fds[1], STDOUT_FILENO);
 		open_log();
 		execv(ctl.program, (char *const *)argv);
@@ -383,6 +385,7 @@ static unsigned audit_count(const char *kind, const char *words)
 static int setup(void **state)
 {
 	(void)state;
+	end_controller(SIGKILL); /* of a test whose end failed */
 	snprintf(ctl.dir, sizeof(ctl.dir), "/tmp/zt-api-XXXXXX");
 	if (!mkdtemp(ctl.dir))
 		return -1;

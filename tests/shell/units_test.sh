@@ -2,7 +2,7 @@
 # The shipped units: well-formed, and exposed no more than this (systemd-analyze security, lower is better).
 #
 # ztnode.service is both roles and their supervisor in one unit, so it has what either needs: sockets of the one, CAP_NET_ADMIN
-# of the other, the capabilities to tell them apart, and all that posture looks at. See docs/bench.md for each point.
+# of the other, the capabilities to tell them apart, and all that posture looks at. docs/bench.md tells each point.
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/../.."

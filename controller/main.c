@@ -224,7 +224,7 @@ static int open_http(struct server *s, struct diag *d)
 				.identify = app_identify,
 				.app = s->app,
 				.connections_max = 16000,
-				.connections_per_address_max = 12000,
+				.connections_per_address_max = 4000,
 				.idle_timeout_s = 60};
 	int err = listen_endpoint(s->settings, app_url(s->app), &c.listen);
 

@@ -179,6 +179,7 @@ static bool begin_enrolment(struct app *a, struct http_request *r, const struct 
 	c->token.id = e->token_id;
 	key_hash(e->token_secret.b, ZT_KEY_LEN, &c->token.secret_hash);
 	txt_to_hostname(e->name, c->device.name, sizeof(c->device.name));
+	c->hold = policy_names_device(app_model(a)->policy, c->device.name);
 	c->device.identity = e->identity;
 	c->device.wg_key = e->wg_key;
 	c->device.created_s = c->at_ms / 1000;

@@ -31,5 +31,6 @@ struct change {
 	struct user_row user;
 	struct policy_row policy;
 	char *detail; /* JSON text of the audit-only kinds; owned by who made the change */
+	bool hold; /* DEVICE_ENROLL: it waits for an admin, whatever the token says */
 	uint64_t seq; /* of the record, filled by the store */
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "zt/txt.h"
 #include "controller/policy/condition.h"
 #include "controller/policy/engine.h"
 
@@ -178,4 +179,26 @@ void check_policy(struct parse *c)
 	collect_facts(c);
 	if (c->err == 0 && p->n_tests > 0)
 		check_tests(c);
+}
+
+static bool some_name(const struct selector *list, size_t n, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].kind == SELECTOR_DEVICE && txt_starts(list[i].name, name) &&
+		    (!list[i].name[len] || list[i].name[len] == '-'))
+			return true;
+	return false;
+}
+
+bool policy_names_device(const struct policy *p, const char *name)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (some_name(p->rules[i].who, p->rules[i].n_who, name))
+			return true;
+	for (size_t i = 0; i < p->n_resources; i++)
+		if (some_name(p->resources[i].on, p->resources[i].n_on, name))
+			return true;
+	return false;
 }

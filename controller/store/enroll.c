@@ -140,7 +140,7 @@ static int enroll_keys(struct store *s, const struct device_row *d)
 
 /* The device is given what the token says: it cannot choose an owner or tags. */
 static int enroll_insert(struct store *s, const struct device_row *d, const struct token_row *t,
-			 uint32_t address)
+			 bool hold, uint32_t address)
 {
 	char tags[STORE_NAMES_TEXT_MAX];
 	struct query q;
@@ -156,14 +156,14 @@ static int enroll_insert(struct store *s, const struct device_row *d, const stru
 	query_key(&q, &d->identity);
 	query_key(&q, &d->wg_key);
 	query_i64(&q, address);
-	query_i64(&q, t->approve ? DEVICE_PENDING : DEVICE_ACTIVE);
+	query_i64(&q, hold || t->approve ? DEVICE_PENDING : DEVICE_ACTIVE);
 	query_i64(&q, d->created_s);
 	query_i64(&q, d->cert_not_after_s);
 	query_i64(&q, (int64_t)t->id);
 	return query_run(&q);
 }
 
-static int enroll_row(struct store *s, struct device_row *d, const struct token_row *t,
+static int enroll_row(struct store *s, struct device_row *d, const struct token_row *t, bool hold,
 		      int64_t now_s)
 {
 	uint32_t address = 0;
@@ -172,7 +172,7 @@ static int enroll_row(struct store *s, struct device_row *d, const struct token_
 	if (!err)
 		err = address_take(s, now_s, &address);
 	if (!err)
-		err = enroll_insert(s, d, t, address);
+		err = enroll_insert(s, d, t, hold, address);
 	if (err)
 		return err;
 	d->id = (uint32_t)sqlite3_last_insert_rowid(s->db); /* the schema bounds it */
@@ -190,6 +190,6 @@ int device_enroll(struct store *s, struct change *c, struct effect *e)
 	if (!err)
 		err = enroll_keys(s, &c->device);
 	if (!err)
-		err = enroll_row(s, &c->device, &c->token, c->at_ms / 1000);
+		err = enroll_row(s, &c->device, &c->token, c->hold, c->at_ms / 1000);
 	return err ? err : device_fill(s, c->device.id, c, e);
 }

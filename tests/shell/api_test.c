@@ -361,6 +361,26 @@ static void test_pending_gets_nothing_until_approved(void **state)
 	dev_free(db);
 }
 
+/* A device chooses its name itself: one that the policy knows by name is let in by a person. */
+static void test_a_name_of_the_policy_waits_for_an_admin(void **state)
+{
+	struct dev *other, *claimed, *suffixed;
+
+	(void)state;
+	policy_ok("[network]\nlease = 1h\n"
+		  "[resource vault]\non = device:vault-1\nports = tcp/443\n"
+		  "[rule ada-vault]\nwho = user:ada@x.org\nwhat = resource:vault\nwhy = she runs it\n");
+	claimed = enrolled("\"user\":\"eve@x.org\"", "vault-1");
+	suffixed = enrolled("\"user\":\"eve@x.org\"", "vault"); /* a second one would become vault-1 */
+	other = enrolled("\"user\":\"eve@x.org\"", "laptop");
+	assert_string_equal(claimed->state, "pending");
+	assert_string_equal(suffixed->state, "pending");
+	assert_string_equal(other->state, "active");
+	dev_free(claimed);
+	dev_free(suffixed);
+	dev_free(other);
+}
+
 /* --- routes --- */
 
 enum kind { NONE, GARBAGE, GARBAGE_DEVICE, OTHERS_SESSION, DEVICE, PENDING, ADMIN, KINDS };
@@ -676,6 +696,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_keys_of_another_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_session_of_another_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending_gets_nothing_until_approved, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_name_of_the_policy_waits_for_an_admin, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_acting_on_another, setup, teardown),

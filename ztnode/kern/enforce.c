@@ -174,6 +174,22 @@ static void forget_have(struct enforce *e)
 	e->have_known = false;
 }
 
+/* Unreachable routes of another range are another daemon's on this machine. */
+static void keep_own_guards(struct enforce *e)
+{
+	const struct netmap_self *self = &e->cur.map.self;
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->have.n_routes; i++) {
+		const struct kroute *r = &e->have.routes[i];
+
+		if (!e->cur.serial || r->kind == KROUTE_DEV || prefix_equal(&r->dst, &self->net4) ||
+		    prefix_equal(&r->dst, &self->net6))
+			e->have.routes[n++] = *r;
+	}
+	e->have.n_routes = n;
+}
+
 static int read_have(struct enforce *e, struct diag *d)
 {
 	int err;
@@ -189,6 +205,7 @@ static int read_have(struct enforce *e, struct diag *d)
 		forget_have(e);
 		return -EEXIST;
 	}
+	keep_own_guards(e);
 	e->have_known = true;
 	return 0;
 }

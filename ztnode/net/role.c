@@ -50,6 +50,7 @@ struct net {
 	struct loop_timer *trim_timer;	 /* once connected, what start-up touched is given back */
 	int64_t report_interval_ms;
 	json_t *advice;
+	struct fact given; /* by the privileged role, which tells every change: as fresh as the channel is alive */
 	struct waiters status, plan, done;
 };
 
@@ -124,12 +125,19 @@ static void ask_facts(struct net *n, json_t *facts)
 		log_error("the controller asks for facts in a way this version does not understand");
 }
 
+static void set_given(struct net *n)
+{
+	if (n->given.name[0] && posture_set(n->posture, n->given.name, n->given.state, n->given.value))
+		log_error("cannot keep the fact %s", n->given.name);
+}
+
 /* The steady report: every fact is read again, so that its age is of now. */
 static void report_due(void *arg)
 {
 	struct net *n = arg;
 
 	ask_facts(n, json_object_get(n->advice, "facts"));
+	set_given(n);
 	send_report(n);
 }
 
@@ -295,8 +303,12 @@ static void on_fact(void *arg, const void *p, size_t len)
 	state = cur_u8(&c) ? FACT_KNOWN : FACT_UNKNOWN;
 	cur_fixed_text(&c, name, ZT_FACT_NAME_MAX);
 	cur_fixed_text(&c, value, ZT_FACT_VALUE_MAX);
-	if (cur_done(&c) == 0 && posture_set(n->posture, name, state, value))
-		log_error("cannot keep the fact %s", name);
+	if (cur_done(&c))
+		return;
+	n->given.state = (uint8_t)state;
+	memcpy(n->given.name, name, sizeof(name));
+	memcpy(n->given.value, value, sizeof(value));
+	set_given(n);
 }
 
 static void on_port(void *arg, const void *p, size_t len)

@@ -1,5 +1,5 @@
-/* The controller's flow: see app.h for the picture. Sections in the order of the flow: who calls, a change and its
- * transaction, the model and who must hear of it, reports and posture, the clock. */
+/* The controller's flow: see app.h for the picture. Sections in the order of the flow: who calls, a
+ * change and its transaction, the model and who must hear of it, reports and posture, the clock. */
 #include "controller/app.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ enum {
 	NOTE_BURST = 30,
 };
 
-struct session { /* one a device; the newest wins */
+struct session {	 /* one a device; the newest wins */
 	struct key hash; /* of the secret */
 	int64_t until_s;
 };
@@ -125,7 +125,8 @@ static int grow_by_id(struct app *a, uint32_t id)
 	return 0;
 }
 
-/* --- who calls ------------------------------------------------------------------------------------------- */
+/* --- who calls
+ * ------------------------------------------------------------------------------------------- */
 
 /* "<id>.<base64url of 32 bytes>" */
 static int parse_credential(const char *text, uint64_t *ret_id, struct key *ret_hash)
@@ -142,7 +143,8 @@ static int parse_credential(const char *text, uint64_t *ret_id, struct key *ret_
 	id[dot - text] = 0;
 	err = num_parse_u64(id, 1, UINT64_MAX, ret_id);
 	if (!err)
-		err = txt_base64url_decode(dot + 1, strlen(dot + 1), secret.b, sizeof(secret.b), &n);
+		err = txt_base64url_decode(dot + 1, strlen(dot + 1), secret.b, sizeof(secret.b),
+					   &n);
 	if (!err && n != sizeof(secret.b))
 		err = -ZT_EFORM;
 	if (!err)
@@ -169,7 +171,8 @@ static int identify_admin(struct app *a, const char *text, struct http_caller *r
 		if (a->admins[i].id != id || !key_equal(&a->admins[i].secret_hash, &hash))
 			continue;
 		*ret = (struct http_caller){.kind = HTTP_ADMIN, .admin = id};
-		snprintf(ret->name, sizeof(ret->name), "admin:%llu (%s)", (unsigned long long)id, a->admins[i].name);
+		snprintf(ret->name, sizeof(ret->name), "admin:%llu (%s)", (unsigned long long)id,
+			 a->admins[i].name);
 		return 0;
 	}
 	return refuse_credential(d);
@@ -186,12 +189,14 @@ static int identify_device(struct app *a, const char *text, struct http_caller *
 	if (parse_credential(text, &id, &hash) || id >= a->n_by_id)
 		return refuse_credential(d);
 	dev = model_device(&a->model, (uint32_t)id);
-	if (!dev || a->sessions[id].until_s <= now_ms / 1000 || !key_equal(&a->sessions[id].hash, &hash))
+	if (!dev || a->sessions[id].until_s <= now_ms / 1000 ||
+	    !key_equal(&a->sessions[id].hash, &hash))
 		return refuse_credential(d);
 	standing = model_standing(dev, now_ms);
 	if (standing != STANDING_ACTIVE && standing != STANDING_PENDING)
 		return refuse_credential(d);
-	*ret = (struct http_caller){.kind = standing == STANDING_ACTIVE ? HTTP_DEVICE : HTTP_DEVICE_PENDING,
+	*ret = (struct http_caller){.kind = standing == STANDING_ACTIVE ? HTTP_DEVICE
+									: HTTP_DEVICE_PENDING,
 				    .device = (uint32_t)id};
 	snprintf(ret->name, sizeof(ret->name), "device:%u", (unsigned)id);
 	return 0;
@@ -210,12 +215,14 @@ int app_identify(void *app, const char *authorization, struct http_caller *ret, 
 	return refuse_credential(d);
 }
 
-/* The certificate is renewed from half-life by every session of an active device; the session never outlives it. */
+/* The certificate is renewed from half-life by every session of an active device; the session never
+ * outlives it. */
 static void renew_certificate(struct app *a, struct device *d, int64_t now_s)
 {
 	enum standing s = model_standing(d, now_s * 1000);
 
-	if ((s != STANDING_ACTIVE && s != STANDING_LAPSED) || d->row.cert_not_after_s - now_s > ZT_CERT_LIFE_S / 2)
+	if ((s != STANDING_ACTIVE && s != STANDING_LAPSED) ||
+	    d->row.cert_not_after_s - now_s > ZT_CERT_LIFE_S / 2)
 		return;
 	d->row.cert_not_after_s = now_s + ZT_CERT_LIFE_S;
 	a->touched[d->row.id].due = true;
@@ -223,7 +230,8 @@ static void renew_certificate(struct app *a, struct device *d, int64_t now_s)
 		evaluate(a, d);
 }
 
-int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX], int64_t *ret_expires_s)
+int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX],
+		     int64_t *ret_expires_s)
 {
 	struct secret secret;
 	int64_t now_s = clock_now().wall_ms / 1000, until;
@@ -254,7 +262,8 @@ static void end_session(struct app *a, const struct device *d)
 		a->sessions[d->row.id] = (struct session){0};
 }
 
-/* --- a change and its transaction ------------------------------------------------------------------------- */
+/* --- a change and its transaction
+ * ------------------------------------------------------------------------- */
 
 struct change_job {
 	struct job job;
@@ -337,7 +346,8 @@ static void apply_change(struct app *a, const struct change *c)
 	mark_around(a, c);
 	err = model_apply(&a->model, c, c->at_ms, &d);
 	if (err) {
-		/* The store has it and we do not: whoever is touched gets nothing until a restart loads it. */
+		/* The store has it and we do not: whoever is touched gets nothing until a restart
+		 * loads it. */
 		log_error("a committed change does not fit into memory: %s", zt_strerror(err));
 		if (c->device.id)
 			engine_remove(a->model.engine, c->device.id);
@@ -374,7 +384,8 @@ static void rewrite_over(struct change_job *c)
 
 static int admit_change(const struct app *a, const struct change *c, struct diag *d)
 {
-	if (c->kind == CHANGE_DEVICE_ENROLL && worker_waiting(a->worker) >= ENROLMENTS_WAITING_MAX) {
+	if (c->kind == CHANGE_DEVICE_ENROLL &&
+	    worker_waiting(a->worker) >= ENROLMENTS_WAITING_MAX) {
 		diag_set(d, -EBUSY, "too many devices enrol at once");
 		diag_hint(d, "try again in a minute; the token is not spent");
 		return -EBUSY;
@@ -390,7 +401,8 @@ static int admit_change(const struct app *a, const struct change *c, struct diag
 
 static bool is_urgent(enum change_kind k)
 {
-	return k == CHANGE_DEVICE_STATE || k == CHANGE_DEVICE_TAGS || k == CHANGE_USER_PUT || k == CHANGE_TOKEN_REVOKE;
+	return k == CHANGE_DEVICE_STATE || k == CHANGE_DEVICE_TAGS || k == CHANGE_USER_PUT ||
+	       k == CHANGE_TOKEN_REVOKE;
 }
 
 static void note_records(struct app *a, uint64_t records)
@@ -421,9 +433,10 @@ static struct change_job *new_change_job(struct app *a, const struct change *c)
 
 	if (!j)
 		return NULL;
-	*j = (struct change_job){.job = {.work = change_work, .done = change_done, .urgent = is_urgent(c->kind)},
-				 .app = a,
-				 .change = *c};
+	*j = (struct change_job){
+		.job = {.work = change_work, .done = change_done, .urgent = is_urgent(c->kind)},
+		.app = a,
+		.change = *c};
 	j->change.detail = c->detail ? strdup(c->detail) : NULL;
 	j->change.policy.text = c->policy.text ? strndup(c->policy.text, c->policy.len) : NULL;
 	if ((c->detail && !j->change.detail) || (c->policy.text && !j->change.policy.text)) {
@@ -466,7 +479,8 @@ void app_note(struct app *a, const struct change *c)
 		log_error("no memory for an audit record");
 }
 
-/* --- policy: parsed and stored by the worker, put in force here ------------------------------------------------ */
+/* --- policy: parsed and stored by the worker, put in force here
+ * ------------------------------------------------ */
 
 struct policy_job {
 	struct job job;
@@ -486,7 +500,8 @@ static void policy_work(struct job *j, struct store *s)
 	struct diag_list list = {.items = p->result.problems,
 				 .max = sizeof(p->result.problems) / sizeof(p->result.problems[0])};
 
-	p->result.err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &p->policy, &list);
+	p->result.err = policy_parse("policy", p->change.policy.text, p->change.policy.len,
+				     &p->policy, &list);
 	p->result.n_problems = list.n;
 	p->result.dropped = list.dropped;
 	if (p->result.err)
@@ -504,7 +519,8 @@ static void put_in_force(struct app *a, struct policy_job *p)
 	int err = model_set_policy(&a->model, p->policy, &p->change.policy, p->change.at_ms);
 
 	if (err) {
-		p->result.err = diag_set(&p->result.diag, err, "the policy was kept but could not be put in force: %s",
+		p->result.err = diag_set(&p->result.diag, err,
+					 "the policy was kept but could not be put in force: %s",
 					 zt_strerror(err));
 		return;
 	}
@@ -528,17 +544,23 @@ static void policy_done(struct job *j)
 	free(p);
 }
 
-void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then, void *arg)
+void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then,
+		    void *arg)
 {
 	struct policy_job *p = calloc(1, sizeof(*p));
 
 	if (p) {
-		*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done}, .app = a, .change = *c,
-					 .check_only = check_only, .then = then, .arg = arg};
+		*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done},
+					 .app = a,
+					 .change = *c,
+					 .check_only = check_only,
+					 .then = then,
+					 .arg = arg};
 		p->change.policy.text = malloc(c->policy.len + 1);
 	}
 	if (!p || !p->change.policy.text) {
-		static const struct app_policy no_memory = {.err = -ENOMEM, .diag.message = "out of memory"};
+		static const struct app_policy no_memory = {.err = -ENOMEM,
+							    .diag.message = "out of memory"};
 
 		free(p);
 		then(arg, &no_memory);
@@ -549,7 +571,8 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 	worker_submit(a->worker, &p->job);
 }
 
-/* --- slow reads -------------------------------------------------------------------------------------------- */
+/* --- slow reads
+ * -------------------------------------------------------------------------------------------- */
 
 struct read_job {
 	struct job job;
@@ -573,7 +596,8 @@ static void read_done(struct job *j)
 	free(r);
 }
 
-void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg), void *arg)
+void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg),
+	      void *arg)
 {
 	struct read_job *r = calloc(1, sizeof(*r));
 
@@ -581,13 +605,18 @@ void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*the
 		then(arg); /* the caller sees that nothing was read */
 		return;
 	}
-	*r = (struct read_job){.job = {.work = read_work, .done = read_done}, .run = run, .then = then, .arg = arg};
+	*r = (struct read_job){.job = {.work = read_work, .done = read_done},
+			       .run = run,
+			       .then = then,
+			       .arg = arg};
 	worker_submit(a->worker, &r->job);
 }
 
-/* --- what devices say: reports and posture ----------------------------------------------------------------- */
+/* --- what devices say: reports and posture
+ * ----------------------------------------------------------------- */
 
-/* A device that flips to and fro all day must not fill the disk: a record every 10 s, 30 at once. */
+/* A device that flips to and fro all day must not fill the disk: a record every 10 s, 30 at once.
+ */
 static bool note_budget(struct touched *t, int64_t now_ms)
 {
 	if (t->notes_ms < now_ms - (int64_t)NOTE_BURST * NOTE_MS)
@@ -618,9 +647,10 @@ static void note_verdict(struct app *a, const struct device *d, const struct ver
 	if (model_verdict(&a->model, d, v->posture, c.at_ms, &arena, &words))
 		words.n_failed = 0;
 	for (size_t i = 0; i < words.n_failed; i++)
-		json_array_append_new(failed, json_sprintf("%s (is %s)", words.failed[i].condition, words.failed[i].is));
-	j = json_pack("{s:s,s:b,s:o,s:i}", "profile", profile, "ok", v->ok, "failed", failed, "not_recorded",
-		      (int)t->unnoted);
+		json_array_append_new(failed, json_sprintf("%s (is %s)", words.failed[i].condition,
+							   words.failed[i].is));
+	j = json_pack("{s:s,s:b,s:o,s:i}", "profile", profile, "ok", v->ok, "failed", failed,
+		      "not_recorded", (int)t->unnoted);
 	t->unnoted = 0;
 	c.detail = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	snprintf(c.actor, sizeof(c.actor), "device:%u", d->row.id);
@@ -655,7 +685,8 @@ static void remember_report(struct app *a, struct device *d, const void *body, s
 	uint8_t *copy;
 
 	t->due = t->seen = true;
-	/* Partial reports are not kept: after a restart the last full one stands, and the device sends another. */
+	/* Partial reports are not kept: after a restart the last full one stands, and the device
+	 * sends another. */
 	if (!full || !(copy = malloc(n ? n : 1)))
 		return;
 	memcpy(copy, body, n);
@@ -720,7 +751,8 @@ static void netmap_sent(void *arg, struct device *d)
 		a->touched[d->row.id].due = true;
 }
 
-/* --- advice: what the device is asked for and told of itself -------------------------------------------------- */
+/* --- advice: what the device is asked for and told of itself
+ * -------------------------------------------------- */
 
 static json_t *advice_facts(struct app *a, const struct device *d)
 {
@@ -735,8 +767,7 @@ static json_t *advice_facts(struct app *a, const struct device *d)
 		for (size_t j = 0; (mask >> i & 1) && j < p->n_require; j++)
 			json_object_set_new(facts, p->require[j].fact, json_true());
 	}
-	json_object_foreach(facts, name, unused)
-		json_array_append_new(list, json_string(name));
+	json_object_foreach(facts, name, unused) json_array_append_new(list, json_string(name));
 	json_decref(facts);
 	return list;
 }
@@ -755,12 +786,14 @@ static json_t *advice_posture(struct app *a, const struct device *d)
 		if (model_verdict(&a->model, d, i, clock_now().wall_ms, &arena, &v))
 			v = (struct verdict){0};
 		for (size_t j = 0; j < v.n_failed; j++)
-			json_array_append_new(failed, json_pack("{s:s,s:s,s:s}", "condition", v.failed[j].condition, "is",
-								v.failed[j].is, "hint", v.failed[j].hint));
+			json_array_append_new(failed,
+					      json_pack("{s:s,s:s,s:s}", "condition",
+							v.failed[j].condition, "is", v.failed[j].is,
+							"hint", v.failed[j].hint));
 		if (mask >> i & 1)
 			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile",
-							      a->model.policy->postures[i].name, "ok", v.ok, "failed",
-							      failed));
+							      a->model.policy->postures[i].name,
+							      "ok", v.ok, "failed", failed));
 		json_decref(failed);
 		arena_done(&arena);
 	}
@@ -770,7 +803,8 @@ static json_t *advice_posture(struct app *a, const struct device *d)
 /* Often enough that no fact grows too old between two reports. */
 static int report_interval_s(const struct app *a, const struct device *d)
 {
-	uint64_t mask = engine_profiles(a->model.engine, d->row.id), interval = ZT_REPORT_INTERVAL_S;
+	uint64_t mask = engine_profiles(a->model.engine, d->row.id),
+		 interval = ZT_REPORT_INTERVAL_S;
 
 	for (size_t i = 0; i < a->model.policy->n_postures; i++)
 		if ((mask >> i & 1) && a->model.policy->postures[i].max_age_s / 3 < interval)
@@ -786,15 +820,17 @@ static char *advice(void *arg, struct device *d)
 
 	for (size_t i = 0; i < d->row.tags.n; i++)
 		json_array_append_new(tags, json_string(d->row.tags.name[i]));
-	j = json_pack("{s:o,s:o,s:i,s:{s:s,s:s,s:s,s:o}}", "facts", advice_facts(a, d), "posture", advice_posture(a, d),
-		      "interval_s", report_interval_s(a, d), "device", "state", device_state_name(d->row.state), "name",
-		      d->row.name, "owner", d->row.owner, "tags", tags);
+	j = json_pack("{s:o,s:o,s:i,s:{s:s,s:s,s:s,s:o}}", "facts", advice_facts(a, d), "posture",
+		      advice_posture(a, d), "interval_s", report_interval_s(a, d), "device",
+		      "state", device_state_name(d->row.state), "name", d->row.name, "owner",
+		      d->row.owner, "tags", tags);
 	text = j ? json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	json_decref(j);
 	return text;
 }
 
-/* --- the clock: leases, verdicts that change by themselves, soft state to disk ---------------------------------- */
+/* --- the clock: leases, verdicts that change by themselves, soft state to disk
+ * ---------------------------------- */
 
 struct touch_job {
 	struct job job;
@@ -841,8 +877,8 @@ static void fill_touch(struct app *a, const struct device *d, struct store_touch
 	t->report_len = 0;
 }
 
-/* What changed since the last time, in one transaction; never two at a time, so a slow disk only makes batches larger.
- * False: nothing had. */
+/* What changed since the last time, in one transaction; never two at a time, so a slow disk only
+ * makes batches larger. False: nothing had. */
 static bool write_touched(struct app *a)
 {
 	struct touch_job *t;
@@ -851,12 +887,14 @@ static bool write_touched(struct app *a)
 		return false;
 	*t = (struct touch_job){.job = {.work = touch_work, .done = touch_done}, .app = a};
 	t->items = calloc(TOUCH_BATCH_MAX, sizeof(*t->items));
-	for (size_t i = 0; t->items && i < a->n_by_id && i < a->model.n_devices && t->n < TOUCH_BATCH_MAX; i++) {
+	for (size_t i = 0;
+	     t->items && i < a->n_by_id && i < a->model.n_devices && t->n < TOUCH_BATCH_MAX; i++) {
 		struct device *d = a->touched[i].due ? a->model.devices[i] : NULL;
 
 		if (!d)
 			continue;
-		d->row.last_seen_s = a->touched[i].seen ? clock_now().wall_ms / 1000 : d->row.last_seen_s;
+		d->row.last_seen_s =
+			a->touched[i].seen ? clock_now().wall_ms / 1000 : d->row.last_seen_s;
 		fill_touch(a, d, &t->items[t->n++]);
 	}
 	if (!t->n) {
@@ -904,10 +942,11 @@ static void after_turn(void *arg)
 	publish_flush(a->publisher);
 }
 
-/* --- start and end ----------------------------------------------------------------------------------------- */
+/* --- start and end
+ * ----------------------------------------------------------------------------------------- */
 
-static int load_device(void *arg, const struct device_row *row, const void *report, size_t n, int64_t report_ms,
-		       const char *version, const char *os)
+static int load_device(void *arg, const struct device_row *row, const void *report, size_t n,
+		       int64_t report_ms, const char *version, const char *os)
 {
 	struct app *a = arg;
 	struct device *d;
@@ -994,7 +1033,8 @@ static int load(struct app *a, struct diag *d)
 	if (err) {
 		const struct diag *p = store_problem(a->store);
 
-		diag_set(d, err, "cannot load the database: %s", p->message[0] ? p->message : zt_strerror(err));
+		diag_set(d, err, "cannot load the database: %s",
+			 p->message[0] ? p->message : zt_strerror(err));
 		diag_hint(d, "restore the last backup of the controller's directory");
 		return err;
 	}
@@ -1012,8 +1052,13 @@ int app_new(const struct app_config *c, struct store *s, struct app **ret, struc
 	model_init(&a->model);
 	err = load(a, d);
 	if (!err) {
-		struct publish_config p = {.loop = c->loop, .model = &a->model, .keys = c->keys, .sent = netmap_sent,
-					   .advice = advice, .gone = stream_gone, .arg = a};
+		struct publish_config p = {.loop = c->loop,
+					   .model = &a->model,
+					   .keys = c->keys,
+					   .sent = netmap_sent,
+					   .advice = advice,
+					   .gone = stream_gone,
+					   .arg = a};
 
 		a->publisher = publisher_new(&p);
 		a->tick = loop_timer_new(c->loop, tick, a);

@@ -1,8 +1,10 @@
 /* App: the controller's whole flow, in one place. Everything that happens comes through here:
  *
- *     request -> change -> transaction (worker thread) -> model -> engine -> marked devices -> netmaps -> streams
+ *     request -> change -> transaction (worker thread) -> model -> engine -> marked devices ->
+ * netmaps -> streams
  *
- * One thread decides; it never waits for a client (bounded queues), the disk or a big policy (worker.h). */
+ * One thread decides; it never waits for a client (bounded queues), the disk or a big policy
+ * (worker.h). */
 #pragma once
 
 #include "controller/http/http.h"
@@ -21,22 +23,28 @@ struct app_config {
 };
 
 /* Loads everything from the store, then gives the store to the worker. */
-int app_new(const struct app_config *c, struct store *s, struct app **ret, struct diag *d) ZT_MUST_USE;
-void app_free(struct app *a); /* what was submitted is committed first; the store is the caller's again */
+int app_new(const struct app_config *c, struct store *s, struct app **ret,
+	    struct diag *d) ZT_MUST_USE;
+void app_free(
+	struct app *a); /* what was submitted is committed first; the store is the caller's again */
 
 /* --- identity: the one place that says who calls --- */
 int app_identify(void *app, const char *authorization, struct http_caller *ret, struct diag *d);
-/* A session for a device that proved its identity key. The text is the credential ("7.<base64url>"). Older ones end. */
+/* A session for a device that proved its identity key. The text is the credential
+ * ("7.<base64url>"). Older ones end. */
 enum { SESSION_TEXT_MAX = 64 };
-int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX], int64_t *ret_expires_s) ZT_MUST_USE;
+int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX],
+		     int64_t *ret_expires_s) ZT_MUST_USE;
 
 /* --- changes --- */
-/* -EBUSY: the same user's or device's row is being changed (tags, groups), or too many enrolments wait.
- * then(arg, err, committed change, d) in the loop, after the change is in the model and marked for publishing. why, source,
- * actor and the payload stand in *c, which is copied (policy.text and detail too). */
+/* -EBUSY: the same user's or device's row is being changed (tags, groups), or too many enrolments
+ * wait. then(arg, err, committed change, d) in the loop, after the change is in the model and
+ * marked for publishing. why, source, actor and the payload stand in *c, which is copied
+ * (policy.text and detail too). */
 typedef void (*app_then)(void *arg, int err, const struct change *c, const struct diag *d);
 void app_change(struct app *a, const struct change *c, app_then then, void *arg);
-/* Parse, check and put a policy. then gets -ZT_EFORM and problems when it is refused. check_only: nothing is put. */
+/* Parse, check and put a policy. then gets -ZT_EFORM and problems when it is refused. check_only:
+ * nothing is put. */
 struct app_policy {
 	int err;
 	uint32_t version;
@@ -45,15 +53,19 @@ struct app_policy {
 	size_t n_problems, dropped;
 };
 typedef void (*app_policy_then)(void *arg, const struct app_policy *result);
-void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then, void *arg);
+void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then,
+		    void *arg);
 /* Something slow that only reads: run(arg, store) in the worker, then(arg) in the loop. */
-void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg), void *arg);
+void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg),
+	      void *arg);
 /* For the audit log alone. */
 void app_note(struct app *a, const struct change *c);
 
 /* --- what devices say --- */
-int app_report(struct app *a, struct device *d, const void *body, size_t n, struct diag *diag) ZT_MUST_USE;
-int app_open_stream(struct app *a, struct device *d, struct http_request *r, uint64_t serial) ZT_MUST_USE;
+int app_report(struct app *a, struct device *d, const void *body, size_t n,
+	       struct diag *diag) ZT_MUST_USE;
+int app_open_stream(struct app *a, struct device *d, struct http_request *r,
+		    uint64_t serial) ZT_MUST_USE;
 
 /* --- for encoders --- */
 struct model *app_model(struct app *a);

@@ -52,8 +52,11 @@ static int host_of(const char *url, char *out, size_t size)
 static int make_store(const struct init_options *o, const struct admin_row *admin, struct diag *d)
 {
 	struct store_network n = {.net4 = o->net4, .net6 = o->net6};
-	struct policy_row policy = {.version = 1, .text = (char *)(uintptr_t)first_policy, .len = sizeof(first_policy) - 1,
-				    .author = "ztcontroller init", .why = "the first policy denies everything"};
+	struct policy_row policy = {.version = 1,
+				    .text = (char *)(uintptr_t)first_policy,
+				    .len = sizeof(first_policy) - 1,
+				    .author = "ztcontroller init",
+				    .why = "the first policy denies everything"};
 	int64_t now_ms = clock_now().wall_ms;
 	char path[PATH_TEXT_MAX];
 
@@ -79,7 +82,8 @@ static int write_credential(int dir, const struct token *t, char *out, size_t si
 	return err ? diag_set(d, err, "cannot write admin.key: %s", zt_strerror(err)) : 0;
 }
 
-static int fill_directory(int dir, const struct init_options *o, char *ret_credential, size_t size, struct diag *d)
+static int fill_directory(int dir, const struct init_options *o, char *ret_credential, size_t size,
+			  struct diag *d)
 {
 	struct controller_keys keys = {0};
 	struct token t = {.kind = TOKEN_ADMIN, .id = 1};

@@ -54,7 +54,8 @@ static int load_secret(int dir, const char *file, struct secret *ret, struct dia
 	file_wipe(p, n);
 	if (err) {
 		diag_set(d, err, "cannot read the key file %s: %s", file, zt_strerror(err));
-		diag_hint(d, "restore it from a backup: without it every device would have to enrol again");
+		diag_hint(d, "restore it from a backup: without it every device would have to "
+			     "enrol again");
 	}
 	return err;
 }
@@ -77,7 +78,8 @@ static int set_names(gnutls_x509_crt_t crt, const char *host)
 		return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, ip, 4, 0);
 	if (inet_pton(AF_INET6, host, ip) == 1)
 		return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, ip, 16, 0);
-	return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, host, (unsigned)strlen(host), 0);
+	return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, host,
+						    (unsigned)strlen(host), 0);
 }
 
 static int fill_certificate(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, const char *host)
@@ -94,7 +96,8 @@ static int fill_certificate(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, co
 	if (r >= 0)
 		r = gnutls_x509_crt_set_activation_time(crt, now - 86400);
 	if (r >= 0)
-		r = gnutls_x509_crt_set_expiration_time(crt, now + (time_t)CERT_YEARS * 365 * 86400);
+		r = gnutls_x509_crt_set_expiration_time(crt,
+							now + (time_t)CERT_YEARS * 365 * 86400);
 	if (r >= 0)
 		r = gnutls_x509_crt_set_key(crt, key);
 	if (r >= 0)
@@ -129,8 +132,9 @@ static int make_tls(int dir, const char *host, struct diag *d)
 	if (r >= 0)
 		r = gnutls_x509_crt_init(&crt);
 	if (r >= 0)
-		r = gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
-						 (unsigned)GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+		r = gnutls_x509_privkey_generate(
+			key, GNUTLS_PK_ECDSA,
+			(unsigned)GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
 	if (r >= 0)
 		r = fill_certificate(crt, key, host);
 	if (r < 0)
@@ -186,7 +190,8 @@ int keys_create(int dir, const char *host, struct controller_keys *ret, struct d
 		if (!err)
 			file_wipe(old, n);
 		diag_set(d, -EEXIST, "there are keys of a controller already");
-		diag_hint(d, "choose another --dir, or empty this one when an earlier init did not end well");
+		diag_hint(d, "choose another --dir, or empty this one when an earlier init did not "
+			     "end well");
 		return -EEXIST;
 	}
 	err = make_secret(dir, file_network, false, &k.network);

@@ -4,15 +4,16 @@
 #include "zt/key.h"
 
 struct controller_keys {
-	struct secret network;	/* Ed25519 seed: signs netmaps and certificates */
+	struct secret network; /* Ed25519 seed: signs netmaps and certificates */
 	struct key network_pub;
-	struct secret box;	/* Curve25519: proof of WireGuard keys at enrolment */
+	struct secret box; /* Curve25519: proof of WireGuard keys at enrolment */
 	struct key box_pub;
-	struct secret psk;	/* master of pair preshared keys */
-	struct key pin;		/* SHA-256 of the TLS key's SubjectPublicKeyInfo */
+	struct secret psk; /* master of pair preshared keys */
+	struct key pin;	   /* SHA-256 of the TLS key's SubjectPublicKeyInfo */
 };
 
-/* Make keys and a self-signed TLS certificate (ECDSA P-256) for the host in DIR. -EEXIST when there are some. */
+/* Make keys and a self-signed TLS certificate (ECDSA P-256) for the host in DIR. -EEXIST when there
+ * are some. */
 int keys_create(int dir, const char *host, struct controller_keys *ret, struct diag *d) ZT_MUST_USE;
 int keys_load(int dir, struct controller_keys *ret, struct diag *d) ZT_MUST_USE;
 /* Pin of the TLS certificate that stands in DIR now. */

@@ -50,7 +50,10 @@ static int set_log(struct settings *s, const char *v)
 	static const struct {
 		const char *name;
 		enum log_level level;
-	} levels[] = {{"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN}, {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG}};
+	} levels[] = {{"error", LOG_LEVEL_ERROR},
+		      {"warn", LOG_LEVEL_WARN},
+		      {"info", LOG_LEVEL_INFO},
+		      {"debug", LOG_LEVEL_DEBUG}};
 
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
 		if (strcmp(v, levels[i].name) == 0) {
@@ -103,14 +106,16 @@ static int read_config(struct settings *s, const char *path, bool must_exist, st
 	line = ini_parse(path, config_line, s);
 	if (line == 0)
 		return 0;
-	diag_set(d, -ZT_EFORM, line > 0 ? "%s:%d: unknown key or wrong value" : "%s: cannot be read", path, line);
+	diag_set(d, -ZT_EFORM,
+		 line > 0 ? "%s:%d: unknown key or wrong value" : "%s: cannot be read", path, line);
 	diag_hint(d, "known keys: listen = ADDR:PORT, store = sqlite, log = error|warn|info|debug");
 	return -ZT_EFORM;
 }
 
 /* --- serve --- */
 
-/* What is under way is answered first; a second signal, or a client that does not read, ends it all the same. */
+/* What is under way is answered first; a second signal, or a client that does not read, ends it all
+ * the same. */
 static void drain(void *arg)
 {
 	struct server *s = arg;
@@ -146,8 +151,10 @@ static int check_pin(const struct server *s, struct diag *d)
 	err = keys_load_pin(dir, &pin, d);
 	close(dir);
 	if (!err && !key_equal(&pin, &s->keys.pin)) {
-		err = diag_set(d, -ZT_EREFUSED, "the new certificate is of another key; the old one stays in use");
-		diag_hint(d, "devices know this controller by its key: make the certificate for the same one");
+		err = diag_set(d, -ZT_EREFUSED,
+			       "the new certificate is of another key; the old one stays in use");
+		diag_hint(d, "devices know this controller by its key: make the certificate for "
+			     "the same one");
 	}
 	return err;
 }
@@ -193,7 +200,8 @@ static int open_store(struct server *s, struct diag *d)
 	char path[PATH_TEXT_MAX];
 
 	if (s->settings->store[0] && strcmp(s->settings->store, "sqlite") != 0) {
-		diag_set(d, -ENOTSUP, "the store %s is not supported by this version", s->settings->store);
+		diag_set(d, -ENOTSUP, "the store %s is not supported by this version",
+			 s->settings->store);
 		diag_hint(d, "use --store sqlite (the default)");
 		return -ENOTSUP;
 	}
@@ -208,7 +216,10 @@ static int load_keys(struct server *s, struct diag *d)
 
 	if (err) {
 		diag_set(d, err, "cannot open %s: %s", s->settings->dir, zt_strerror(err));
-		diag_hint(d, "make a controller first: ztcontroller init --dir %s --url https://HOST:PORT", s->settings->dir);
+		diag_hint(d,
+			  "make a controller first: ztcontroller init --dir %s --url "
+			  "https://HOST:PORT",
+			  s->settings->dir);
 		return err;
 	}
 	err = keys_load(dir, &s->keys, d);
@@ -230,8 +241,10 @@ static int open_http(struct server *s, struct diag *d)
 
 	if (err)
 		return diag_set(d, err, "neither --listen nor the url names a port to listen on");
-	if (snprintf(s->cert, sizeof(s->cert), "%s/%s", s->settings->dir, keys_tls_cert) >= (int)sizeof(s->cert) ||
-	    snprintf(s->key, sizeof(s->key), "%s/%s", s->settings->dir, keys_tls_key) >= (int)sizeof(s->key))
+	if (snprintf(s->cert, sizeof(s->cert), "%s/%s", s->settings->dir, keys_tls_cert) >=
+		    (int)sizeof(s->cert) ||
+	    snprintf(s->key, sizeof(s->key), "%s/%s", s->settings->dir, keys_tls_key) >=
+		    (int)sizeof(s->key))
 		return diag_set(d, -ENAMETOOLONG, "%s: the path is too long", s->settings->dir);
 	return http_server_new(s->loop, &c, &s->http, d);
 }
@@ -247,11 +260,12 @@ static int start(struct server *s, struct diag *d)
 		err = open_store(s, d);
 	if (err)
 		return err;
-	signal(SIGPIPE, SIG_IGN); /* a client that is gone, or whoever read our log, is an error of one write */
+	signal(SIGPIPE, SIG_IGN); /* a client that is gone, or whoever read our log, is an error of
+				     one write */
 	a.loop = s->loop = loop_new();
 	s->drain = s->loop ? loop_timer_new(s->loop, drain, s) : NULL;
-	if (!s->drain || loop_signal(s->loop, SIGTERM, on_stop, s) || loop_signal(s->loop, SIGINT, on_stop, s) ||
-	    loop_signal(s->loop, SIGHUP, on_reload, s))
+	if (!s->drain || loop_signal(s->loop, SIGTERM, on_stop, s) ||
+	    loop_signal(s->loop, SIGINT, on_stop, s) || loop_signal(s->loop, SIGHUP, on_reload, s))
 		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(-ENOMEM));
 	err = app_new(&a, s->store, &s->app, d);
 	if (!err)
@@ -292,7 +306,8 @@ static int serve(const struct settings *settings)
 
 static int init(const struct settings *s)
 {
-	struct init_options o = {.dir = s->dir, .url = s->url, .name = s->name, .net4 = s->net4, .net6 = s->net6};
+	struct init_options o = {
+		.dir = s->dir, .url = s->url, .name = s->name, .net4 = s->net4, .net6 = s->net6};
 	char credential[ZT_TOKEN_TEXT_MAX];
 	struct diag d = {0};
 
@@ -301,7 +316,8 @@ static int init(const struct settings *s)
 		return ZT_EXIT_FAILED;
 	}
 	printf("%s\n", credential);
-	fprintf(stderr, "made a controller in %s\nnext: ztcontroller serve --dir %s\n", s->dir, s->dir);
+	fprintf(stderr, "made a controller in %s\nnext: ztcontroller serve --dir %s\n", s->dir,
+		s->dir);
 	sodium_memzero(credential, sizeof(credential));
 	return ZT_EXIT_OK;
 }
@@ -311,11 +327,14 @@ static int init(const struct settings *s)
 static const char usage_text[] =
 	"ztcontroller - the controller of a zero trust overlay network\n"
 	"\n"
-	"  ztcontroller init  --dir DIR --url https://HOST:PORT [--network CIDR4] [--network6 CIDR6] [--name NAME]\n"
+	"  ztcontroller init  --dir DIR --url https://HOST:PORT [--network CIDR4] [--network6 "
+	"CIDR6] [--name NAME]\n"
 	"      makes DIR with keys, certificate, database and a policy that denies everything;\n"
 	"      prints one admin credential (also in DIR/admin.key)\n"
-	"  ztcontroller serve --dir DIR [--listen ADDR:PORT] [--config FILE] [--store sqlite] [--log LEVEL]\n"
-	"      prints \"ready\" when it accepts connections; SIGTERM ends it, SIGHUP reloads the certificate\n"
+	"  ztcontroller serve --dir DIR [--listen ADDR:PORT] [--config FILE] [--store sqlite] "
+	"[--log LEVEL]\n"
+	"      prints \"ready\" when it accepts connections; SIGTERM ends it, SIGHUP reloads the "
+	"certificate\n"
 	"  ztcontroller --help | --version\n";
 
 static int usage_error(const char *message)
@@ -324,22 +343,41 @@ static int usage_error(const char *message)
 	return ZT_EXIT_USAGE;
 }
 
-enum option_id { OPT_DIR = 256, OPT_URL, OPT_NETWORK, OPT_NETWORK6, OPT_NAME, OPT_LISTEN, OPT_CONFIG, OPT_STORE, OPT_LOG, OPT_HELP, OPT_VERSION };
+enum option_id {
+	OPT_DIR = 256,
+	OPT_URL,
+	OPT_NETWORK,
+	OPT_NETWORK6,
+	OPT_NAME,
+	OPT_LISTEN,
+	OPT_CONFIG,
+	OPT_STORE,
+	OPT_LOG,
+	OPT_HELP,
+	OPT_VERSION
+};
 
 static const struct option options[] = {
-	{"dir", required_argument, NULL, OPT_DIR},	     {"url", required_argument, NULL, OPT_URL},
-	{"network", required_argument, NULL, OPT_NETWORK},   {"network6", required_argument, NULL, OPT_NETWORK6},
-	{"name", required_argument, NULL, OPT_NAME},	     {"listen", required_argument, NULL, OPT_LISTEN},
-	{"config", required_argument, NULL, OPT_CONFIG},     {"store", required_argument, NULL, OPT_STORE},
-	{"log", required_argument, NULL, OPT_LOG},	     {"help", no_argument, NULL, OPT_HELP},
-	{"version", no_argument, NULL, OPT_VERSION},	     {0},
+	{"dir", required_argument, NULL, OPT_DIR},
+	{"url", required_argument, NULL, OPT_URL},
+	{"network", required_argument, NULL, OPT_NETWORK},
+	{"network6", required_argument, NULL, OPT_NETWORK6},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"listen", required_argument, NULL, OPT_LISTEN},
+	{"config", required_argument, NULL, OPT_CONFIG},
+	{"store", required_argument, NULL, OPT_STORE},
+	{"log", required_argument, NULL, OPT_LOG},
+	{"help", no_argument, NULL, OPT_HELP},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{0},
 };
 
 /* Ranges that mean something else to every machine. */
 static bool is_special(const struct prefix *p)
 {
-	static const char *const special[] = {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
-					      "::/8",	   "fe80::/10",	  "ff00::/8"};
+	static const char *const special[] = {"0.0.0.0/8",   "127.0.0.0/8", "169.254.0.0/16",
+					      "224.0.0.0/3", "::/8",	    "fe80::/10",
+					      "ff00::/8"};
 	struct prefix s;
 
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
@@ -353,12 +391,16 @@ static const char *parse_network(const char *text, uint8_t family, struct prefix
 	struct prefix p;
 
 	if (prefix_parse(text, &p) || p.addr.family != family)
-		return family == ADDR_V4 ? "--network is not an IPv4 network (for example 100.64.0.0/10; host bits zero)"
-					 : "--network6 is not an IPv6 network (for example fd12:3456:789a::/64)";
+		return family == ADDR_V4 ? "--network is not an IPv4 network (for example "
+					   "100.64.0.0/10; host bits zero)"
+					 : "--network6 is not an IPv6 network (for example "
+					   "fd12:3456:789a::/64)";
 	if (family == ADDR_V4 ? p.bits < 8 || p.bits > 28 : p.bits < 16 || p.bits > 112)
-		return family == ADDR_V4 ? "--network must be between /8 and /28" : "--network6 must be between /16 and /112";
+		return family == ADDR_V4 ? "--network must be between /8 and /28"
+					 : "--network6 must be between /16 and /112";
 	if (is_special(&p))
-		return "the network is one of loopback, link-local, multicast or reserved addresses";
+		return "the network is one of loopback, link-local, multicast or reserved "
+		       "addresses";
 	*ret = p;
 	return NULL;
 }
@@ -381,7 +423,9 @@ static const char *parse_options(struct settings *s, int argc, char **argv, bool
 			break;
 		case OPT_NAME:
 			s->name = optarg;
-			wrong = txt_is_name(optarg) ? NULL : "--name must be lower case letters, digits, '.', '_' and '-'";
+			wrong = txt_is_name(optarg) ? NULL
+						    : "--name must be lower case letters, digits, "
+						      "'.', '_' and '-'";
 			break;
 		case OPT_NETWORK:
 			wrong = parse_network(optarg, ADDR_V4, &s->net4);
@@ -399,7 +443,8 @@ static const char *parse_options(struct settings *s, int argc, char **argv, bool
 			wrong = set_store(s, optarg) ? "--store is too long" : NULL;
 			break;
 		case OPT_LOG:
-			wrong = set_log(s, optarg) ? "--log must be error, warn, info or debug" : NULL;
+			wrong = set_log(s, optarg) ? "--log must be error, warn, info or debug"
+						   : NULL;
 			break;
 		case OPT_VERSION:
 			printf("ztcontroller %s\n", ZT_VERSION);
@@ -436,7 +481,8 @@ static int run_serve(struct settings *s, int argc, char **argv)
 	struct diag d = {0};
 	bool help = false;
 
-	if (read_config(s, s->config ? s->config : "/etc/ztcontroller/controller.ini", s->config != NULL, &d)) {
+	if (read_config(s, s->config ? s->config : "/etc/ztcontroller/controller.ini",
+			s->config != NULL, &d)) {
 		log_diag(&d);
 		return ZT_EXIT_FAILED;
 	}
@@ -467,7 +513,8 @@ int main(int argc, char **argv)
 		return ZT_EXIT_OK;
 	}
 	if (optind + 1 != argc)
-		return usage_error(optind == argc ? "what is to be done? init or serve" : "too many arguments");
+		return usage_error(optind == argc ? "what is to be done? init or serve"
+						  : "too many arguments");
 	command = argv[optind];
 	if (strcmp(command, "init") != 0 && strcmp(command, "serve") != 0)
 		return usage_error("unknown command; there are init and serve");

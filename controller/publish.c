@@ -22,10 +22,10 @@ struct link { /* one a device that ever connected to this process */
 	struct netmap last;
 	uint64_t serial;
 	struct key leaf;
-	bool marked;	/* look again at the end of the turn */
-	bool full;	/* the next message starts a new history */
-	bool renew;	/* send though nothing changed */
-	bool retry;	/* the last map could not be built */
+	bool marked; /* look again at the end of the turn */
+	bool full;   /* the next message starts a new history */
+	bool renew;  /* send though nothing changed */
+	bool retry;  /* the last map could not be built */
 	int64_t renew_at_ms, keepalive_at_ms;
 	struct key advice_hash;
 };
@@ -136,7 +136,8 @@ static void send_frame(struct link *l, enum frame_kind kind, const void *body, s
 		log_error("a frame for device %u: %s", l->device->row.id, zt_strerror(err));
 		end_stream(l);
 	} else if (http_stream_write(l->stream, b.data, b.len) == -ENOBUFS) {
-		log_info("device %u reads too slowly; its stream ends and it will come again", l->device->row.id);
+		log_info("device %u reads too slowly; its stream ends and it will come again",
+			 l->device->row.id);
 	}
 	buf_free(&b);
 	l->keepalive_at_ms = clock_now().boot_ms + ZT_KEEPALIVE_S * 1000;
@@ -158,7 +159,8 @@ void publish_advise(struct publisher *p, struct device *d)
 	free(text);
 }
 
-void publish_bye(struct publisher *p, struct device *d, const char *code, const char *message, const char *hint)
+void publish_bye(struct publisher *p, struct device *d, const char *code, const char *message,
+		 const char *hint)
 {
 	struct link *l = d->link;
 	json_t *j;
@@ -181,10 +183,12 @@ void publish_bye(struct publisher *p, struct device *d, const char *code, const 
 
 /* --- building a message --- */
 
-static int seal_psks(struct publisher *p, const struct device *d, struct netmap_msg *m, struct arena *a)
+static int seal_psks(struct publisher *p, const struct device *d, struct netmap_msg *m,
+		     struct arena *a)
 {
 	struct netmap_psk *psks = arena_array(a, m->n_peers_put, sizeof(*psks));
-	uint8_t *plain = arena_array(a, m->n_peers_put, NETMAP_PSK_SIZE); /* whole: growing would leave copies */
+	uint8_t *plain = arena_array(a, m->n_peers_put,
+				     NETMAP_PSK_SIZE); /* whole: growing would leave copies */
 	uint8_t box_key[ZT_KEY_LEN], *sealed;
 	struct buf b;
 	int err;
@@ -195,7 +199,8 @@ static int seal_psks(struct publisher *p, const struct device *d, struct netmap_
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n_peers_put; i++) {
 		psks[i].peer = m->peers_put[i].id;
-		key_psk(&p->c.keys->psk, m->peers_put[i].psk_epoch, d->row.id, psks[i].peer, &psks[i].psk);
+		key_psk(&p->c.keys->psk, m->peers_put[i].psk_epoch, d->row.id, psks[i].peer,
+			&psks[i].psk);
 	}
 	buf_init(&b, plain, m->n_peers_put * NETMAP_PSK_SIZE);
 	err = netmap_psk_encode(psks, m->n_peers_put, &b);
@@ -212,7 +217,8 @@ static int seal_psks(struct publisher *p, const struct device *d, struct netmap_
 	return err;
 }
 
-static int encode_message(struct publisher *p, struct link *l, struct netmap_msg *m, struct outgoing *o)
+static int encode_message(struct publisher *p, struct link *l, struct netmap_msg *m,
+			  struct outgoing *o)
 {
 	int err;
 
@@ -244,12 +250,15 @@ static int make_message(struct publisher *p, struct link *l, struct outgoing *o)
 	arena_init(&o->arena, LINK_ARENA_MAX);
 	err = netmap_build(p->c.model, l->device, &o->arena, &o->map);
 	l->retry = err != 0;
-	if (err) { /* what it has may be too much: it keeps nothing until there is a whole map again */
-		log_error("no netmap for device %u: %s; it gets no peers", l->device->row.id, zt_strerror(err));
+	if (err) { /* what it has may be too much: it keeps nothing until there is a whole map again
+		    */
+		log_error("no netmap for device %u: %s; it gets no peers", l->device->row.id,
+			  zt_strerror(err));
 		netmap_build_alone(p->c.model, l->device, &o->map);
 	}
 	err = netmap_diff(l->full ? &empty : &l->last, &o->map, &o->arena, &m);
-	if (!err && !l->full && !l->renew && netmap_msg_is_empty(&m) && l->last.policy == o->map.policy) {
+	if (!err && !l->full && !l->renew && netmap_msg_is_empty(&m) &&
+	    l->last.policy == o->map.policy) {
 		outgoing_drop(o);
 		return 0;
 	}
@@ -264,7 +273,8 @@ static int make_message(struct publisher *p, struct link *l, struct outgoing *o)
 
 /* --- the batch --- */
 
-static void send_message(struct publisher *p, struct outgoing *o, const struct key *leaf, const struct envelope *e)
+static void send_message(struct publisher *p, struct outgoing *o, const struct key *leaf,
+			 const struct envelope *e)
 {
 	struct link *l = o->link;
 	struct now now = clock_now();
@@ -279,7 +289,8 @@ static void send_message(struct publisher *p, struct outgoing *o, const struct k
 	l->serial++;
 	l->leaf = *leaf;
 	l->full = l->renew = false;
-	l->renew_at_ms = now.boot_ms + (l->retry ? RETRY_MS : (int64_t)p->c.model->policy->lease_s * 1000 / 3);
+	l->renew_at_ms = now.boot_ms +
+			 (l->retry ? RETRY_MS : (int64_t)p->c.model->policy->lease_s * 1000 / 3);
 	arena_done(&l->arena);
 	l->arena = o->arena;
 	l->last = o->map;
@@ -290,15 +301,16 @@ static void send_message(struct publisher *p, struct outgoing *o, const struct k
 
 static int sign_and_send(struct publisher *p, struct outgoing *batch, size_t n)
 {
-	struct key *nodes = calloc(envelope_tree_size(n), sizeof(*nodes)), root, path[ZT_MERKLE_DEPTH_MAX];
+	struct key *nodes = calloc(envelope_tree_size(n), sizeof(*nodes)), root,
+		   path[ZT_MERKLE_DEPTH_MAX];
 	static const struct key none;
 	struct envelope e = {.batch = (uint32_t)n};
 
 	if (!nodes)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		envelope_leaf(batch[i].link->full ? &none : &batch[i].link->leaf, batch[i].content.data,
-			      batch[i].content.len, &nodes[i]);
+		envelope_leaf(batch[i].link->full ? &none : &batch[i].link->leaf,
+			      batch[i].content.data, batch[i].content.len, &nodes[i]);
 	envelope_tree_build(nodes, n, &root);
 	key_sign(&p->c.keys->network, ENVELOPE_DOMAIN, root.b, sizeof(root.b), &e.sig);
 	for (size_t i = 0; i < n; i++) {
@@ -385,8 +397,8 @@ static struct link *link_of(struct publisher *p, struct device *d)
 	return l;
 }
 
-/* The device says what it has. Equal to what we sent last: go on from there. Else a full map, with a serial above both: after
- * a crash the device may be ahead of what was remembered here. */
+/* The device says what it has. Equal to what we sent last: go on from there. Else a full map, with
+ * a serial above both: after a crash the device may be ahead of what was remembered here. */
 static void agree_on_serial(struct link *l, uint64_t serial)
 {
 	l->full = l->full || serial != l->serial || serial == 0;

@@ -1,5 +1,6 @@
-/* Worker: the one thread that waits for the disk and for big policies, so that the loop never does. Jobs run in the
- * order they were given, urgent ones before the others; their results come back to the loop in the order they ran. */
+/* Worker: the one thread that waits for the disk and for big policies, so that the loop never does.
+ * Jobs run in the order they were given, urgent ones before the others; their results come back to
+ * the loop in the order they ran. */
 #pragma once
 
 #include "zt/loop.h"

@@ -1,5 +1,6 @@
-/* The two roles of the daemon and what they say to each other (ipc.h). kern: root's uid with CAP_NET_ADMIN alone, keeps the
- * keys, verifies, enforces. net: an ordinary user, talks to the world. Integers little-endian (buf.h, cur.h). */
+/* The two roles of the daemon and what they say to each other (ipc.h). kern: root's uid with
+ * CAP_NET_ADMIN alone, keeps the keys, verifies, enforces. net: an ordinary user, talks to the
+ * world. Integers little-endian (buf.h, cur.h). */
 #pragma once
 
 #include <stdbool.h>
@@ -10,13 +11,14 @@
 enum role_message {
 	/* net -> kern */
 	NK_SIGN_SESSION = 1, /* challenge[32]                        -> KN_SIGNED */
-	NK_SIGN_ENROLL,	     /* pin[32] challenge[32] box_key[32] u64 token name[63] 2 networks[50] as text -> KN_PROOF; only while enrolling */
-	NK_ENROLLED,	     /* struct enrolled, encoded             -> KN_DONE; only while enrolling */
-	NK_NETMAP,	     /* an envelope                          -> KN_RESULT */
-	NK_STATUS,	     /* empty                                -> KN_STATUS */
-	NK_PLAN,	     /* empty                                -> KN_PLAN */
-	NK_ENFORCE,	     /* u8: 1 up, 0 down                     -> KN_DONE */
-	NK_LEAVE,	     /* empty: forget the enrolment          -> KN_DONE */
+	NK_SIGN_ENROLL, /* pin[32] challenge[32] box_key[32] u64 token name[63] 2 networks[50] as
+			   text -> KN_PROOF; only while enrolling */
+	NK_ENROLLED,	/* struct enrolled, encoded             -> KN_DONE; only while enrolling */
+	NK_NETMAP,	/* an envelope                          -> KN_RESULT */
+	NK_STATUS,	/* empty                                -> KN_STATUS */
+	NK_PLAN,	/* empty                                -> KN_PLAN */
+	NK_ENFORCE,	/* u8: 1 up, 0 down                     -> KN_DONE */
+	NK_LEAVE,	/* empty: forget the enrolment          -> KN_DONE */
 	/* kern -> net */
 	KN_HELLO = 64, /* struct hello, encoded; first message */
 	KN_SIGNED,     /* sig[64] */
@@ -36,7 +38,7 @@ enum {
 	ROLE_FD = 3, /* the channel's descriptor in a re-exec'ed role */
 };
 
-struct hello { /* what net needs to talk */
+struct hello {		 /* what net needs to talk */
 	uint32_t device; /* 0: not enrolled (enrolling) */
 	char url[ZT_URL_MAX + 1];
 	struct key pin;
@@ -67,7 +69,7 @@ enum { ROLE_PEER_SIZE = 4 + 20 + 8 + 8 + 8 };
 
 struct role_status {
 	bool enforced;
-	int64_t lease_left_ms;	/* negative: over */
+	int64_t lease_left_ms; /* negative: over */
 	uint64_t serial;
 	uint16_t wg_port;
 	char interface[KSTATE_IFNAME_MAX + 1];
@@ -84,7 +86,8 @@ int enrolled_encode(const struct enrolled *e, struct buf *out) ZT_MUST_USE;
 int enrolled_decode(const void *p, size_t n, struct enrolled *ret) ZT_MUST_USE;
 int role_status_encode(const struct role_status *s, struct buf *out) ZT_MUST_USE;
 /* Borrows from p and a. */
-int role_status_decode(const void *p, size_t n, struct arena *a, struct role_status *ret) ZT_MUST_USE;
+int role_status_decode(const void *p, size_t n, struct arena *a,
+		       struct role_status *ret) ZT_MUST_USE;
 
 /* Configuration of one daemon: const after start; the same words start every role. */
 struct node_config {
@@ -92,10 +95,10 @@ struct node_config {
 	const char *run_dir;
 	const char *interface;
 	const char *posture_dir; /* custom posture executables */
-	const char *user;	 /* of the talking role; "" keeps the uid (tests without such a user) */
+	const char *user; /* of the talking role; "" keeps the uid (tests without such a user) */
 	uint16_t listen_port;
 	uint32_t route_metric;
 };
 
-int kern_role_run(const struct node_config *c, int fd);	 /* exit status */
-int net_role_run(const struct node_config *c, int fd);	 /* exit status */
+int kern_role_run(const struct node_config *c, int fd); /* exit status */
+int net_role_run(const struct node_config *c, int fd);	/* exit status */

@@ -1,4 +1,5 @@
-/* Role-to-role messages over a SOCK_SEQPACKET pair, so that a packet is whole or not there (unix(7)). */
+/* Role-to-role messages over a SOCK_SEQPACKET pair, so that a packet is whole or not there
+ * (unix(7)). */
 #include "zt/ipc.h"
 
 #include <errno.h>
@@ -49,7 +50,9 @@ static int begin(struct ipc *i, struct cur *c)
 	const struct ipc_kind *k = find_kind(i, kind);
 
 	if (c->err || !k || len < k->min || len > k->max) {
-		log_error("the other process sent message %u of %u bytes, which this one does not take", kind, len);
+		log_error("the other process sent message %u of %u bytes, which this one does not "
+			  "take",
+			  kind, len);
 		return -EPROTO;
 	}
 	i->body = malloc(len ? len : 1);
@@ -157,7 +160,8 @@ static void ready(void *arg, uint32_t events)
 		over(i);
 }
 
-struct ipc *ipc_new(struct loop *l, int fd, const struct ipc_kind *kinds, void (*gone)(void *arg), void *arg)
+struct ipc *ipc_new(struct loop *l, int fd, const struct ipc_kind *kinds, void (*gone)(void *arg),
+		    void *arg)
 {
 	struct ipc *i = calloc(1, sizeof(*i));
 
@@ -189,7 +193,8 @@ void ipc_free(struct ipc *i)
 	free(i);
 }
 
-static int queue_packet(struct ipc *i, const uint8_t *head, size_t n_head, const uint8_t *p, size_t n)
+static int queue_packet(struct ipc *i, const uint8_t *head, size_t n_head, const uint8_t *p,
+			size_t n)
 {
 	struct packet *packet = malloc(sizeof(*packet) + n_head + n);
 

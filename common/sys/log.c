@@ -1,4 +1,5 @@
-/* Log lines to stderr; priorities as sd-daemon(3) when the journal reads (JOURNAL_STREAM is set). */
+/* Log lines to stderr; priorities as sd-daemon(3) when the journal reads (JOURNAL_STREAM is set).
+ */
 #include "zt/log.h"
 
 #include <stdarg.h>
@@ -34,7 +35,8 @@ static void write_line(enum log_level level, const char *text)
 		n = snprintf(line, sizeof(line), "<%d>%s\n", (int)level, safe);
 	else
 		n = snprintf(line, sizeof(line), "%s: %s\n", log_state.program, safe);
-	/* One write a line, so that lines of two processes do not mix; nothing to do when stderr is gone. */
+	/* One write a line, so that lines of two processes do not mix; nothing to do when stderr is
+	 * gone. */
 	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
 		return;
 }

@@ -1,6 +1,6 @@
-/* Event loop: epoll for descriptors, a binary heap of timers on CLOCK_BOOTTIME (through one timerfd, so that a
- * sleeping machine wakes to what is due), signalfd. Callbacks may free themselves or others: a freed watch is only
- * marked and swept when the turn ends. */
+/* Event loop: epoll for descriptors, a binary heap of timers on CLOCK_BOOTTIME (through one
+ * timerfd, so that a sleeping machine wakes to what is due), signalfd. Callbacks may free
+ * themselves or others: a freed watch is only marked and swept when the turn ends. */
 #include "zt/loop.h"
 
 #include <errno.h>
@@ -38,7 +38,7 @@ struct loop {
 	int status;
 	struct loop_timer **heap;
 	size_t n_heap, cap_heap;
-	size_t n_timers; /* armed or not */
+	size_t n_timers;  /* armed or not */
 	int64_t armed_ms; /* what the timerfd is set to; -1 none */
 	struct loop_io *dead;
 	struct loop_io *timer_io, *signal_io;

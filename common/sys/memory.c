@@ -1,5 +1,6 @@
-/* A resident set holds every library page that start-up touched, for ever. proc(5) smaps says which mappings are clean:
- * read-only ones without a single anonymous (written, relocated) page. Only these are dropped (madvise(2)). */
+/* A resident set holds every library page that start-up touched, for ever. proc(5) smaps says which
+ * mappings are clean: read-only ones without a single anonymous (written, relocated) page. Only
+ * these are dropped (madvise(2)). */
 #include "zt/memory.h"
 
 #include <malloc.h>

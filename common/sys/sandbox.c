@@ -14,7 +14,8 @@ static int lock_down(void)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) /* keys are in memory: no core, no ptrace by the same uid */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) <
+	    0) /* keys are in memory: no core, no ptrace by the same uid */
 		return -errno;
 	return 0;
 }
@@ -22,7 +23,8 @@ static int lock_down(void)
 int sandbox_keep_capability(int cap)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (cap >= 0 && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)cap) < 0)
+	if (cap >= 0 &&
+	    capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)cap) < 0)
 		return -EPERM;
 	if (capng_apply(CAPNG_SELECT_BOTH) < 0)
 		return -EPERM;
@@ -38,7 +40,8 @@ int sandbox_become_user(const char *name)
 		pw = getpwnam(name);
 		if (!pw)
 			return errno ? -errno : -ENOENT;
-		capng_clear(CAPNG_SELECT_BOTH); /* the bounding set needs CAP_SETPCAP, so before the uid goes */
+		capng_clear(CAPNG_SELECT_BOTH); /* the bounding set needs CAP_SETPCAP, so before the
+						   uid goes */
 		if (capng_apply(CAPNG_SELECT_BOUNDS) < 0)
 			return -EPERM;
 		if (setgroups(0, NULL) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
@@ -49,14 +52,38 @@ int sandbox_become_user(const char *name)
 }
 
 static const int denied[] = {
-	SCMP_SYS(mount),	 SCMP_SYS(umount2),	SCMP_SYS(pivot_root),	 SCMP_SYS(chroot),
-	SCMP_SYS(ptrace),	 SCMP_SYS(kexec_load),	SCMP_SYS(init_module),	 SCMP_SYS(finit_module),
-	SCMP_SYS(delete_module), SCMP_SYS(bpf),		SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd),
-	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(keyctl), SCMP_SYS(add_key),
-	SCMP_SYS(request_key),	 SCMP_SYS(reboot),	SCMP_SYS(swapon),	 SCMP_SYS(swapoff),
-	SCMP_SYS(setns),	 SCMP_SYS(unshare),	SCMP_SYS(open_by_handle_at), SCMP_SYS(io_uring_setup),
-	SCMP_SYS(iopl),		 SCMP_SYS(ioperm),	SCMP_SYS(acct),		 SCMP_SYS(settimeofday),
-	SCMP_SYS(clock_settime), SCMP_SYS(adjtimex),	SCMP_SYS(quotactl),	 SCMP_SYS(personality),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(chroot),
+	SCMP_SYS(ptrace),
+	SCMP_SYS(kexec_load),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(delete_module),
+	SCMP_SYS(bpf),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(userfaultfd),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
+	SCMP_SYS(reboot),
+	SCMP_SYS(swapon),
+	SCMP_SYS(swapoff),
+	SCMP_SYS(setns),
+	SCMP_SYS(unshare),
+	SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(iopl),
+	SCMP_SYS(ioperm),
+	SCMP_SYS(acct),
+	SCMP_SYS(settimeofday),
+	SCMP_SYS(clock_settime),
+	SCMP_SYS(adjtimex),
+	SCMP_SYS(quotactl),
+	SCMP_SYS(personality),
 };
 
 int sandbox_filter_calls(bool exec_too)

@@ -42,7 +42,8 @@ static void answer_read(void *arg)
 	struct diag d;
 
 	if (w->err || !w->result) {
-		diag_set(&d, w->err ? w->err : -ENOMEM, "%s", zt_strerror(w->err ? w->err : -ENOMEM));
+		diag_set(&d, w->err ? w->err : -ENOMEM, "%s",
+			 zt_strerror(w->err ? w->err : -ENOMEM));
 		json_decref(w->result);
 		http_reply_diag(w->request, w->err ? w->err : -ENOMEM, &d);
 		return;
@@ -77,16 +78,19 @@ void api_status(void *app, struct http_request *r)
 		total += m->devices[i] != NULL;
 		online += m->devices[i] && m->devices[i]->online;
 	}
-	http_reply_json(r, 200,
-			json_pack("{s:s,s:s,s:s,s:I,s:{s:i,s:o,s:s},s:{s:i,s:i,s:i,s:i},s:i,s:{s:I},s:I,s:I}", "version",
-				  app_version(app), "name", m->network.name, "url", app_url(app), "uptime_s",
-				  (json_int_t)app_uptime_s(app), "policy", "version", (int)m->policy_row.version, "at",
-				  api_time(m->policy_row.at_s), "author", m->policy_row.author, "devices", "total",
-				  (int)total, "active", (int)model_count(m, DEVICE_ACTIVE), "pending",
-				  (int)model_count(m, DEVICE_PENDING), "online", (int)online, "streams",
-				  (int)publish_streams(app_publisher(app)), "store", "records",
-				  (json_int_t)app_records(app), "lease_s", (json_int_t)m->policy->lease_s,
-				  "memory_kib", (json_int_t)memory_kib()));
+	http_reply_json(
+		r, 200,
+		json_pack(
+			"{s:s,s:s,s:s,s:I,s:{s:i,s:o,s:s},s:{s:i,s:i,s:i,s:i},s:i,s:{s:I},s:I,s:I}",
+			"version", app_version(app), "name", m->network.name, "url", app_url(app),
+			"uptime_s", (json_int_t)app_uptime_s(app), "policy", "version",
+			(int)m->policy_row.version, "at", api_time(m->policy_row.at_s), "author",
+			m->policy_row.author, "devices", "total", (int)total, "active",
+			(int)model_count(m, DEVICE_ACTIVE), "pending",
+			(int)model_count(m, DEVICE_PENDING), "online", (int)online, "streams",
+			(int)publish_streams(app_publisher(app)), "store", "records",
+			(json_int_t)app_records(app), "lease_s", (json_int_t)m->policy->lease_s,
+			"memory_kib", (json_int_t)memory_kib()));
 }
 
 /* --- tokens --- */
@@ -111,7 +115,10 @@ void api_token_list(void *app, struct http_request *r)
 static void answer_token(void *arg, int err, const struct change *c, const struct diag *d)
 {
 	struct waiting *w = arg;
-	struct token t = {.kind = TOKEN_ENROLL, .pin = app_keys(w->app)->pin, .id = c->token.id, .secret = w->secret};
+	struct token t = {.kind = TOKEN_ENROLL,
+			  .pin = app_keys(w->app)->pin,
+			  .id = c->token.id,
+			  .secret = w->secret};
 	char text[ZT_TOKEN_TEXT_MAX];
 
 	if (!err)
@@ -121,8 +128,9 @@ static void answer_token(void *arg, int err, const struct change *c, const struc
 	if (err)
 		http_reply_diag(w->request, err, d);
 	else
-		http_reply_json(w->request, 201, json_pack("{s:I,s:s,s:o}", "id", (json_int_t)c->token.id, "token", text,
-							   "expires", api_time(c->token.expires_s)));
+		http_reply_json(w->request, 201,
+				json_pack("{s:I,s:s,s:o}", "id", (json_int_t)c->token.id, "token",
+					  text, "expires", api_time(c->token.expires_s)));
 	sodium_memzero(text, sizeof(text));
 	secret_wipe(&t.secret);
 	secret_wipe(&w->secret);
@@ -141,21 +149,23 @@ static bool decode_tags(struct http_request *r, json_t *list, struct tags *tags)
 
 	if (list && !json_is_array(list))
 		return refuse_form(r, "\"tags\" must be a list of names", "");
-	json_array_foreach(list, i, j) {
+	json_array_foreach(list, i, j)
+	{
 		const char *s = json_string_value(j);
 
 		if (s && txt_starts(s, "tag:"))
 			s += strlen("tag:");
 		if (!s || !txt_is_name(s))
-			return refuse_form(r, "a tag is not a name", "tags are lower case letters, digits, '.', '_' and '-'");
+			return refuse_form(r, "a tag is not a name",
+					   "tags are lower case letters, digits, '.', '_' and '-'");
 		if (tags_add(tags, s))
 			return refuse_form(r, "too many tags", "a device has at most 32");
 	}
 	return true;
 }
 
-static bool get_number(struct http_request *r, json_t *body, const char *name, json_int_t min, json_int_t max,
-		       json_int_t fallback, json_int_t *ret)
+static bool get_number(struct http_request *r, json_t *body, const char *name, json_int_t min,
+		       json_int_t max, json_int_t fallback, json_int_t *ret)
 {
 	json_t *j = json_object_get(body, name);
 	char message[128];
@@ -163,13 +173,14 @@ static bool get_number(struct http_request *r, json_t *body, const char *name, j
 	*ret = j ? json_integer_value(j) : fallback;
 	if ((!j || json_is_integer(j)) && *ret >= min && *ret <= max)
 		return true;
-	snprintf(message, sizeof(message), "\"%s\" must be a number from %lld to %lld", name, (long long)min,
-		 (long long)max);
+	snprintf(message, sizeof(message), "\"%s\" must be a number from %lld to %lld", name,
+		 (long long)min, (long long)max);
 	return refuse_form(r, message, "");
 }
 
 /* A word in the wrong form is refused, not taken for "no". */
-static bool get_bool(struct http_request *r, json_t *body, const char *name, bool fallback, bool *ret)
+static bool get_bool(struct http_request *r, json_t *body, const char *name, bool fallback,
+		     bool *ret)
 {
 	json_t *j = json_object_get(body, name);
 	char message[128];
@@ -191,11 +202,13 @@ static bool decode_token(struct http_request *r, json_t *body, int64_t now_s, st
 	if (name[0] && !txt_is_line(name, ZT_NAME_MAX))
 		return refuse_form(r, "\"name\" must be one line of text", "");
 	if (user[0] && !txt_is_email(user))
-		return refuse_form(r, "\"user\" is not an e-mail address in lower case", "for example ada@example.com");
+		return refuse_form(r, "\"user\" is not an e-mail address in lower case",
+				   "for example ada@example.com");
 	if (!decode_tags(r, json_object_get(body, "tags"), &t->tags))
 		return false;
 	if (!user[0] && !t->tags.n)
-		return refuse_form(r, "a token needs a user or a tag", "ztctl token create --user EMAIL, or --tag NAME");
+		return refuse_form(r, "a token needs a user or a tag",
+				   "ztctl token create --user EMAIL, or --tag NAME");
 	if (!get_number(r, body, "uses", 1, 100000, 1, &uses) ||
 	    !get_number(r, body, "expires_s", 1, 366 * 86400, ZT_TOKEN_LIFE_S, &expires) ||
 	    !get_bool(r, body, "approve", false, &t->approve))
@@ -203,7 +216,8 @@ static bool decode_token(struct http_request *r, json_t *body, int64_t now_s, st
 	t->uses = t->uses_left = (uint32_t)uses;
 	t->created_s = now_s;
 	t->expires_s = now_s + expires;
-	return !txt_copy(t->user, sizeof(t->user), user) && !txt_copy(t->name, sizeof(t->name), name);
+	return !txt_copy(t->user, sizeof(t->user), user) &&
+	       !txt_copy(t->name, sizeof(t->name), name);
 }
 
 void api_token_create(void *app, struct http_request *r)
@@ -215,7 +229,8 @@ void api_token_create(void *app, struct http_request *r)
 
 	if (!body)
 		return;
-	ok = api_begin_change(app, r, CHANGE_TOKEN_CREATE, "", &c) && decode_token(r, body, c.at_ms / 1000, &c.token);
+	ok = api_begin_change(app, r, CHANGE_TOKEN_CREATE, "", &c) &&
+	     decode_token(r, body, c.at_ms / 1000, &c.token);
 	json_decref(body);
 	if (!ok || !(w = wait_for(app, r)))
 		return;
@@ -230,7 +245,8 @@ static bool get_id(struct http_request *r, uint64_t *ret)
 
 	if (id && num_parse_u64(id, 1, INT64_MAX, ret) == 0)
 		return true;
-	http_reply_error(r, 404, "absent", "there is no such token", "ztctl token list shows all of them");
+	http_reply_error(r, 404, "absent", "there is no such token",
+			 "ztctl token list shows all of them");
 	return false;
 }
 
@@ -245,7 +261,8 @@ static void answer_token_id(void *arg, int err, const struct change *c, const st
 }
 
 /* Common to changes that carry only a reason. */
-static bool begin_with_why(struct app *a, struct http_request *r, enum change_kind kind, bool required, struct change *c)
+static bool begin_with_why(struct app *a, struct http_request *r, enum change_kind kind,
+			   bool required, struct change *c)
 {
 	json_t *body = api_body(r);
 	const char *why;
@@ -255,7 +272,8 @@ static bool begin_with_why(struct app *a, struct http_request *r, enum change_ki
 		return false;
 	why = api_text(r, body, "why", ZT_WHY_MAX);
 	if (why && required && !why[0])
-		http_reply_error(r, 400, "form", "a reason is needed", "--why TEXT says it; it stands in the audit log");
+		http_reply_error(r, 400, "form", "a reason is needed",
+				 "--why TEXT says it; it stands in the audit log");
 	ok = why && (!required || why[0]) && api_begin_change(a, r, kind, why, c);
 	json_decref(body);
 	return ok;
@@ -267,7 +285,8 @@ void api_token_revoke(void *app, struct http_request *r)
 	struct change c;
 	uint64_t id;
 
-	if (!get_id(r, &id) || !begin_with_why(app, r, CHANGE_TOKEN_REVOKE, false, &c) || !(w = wait_for(app, r)))
+	if (!get_id(r, &id) || !begin_with_why(app, r, CHANGE_TOKEN_REVOKE, false, &c) ||
+	    !(w = wait_for(app, r)))
 		return;
 	c.token.id = id;
 	app_change(app, &c, answer_token_id, w);
@@ -291,9 +310,11 @@ static json_t *facts_json(const struct device *d, int64_t now_ms)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < d->n_facts; i++)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:I}", "name", d->facts[i].name, "value",
-						      d->facts[i].value, "known", d->facts[i].state == FACT_KNOWN, "age_s",
-						      (json_int_t)((now_ms - d->facts[i].read_ms) / 1000)));
+		json_array_append_new(
+			list,
+			json_pack("{s:s,s:s,s:b,s:I}", "name", d->facts[i].name, "value",
+				  d->facts[i].value, "known", d->facts[i].state == FACT_KNOWN,
+				  "age_s", (json_int_t)((now_ms - d->facts[i].read_ms) / 1000)));
 	return list;
 }
 
@@ -311,10 +332,12 @@ static json_t *verdicts_json(const struct model *m, const struct device *d, int6
 		if (model_verdict(m, d, i, now_ms, &a, &v))
 			v = (struct verdict){0};
 		for (size_t j = 0; j < v.n_failed; j++)
-			json_array_append_new(failed,
-					      json_sprintf("%s (is %s)", v.failed[j].condition, v.failed[j].is));
+			json_array_append_new(
+				failed,
+				json_sprintf("%s (is %s)", v.failed[j].condition, v.failed[j].is));
 		if (asked >> i & 1)
-			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile", m->policy->postures[i].name, "ok",
+			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile",
+							      m->policy->postures[i].name, "ok",
 							      v.ok, "failed", failed));
 		json_decref(failed);
 		arena_done(&a);
@@ -353,8 +376,9 @@ static json_t *peers_json(const struct device *d)
 	json_t *list = json_array();
 
 	for (size_t i = 0; n && i < n->n_peers; i++)
-		json_array_append_new(list, json_pack("{s:i,s:s,s:o}", "id", (int)n->peers[i].id, "name", n->peers[i].name,
-						      "rules", peer_rules(n, n->peers[i].id)));
+		json_array_append_new(list, json_pack("{s:i,s:s,s:o}", "id", (int)n->peers[i].id,
+						      "name", n->peers[i].name, "rules",
+						      peer_rules(n, n->peers[i].id)));
 	return list;
 }
 
@@ -392,13 +416,15 @@ static void answer_device(void *arg, int err, const struct change *c, const stru
 		http_reply_json(w->request, 200, api_device_json(w->app, dev));
 }
 
-static void change_state(struct app *a, struct http_request *r, enum device_state state, bool why_required)
+static void change_state(struct app *a, struct http_request *r, enum device_state state,
+			 bool why_required)
 {
 	struct device *d = api_find_device(a, r);
 	struct waiting *w;
 	struct change c;
 
-	if (!d || !begin_with_why(a, r, CHANGE_DEVICE_STATE, why_required, &c) || !(w = wait_for(a, r)))
+	if (!d || !begin_with_why(a, r, CHANGE_DEVICE_STATE, why_required, &c) ||
+	    !(w = wait_for(a, r)))
 		return;
 	c.device.id = d->row.id;
 	c.device.state = state;
@@ -424,7 +450,8 @@ static bool decode_tag_change(struct http_request *r, json_t *body, struct tags 
 {
 	struct tags add = {0}, del = {0};
 
-	if (!decode_tags(r, json_object_get(body, "add"), &add) || !decode_tags(r, json_object_get(body, "remove"), &del))
+	if (!decode_tags(r, json_object_get(body, "add"), &add) ||
+	    !decode_tags(r, json_object_get(body, "remove"), &del))
 		return false;
 	for (size_t i = 0; i < del.n; i++)
 		tags_remove(tags, del.name[i]);
@@ -470,8 +497,8 @@ static json_t *user_json(const struct model *m, const char *email)
 	for (size_t i = 0; i < m->n_devices; i++)
 		devices += m->devices[i] && m->devices[i]->row.state != DEVICE_REVOKED &&
 			   strcmp(m->devices[i]->row.owner, email) == 0;
-	return json_pack("{s:s,s:o,s:b,s:i}", "email", email, "groups", groups, "disabled", u ? (int)u->disabled : 0, "devices",
-			 devices);
+	return json_pack("{s:s,s:o,s:b,s:i}", "email", email, "groups", groups, "disabled",
+			 u ? (int)u->disabled : 0, "devices", devices);
 }
 
 /* Users that an admin added, and owners of devices. */
@@ -505,11 +532,14 @@ static bool decode_groups(struct http_request *r, json_t *list, struct user_row 
 		return true; /* as they were */
 	if (!json_is_array(list) || json_array_size(list) > USER_GROUPS_MAX)
 		return refuse_form(r, "\"groups\" must be a list of at most 64 names", "");
-	json_array_foreach(list, i, j) {
+	json_array_foreach(list, i, j)
+	{
 		const char *s = json_string_value(j);
 
 		if (!s || !txt_is_name(s) || txt_copy(u->groups[n++], sizeof(u->groups[0]), s))
-			return refuse_form(r, "a group is not a name", "groups are lower case letters, digits, '.', '_' and '-'");
+			return refuse_form(
+				r, "a group is not a name",
+				"groups are lower case letters, digits, '.', '_' and '-'");
 	}
 	qsort(u->groups, n, sizeof(u->groups[0]), compare_names);
 	u->n_groups = 0;
@@ -539,7 +569,8 @@ void api_user_put(void *app, struct http_request *r)
 	bool ok;
 
 	if (!email || !txt_is_email(email)) {
-		refuse_form(r, "not an e-mail address in lower case", "for example ada@example.com");
+		refuse_form(r, "not an e-mail address in lower case",
+			    "for example ada@example.com");
 		return;
 	}
 	if (!(body = api_body(r)))
@@ -586,9 +617,11 @@ static void read_verdict(void *arg, struct store *s)
 
 	w->err = store_audit_verify(s, &w->verdict);
 	if (!w->err)
-		w->result = json_pack("{s:b,s:I,s:s,s:I,s:s}", "ok", !w->verdict.first_bad && !w->verdict.problem[0],
-				      "records", (json_int_t)w->verdict.records, "head", w->verdict.head, "first_bad",
-				      (json_int_t)w->verdict.first_bad, "problem", w->verdict.problem);
+		w->result = json_pack("{s:b,s:I,s:s,s:I,s:s}", "ok",
+				      !w->verdict.first_bad && !w->verdict.problem[0], "records",
+				      (json_int_t)w->verdict.records, "head", w->verdict.head,
+				      "first_bad", (json_int_t)w->verdict.first_bad, "problem",
+				      w->verdict.problem);
 }
 
 void api_audit_verify(void *app, struct http_request *r)

@@ -1,5 +1,5 @@
-/* API handlers: decode a request, one call into app, encode the answer. No sockets, no SQL. The route table says who
- * may call what; docs/api.md has the bodies. */
+/* API handlers: decode a request, one call into app, encode the answer. No sockets, no SQL. The
+ * route table says who may call what; docs/api.md has the bodies. */
 #pragma once
 
 #include "controller/app.h"
@@ -38,18 +38,25 @@ void api_audit_list(void *app, struct http_request *r);
 void api_audit_verify(void *app, struct http_request *r);
 
 /* --- shared by handlers --- */
-/* The body as a JSON object; answers 400 and gives NULL when it is not one. The caller's reference. */
+/* The body as a JSON object; answers 400 and gives NULL when it is not one. The caller's reference.
+ */
 json_t *api_body(struct http_request *r);
-/* A text member, or "" when absent; NULL (answered) when it is of another type or longer than max. */
+/* A text member, or "" when absent; NULL (answered) when it is of another type or longer than max.
+ */
 const char *api_text(struct http_request *r, json_t *body, const char *name, size_t max);
-/* actor, source and time of a change made by this request; why from the text (refused with 400 when it is no line). */
-bool api_begin_change(struct app *a, struct http_request *r, enum change_kind kind, const char *why, struct change *ret);
-struct device *api_find_device(struct app *a, struct http_request *r); /* {dev}; NULL: answered 404 */
+/* actor, source and time of a change made by this request; why from the text (refused with 400 when
+ * it is no line). */
+bool api_begin_change(struct app *a, struct http_request *r, enum change_kind kind, const char *why,
+		      struct change *ret);
+struct device *api_find_device(struct app *a,
+			       struct http_request *r); /* {dev}; NULL: answered 404 */
 json_t *api_device_json(struct app *a, const struct device *d);
 json_t *api_explanation_json(const struct explanation *x, bool with_nearest);
 /* Better: allowed, then one that names a rule, then the fewer failed conditions. */
-bool api_explanation_is_better(const struct explanation *x, const struct explanation *best, bool first);
+bool api_explanation_is_better(const struct explanation *x, const struct explanation *best,
+			       bool first);
 json_t *api_time(int64_t s); /* RFC 3339 string; null for 0 */
 /* Explain from one device to a destination text (device id, name, overlay address, resource). */
-int api_explain_to(struct app *a, const struct device *from, const char *to, const struct service *svc, bool own_only,
-		   struct arena *arena, struct explanation *ret, struct device **ret_dst) ZT_MUST_USE;
+int api_explain_to(struct app *a, const struct device *from, const char *to,
+		   const struct service *svc, bool own_only, struct arena *arena,
+		   struct explanation *ret, struct device **ret_dst) ZT_MUST_USE;

@@ -16,7 +16,8 @@ json_t *api_body(struct http_request *r)
 
 	if (!json_is_object(j)) {
 		json_decref(j);
-		http_reply_error(r, 400, "form", "the body is not a JSON object", "see docs/api.md");
+		http_reply_error(r, 400, "form", "the body is not a JSON object",
+				 "see docs/api.md");
 		return NULL;
 	}
 	return j;
@@ -38,13 +39,16 @@ const char *api_text(struct http_request *r, json_t *body, const char *name, siz
 	return NULL;
 }
 
-bool api_begin_change(struct app *a, struct http_request *r, enum change_kind kind, const char *why, struct change *ret)
+bool api_begin_change(struct app *a, struct http_request *r, enum change_kind kind, const char *why,
+		      struct change *ret)
 {
 	struct endpoint peer;
 
 	*ret = (struct change){.kind = kind, .at_ms = app_now(a).wall_ms};
-	if (why[0] && (!txt_is_line(why, ZT_WHY_MAX) || txt_copy(ret->why, sizeof(ret->why), why))) {
-		http_reply_error(r, 400, "form", "the reason must be one line of at most 500 bytes", "");
+	if (why[0] &&
+	    (!txt_is_line(why, ZT_WHY_MAX) || txt_copy(ret->why, sizeof(ret->why), why))) {
+		http_reply_error(r, 400, "form", "the reason must be one line of at most 500 bytes",
+				 "");
 		return false;
 	}
 	if (txt_copy(ret->actor, sizeof(ret->actor), http_caller(r)->name))
@@ -60,7 +64,8 @@ struct device *api_find_device(struct app *a, struct http_request *r)
 	struct device *d = name ? model_find_device(app_model(a), name) : NULL;
 
 	if (!d)
-		http_reply_error(r, 404, "absent", "there is no such device", "ztctl device list shows all of them");
+		http_reply_error(r, 404, "absent", "there is no such device",
+				 "ztctl device list shows all of them");
 	return d;
 }
 
@@ -95,11 +100,12 @@ json_t *api_device_json(struct app *a, const struct device *d)
 
 	for (size_t i = 0; i < d->row.tags.n; i++)
 		json_array_append_new(tags, json_string(d->row.tags.name[i]));
-	return json_pack("{s:i,s:s,s:s,s:o,s:o,s:s,s:b,s:o,s:s,s:b,s:s}", "id", (int)d->row.id, "name", d->row.name, "owner",
-			 d->row.owner, "tags", tags, "addresses", addresses(d), "state",
-			 device_state_name(d->row.state), "online", d->online, "last_seen",
-			 api_time(d->online ? app_now(a).wall_ms / 1000 : d->row.last_seen_s), "os", d->os, "posture_ok",
-			 (d->verdicts & asked) == asked, "version", d->version);
+	return json_pack(
+		"{s:i,s:s,s:s,s:o,s:o,s:s,s:b,s:o,s:s,s:b,s:s}", "id", (int)d->row.id, "name",
+		d->row.name, "owner", d->row.owner, "tags", tags, "addresses", addresses(d),
+		"state", device_state_name(d->row.state), "online", d->online, "last_seen",
+		api_time(d->online ? app_now(a).wall_ms / 1000 : d->row.last_seen_s), "os", d->os,
+		"posture_ok", (d->verdicts & asked) == asked, "version", d->version);
 }
 
 /* --- explain --- */
@@ -111,13 +117,15 @@ json_t *api_explanation_json(const struct explanation *x, bool with_nearest)
 	if (!x->allowed && x->nearest && with_nearest) {
 		failed = json_array();
 		for (size_t i = 0; i < x->n_failed; i++)
-			json_array_append_new(failed, json_pack("{s:s,s:s,s:s}", "condition", x->failed[i].condition, "is",
-								x->failed[i].is, "hint", x->failed[i].hint));
+			json_array_append_new(failed, json_pack("{s:s,s:s,s:s}", "condition",
+								x->failed[i].condition, "is",
+								x->failed[i].is, "hint",
+								x->failed[i].hint));
 		nearest = json_pack("{s:s,s:o}", "rule", x->nearest->name, "failed", failed);
 	}
 	if (x->allowed)
-		return json_pack("{s:b,s:s,s:s,s:o}", "allowed", 1, "rule", x->rule->name, "why", x->rule->why, "nearest",
-				 nearest);
+		return json_pack("{s:b,s:s,s:s,s:o}", "allowed", 1, "rule", x->rule->name, "why",
+				 x->rule->why, "nearest", nearest);
 	return json_pack("{s:b,s:n,s:o}", "allowed", 0, "rule", "nearest", nearest);
 }
 
@@ -145,7 +153,8 @@ static struct device *find_by_address(const struct model *m, const char *text)
 	return NULL;
 }
 
-bool api_explanation_is_better(const struct explanation *x, const struct explanation *best, bool first)
+bool api_explanation_is_better(const struct explanation *x, const struct explanation *best,
+			       bool first)
 {
 	if (first || x->allowed != best->allowed)
 		return first || x->allowed;
@@ -154,8 +163,9 @@ bool api_explanation_is_better(const struct explanation *x, const struct explana
 	return x->n_failed < best->n_failed;
 }
 
-int api_explain_to(struct app *a, const struct device *from, const char *to, const struct service *svc, bool own_only,
-		   struct arena *arena, struct explanation *ret, struct device **ret_dst)
+int api_explain_to(struct app *a, const struct device *from, const char *to,
+		   const struct service *svc, bool own_only, struct arena *arena,
+		   struct explanation *ret, struct device **ret_dst)
 {
 	struct model *m = app_model(a);
 	struct explain_context c = {facts_of, m, app_now(a).wall_ms, own_only};

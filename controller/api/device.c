@@ -1,5 +1,5 @@
-/* What devices call: enrolment, session, reports, stream, why, leave. The device is always the session's, never one that the
- * request names. */
+/* What devices call: enrolment, session, reports, stream, why, leave. The device is always the
+ * session's, never one that the request names. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,10 +43,11 @@ void api_challenge(void *app, struct http_request *r)
 
 	randombytes_buf(slot->value.b, sizeof(slot->value.b));
 	slot->until_boot_ms = now.boot_ms + ZT_CHALLENGE_LIFE_S * 1000;
-	http_reply_json(r, 200,
-			json_pack("{s:o,s:o,s:o,s:o}", "challenge", base64_json(slot->value.b, ZT_KEY_LEN), "box_key",
-				  base64_json(app_keys(app)->box_pub.b, ZT_KEY_LEN), "time", api_time(now.wall_ms / 1000),
-				  "networks", networks_json(app_model(app))));
+	http_reply_json(
+		r, 200,
+		json_pack("{s:o,s:o,s:o,s:o}", "challenge", base64_json(slot->value.b, ZT_KEY_LEN),
+			  "box_key", base64_json(app_keys(app)->box_pub.b, ZT_KEY_LEN), "time",
+			  api_time(now.wall_ms / 1000), "networks", networks_json(app_model(app))));
 }
 
 /* One use, on the connection it was given on, for a short time. */
@@ -143,7 +144,8 @@ static struct pending *wait_for(struct app *a, struct http_request *r)
 	return p;
 }
 
-/* One answer for every kind of dead token: a guesser learns nothing; the audit log has the reason. */
+/* One answer for every kind of dead token: a guesser learns nothing; the audit log has the reason.
+ */
 static void answer_enrolment(void *arg, int err, const struct change *c, const struct diag *d)
 {
 	struct pending *p = arg;
@@ -151,8 +153,10 @@ static void answer_enrolment(void *arg, int err, const struct change *c, const s
 	json_t *j;
 
 	if (err == -ZT_ETOKEN) {
-		http_reply_error(p->request, 403, "token", "the token is not valid: unknown, already used, expired or revoked",
-				 "ask an admin for a new one (ztctl token create)");
+		http_reply_error(
+			p->request, 403, "token",
+			"the token is not valid: unknown, already used, expired or revoked",
+			"ask an admin for a new one (ztctl token create)");
 		return;
 	}
 	if (err) {
@@ -166,12 +170,14 @@ static void answer_enrolment(void *arg, int err, const struct change *c, const s
 	}
 	j = api_device_json(p->app, dev);
 	json_object_set_new(j, "device", json_integer(c->device.id));
-	json_object_set_new(j, "network_key", base64_json(app_keys(p->app)->network_pub.b, ZT_KEY_LEN));
+	json_object_set_new(j, "network_key",
+			    base64_json(app_keys(p->app)->network_pub.b, ZT_KEY_LEN));
 	json_object_set_new(j, "networks", networks_json(app_model(p->app)));
 	http_reply_json(p->request, 201, j);
 }
 
-static bool begin_enrolment(struct app *a, struct http_request *r, const struct enrolment *e, struct change *c)
+static bool begin_enrolment(struct app *a, struct http_request *r, const struct enrolment *e,
+			    struct change *c)
 {
 	if (!api_begin_change(a, r, CHANGE_DEVICE_ENROLL, "", c))
 		return false;
@@ -201,11 +207,13 @@ void api_enroll(void *app, struct http_request *r)
 	err = decode_enrolment(body, &e);
 	json_decref(body);
 	if (err) {
-		http_reply_error(r, 400, "form", "the enrolment is malformed", "use a ztnode of the controller's version");
+		http_reply_error(r, 400, "form", "the enrolment is malformed",
+				 "use a ztnode of the controller's version");
 	} else if (take_challenge(app, r, &challenge)) {
 		err = check_proofs(app, &e, &challenge);
 		if (err)
-			http_reply_error(r, 403, "refused", "the device does not have the keys it shows", "");
+			http_reply_error(r, 403, "refused",
+					 "the device does not have the keys it shows", "");
 		else if (begin_enrolment(app, r, &e, &c) && (p = wait_for(app, r)))
 			app_change(app, &c, answer_enrolment, p);
 	}
@@ -224,8 +232,8 @@ static bool refuse_standing(struct app *a, struct http_request *r, const struct 
 }
 
 /* d NULL takes as long and fails as well: which ids there are is not told. */
-static int check_session(struct app *a, uint32_t id, const struct device *d, const struct key *challenge,
-			 const struct sig *sig)
+static int check_session(struct app *a, uint32_t id, const struct device *d,
+			 const struct key *challenge, const struct sig *sig)
 {
 	const struct key *identity = d ? &d->row.identity : &app_keys(a)->network_pub;
 	uint8_t text[SIGNED_MAX];
@@ -279,8 +287,9 @@ void api_session(void *app, struct http_request *r)
 		return;
 	d = model_device(app_model(app), (uint32_t)id);
 	if (check_session(app, (uint32_t)id, d, &challenge, &sig))
-		http_reply_error(r, 403, "refused", "the controller does not know this device",
-				 "enrol it again with a new token (ztnode leave, then ztnode enroll TOKEN)");
+		http_reply_error(
+			r, 403, "refused", "the controller does not know this device",
+			"enrol it again with a new token (ztnode leave, then ztnode enroll TOKEN)");
 	else if (!refuse_standing(app, r, d))
 		answer_session(app, r, d);
 }
@@ -340,7 +349,8 @@ void api_why(void *app, struct http_request *r)
 	if (!d)
 		return;
 	if (!to || !service || service_parse(service, &svc)) {
-		http_reply_error(r, 400, "form", "to and service (tcp/443, udp/53, icmp) are needed", "");
+		http_reply_error(r, 400, "form",
+				 "to and service (tcp/443, udp/53, icmp) are needed", "");
 		return;
 	}
 	arena_init(&arena, 1 << 20);

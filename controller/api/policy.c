@@ -40,8 +40,10 @@ static json_t *problems_json(const struct app_policy *p)
 	for (size_t i = 0; i < p->n_problems; i++) {
 		const struct diag *d = &p->problems[i];
 
-		json_array_append_new(list, json_pack("{s:s,s:i,s:i,s:s,s:s}", "file", d->file, "line", (int)d->line, "column",
-						      (int)d->column, "message", d->message, "hint", d->hint));
+		json_array_append_new(list,
+				      json_pack("{s:s,s:i,s:i,s:s,s:s}", "file", d->file, "line",
+						(int)d->line, "column", (int)d->column, "message",
+						d->message, "hint", d->hint));
 	}
 	return list;
 }
@@ -55,9 +57,9 @@ static void answer_refusal(struct http_request *r, const struct app_policy *p)
 		http_reply_diag(r, p->err, &p->diag);
 		return;
 	}
-	j = json_pack("{s:{s:s,s:s,s:s},s:o,s:i}", "error", "code", "policy", "message", p->diag.message, "hint",
-		      "mend the file; the policy in force is unchanged", "problems", problems_json(p), "more",
-		      (int)p->dropped);
+	j = json_pack("{s:{s:s,s:s,s:s},s:o,s:i}", "error", "code", "policy", "message",
+		      p->diag.message, "hint", "mend the file; the policy in force is unchanged",
+		      "problems", problems_json(p), "more", (int)p->dropped);
 	http_reply_json(r, 422, j);
 }
 
@@ -79,7 +81,8 @@ static void answer_check(void *arg, const struct app_policy *p)
 
 static void set_policy(struct change *c, const char *text, size_t n)
 {
-	c->policy = (struct policy_row){.text = (char *)(uintptr_t)text, .len = n, .at_s = c->at_ms / 1000};
+	c->policy = (struct policy_row){
+		.text = (char *)(uintptr_t)text, .len = n, .at_s = c->at_ms / 1000};
 	memcpy(c->policy.author, c->actor, sizeof(c->policy.author));
 	memcpy(c->policy.why, c->why, sizeof(c->policy.why));
 }
@@ -92,7 +95,8 @@ void api_policy_put(void *app, struct http_request *r)
 	const void *p = http_body(r, &n);
 
 	if (!why || !why[0])
-		http_reply_error(r, 400, "form", "a reason is needed", "--why TEXT says it; it stands in the audit log");
+		http_reply_error(r, 400, "form", "a reason is needed",
+				 "--why TEXT says it; it stands in the audit log");
 	else if (api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c)) {
 		set_policy(&c, p, n);
 		app_put_policy(app, &c, false, answer_put, r);
@@ -121,7 +125,8 @@ static void read_version(void *arg, struct store *s)
 static void answer_version_error(struct reading *x)
 {
 	if (x->err == -ZT_EABSENT)
-		http_reply_error(x->request, 404, "absent", "there is no such version of the policy",
+		http_reply_error(x->request, 404, "absent",
+				 "there is no such version of the policy",
 				 "ztctl policy log shows all of them");
 	else
 		http_reply_error(x->request, 500, "internal", zt_strerror(x->err), "");
@@ -139,7 +144,8 @@ static void answer_version(void *arg)
 	} else {
 		snprintf(version, sizeof(version), "%u", x->row.version);
 		http_reply_header(x->request, "X-Policy-Version", version);
-		http_reply_text(x->request, 200, "text/plain; charset=utf-8", x->row.text, x->row.len);
+		http_reply_text(x->request, 200, "text/plain; charset=utf-8", x->row.text,
+				x->row.len);
 	}
 	arena_done(&x->arena);
 }
@@ -149,7 +155,8 @@ static bool get_version(struct http_request *r, const char *text, uint32_t *ret)
 	uint64_t v = 0;
 
 	if (text && num_parse_u64(text, 1, UINT32_MAX, &v)) {
-		http_reply_error(r, 400, "form", "a version is a number", "ztctl policy log shows all of them");
+		http_reply_error(r, 400, "form", "a version is a number",
+				 "ztctl policy log shows all of them");
 		return false;
 	}
 	*ret = (uint32_t)v;
@@ -197,7 +204,8 @@ void api_policy_restore(void *app, struct http_request *r)
 	why = api_text(r, body, "why", ZT_WHY_MAX);
 	ok = why != NULL;
 	if (ok && (!why[0] || version < 1 || version > UINT32_MAX)) {
-		http_reply_error(r, 400, "form", "a version and a reason are needed", "ztctl policy restore N --why TEXT");
+		http_reply_error(r, 400, "form", "a version and a reason are needed",
+				 "ztctl policy restore N --why TEXT");
 		ok = false;
 	}
 	ok = ok && api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c);
@@ -237,8 +245,9 @@ void api_policy_log(void *app, struct http_request *r)
 /* --- explain --- */
 
 /* The best answer over the devices that FROM means. */
-static int explain_from(struct app *a, const char *from, const char *to, const struct service *svc, struct arena *arena,
-			struct explanation *ret, struct device **ret_src, struct device **ret_dst)
+static int explain_from(struct app *a, const char *from, const char *to, const struct service *svc,
+			struct arena *arena, struct explanation *ret, struct device **ret_src,
+			struct device **ret_dst)
 {
 	struct model *m = app_model(a);
 	const char *email = txt_starts(from, "user:") ? from + strlen("user:") : from;
@@ -271,7 +280,9 @@ static int explain_from(struct app *a, const char *from, const char *to, const s
 
 static json_t *end_json(const struct device *d)
 {
-	return d ? json_pack("{s:i,s:s,s:s}", "id", (int)d->row.id, "name", d->row.name, "owner", d->row.owner) : json_null();
+	return d ? json_pack("{s:i,s:s,s:s}", "id", (int)d->row.id, "name", d->row.name, "owner",
+			     d->row.owner)
+		 : json_null();
 }
 
 /* A device that is not in force is an answer of its own: nothing can allow it. */
@@ -280,8 +291,9 @@ static json_t *inactive_json(const struct device *d)
 	char condition[ZT_NAME_MAX + 32];
 
 	snprintf(condition, sizeof(condition), "device %s is active", d->row.name);
-	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest", "rule", "", "failed",
-			 "condition", condition, "is", device_state_name(d->row.state), "hint",
+	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest",
+			 "rule", "", "failed", "condition", condition, "is",
+			 device_state_name(d->row.state), "hint",
 			 d->row.state == DEVICE_REVOKED ? "enrol it again with a new token"
 							: "approve it: ztctl device approve");
 }
@@ -291,7 +303,8 @@ static const struct device *find_inactive(struct app *a, const char *from, const
 	const char *names[] = {from, to};
 
 	for (size_t i = 0; i < 2; i++) {
-		const struct device *d = strchr(names[i], '@') ? NULL : model_find_device(app_model(a), names[i]);
+		const struct device *d =
+			strchr(names[i], '@') ? NULL : model_find_device(app_model(a), names[i]);
 
 		if (d && d->row.state != DEVICE_ACTIVE)
 			return d;
@@ -302,7 +315,8 @@ static const struct device *find_inactive(struct app *a, const char *from, const
 void api_explain(void *app, struct http_request *r)
 {
 	const struct device *inactive;
-	const char *from = http_query(r, "from"), *to = http_query(r, "to"), *service = http_query(r, "service");
+	const char *from = http_query(r, "from"), *to = http_query(r, "to"),
+		   *service = http_query(r, "service");
 	struct device *src = NULL, *dst = NULL;
 	struct explanation x = {0};
 	struct service svc;
@@ -310,8 +324,9 @@ void api_explain(void *app, struct http_request *r)
 	json_t *j;
 
 	if (!from || !to || !service || service_parse(service, &svc)) {
-		http_reply_error(r, 400, "form", "from, to and a service are needed",
-				 "ztctl explain FROM TO PROTO/PORT, for example tcp/443, udp/53, icmp");
+		http_reply_error(
+			r, 400, "form", "from, to and a service are needed",
+			"ztctl explain FROM TO PROTO/PORT, for example tcp/443, udp/53, icmp");
 		return;
 	}
 	if ((inactive = find_inactive(app, from, to))) {
@@ -320,8 +335,10 @@ void api_explain(void *app, struct http_request *r)
 	}
 	arena_init(&arena, 4 << 20);
 	if (explain_from(app, from, to, &svc, &arena, &x, &src, &dst)) {
-		http_reply_error(r, 404, "absent", "there is no such device, user with a device, address or hosted resource",
-				 "ztctl device list shows devices; a resource needs a device that hosts it");
+		http_reply_error(
+			r, 404, "absent",
+			"there is no such device, user with a device, address or hosted resource",
+			"ztctl device list shows devices; a resource needs a device that hosts it");
 	} else {
 		j = api_explanation_json(&x, true);
 		json_object_set_new(j, "from", end_json(src));

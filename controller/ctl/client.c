@@ -321,9 +321,7 @@ static bool is_expected(const struct ctl_answer *a, enum ctl_expect expect)
 	case CTL_OBJECT:
 		return json_is_object(a->json);
 	case CTL_OBJECTS:
-		json_array_foreach(a->json, i, item)
-			if (!json_is_object(item))
-				return false;
+		json_array_foreach(a->json, i, item) if (!json_is_object(item)) return false;
 		return json_is_array(a->json);
 	}
 	return false;

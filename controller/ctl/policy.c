@@ -177,8 +177,7 @@ static void print_policy(struct ctl *c, const struct ctl_answer *a)
 static int get(struct ctl *c, const struct ctl_args *a)
 {
 	const char *text = ctl_args_value(a, "version");
-	struct ctl_request q = {
-		.method = "GET", .path = "/v1/admin/policy", .expect = CTL_PLAIN};
+	struct ctl_request q = {.method = "GET", .path = "/v1/admin/policy", .expect = CTL_PLAIN};
 	struct ctl_answer answer;
 	uint64_t version;
 	int rc = text ? version_of(c, text, &version) : ZT_EXIT_OK;

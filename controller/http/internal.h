@@ -112,8 +112,8 @@ struct http_server {
 	int64_t woken_ms;	 /* when some were, last */
 	struct http_conn *waking;
 	bool stopping;
-	bool closed; /* a connection ended in this run */
-	bool moved;  /* this run came further with something */
+	bool closed;  /* a connection ended in this run */
+	bool moved;   /* this run came further with something */
 	unsigned shy; /* connections that have not asked yet */
 	struct tls_identity *identity;
 	struct http_conn *conns;

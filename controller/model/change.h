@@ -1,6 +1,6 @@
-/* Change: the one thing that mutates the controller. Decided by app, committed by the store in one transaction
- * with its record in the hash chain, then applied to the model. What the store has to decide inside the
- * transaction (token spent, address and name chosen, ids) it fills in. */
+/* Change: the one thing that mutates the controller. Decided by app, committed by the store in one
+ * transaction with its record in the hash chain, then applied to the model. What the store has to
+ * decide inside the transaction (token spent, address and name chosen, ids) it fills in. */
 #pragma once
 
 #include "controller/model/rows.h"
@@ -8,9 +8,12 @@
 enum change_kind {
 	CHANGE_TOKEN_CREATE,  /* token (id filled) */
 	CHANGE_TOKEN_REVOKE,  /* token.id in; token filled */
-	CHANGE_DEVICE_ENROLL, /* token.id, token.secret_hash, device.{name,identity,wg_key,created_s,cert_not_after_s} in;
-			       * token spent and filled, device filled: id, unique name, addresses, owner, tags, state */
-	CHANGE_DEVICE_STATE,  /* device.id, device.state in (approve, revoke, expire, leave); device filled */
+	CHANGE_DEVICE_ENROLL, /* token.id, token.secret_hash,
+			       * device.{name,identity,wg_key,created_s,cert_not_after_s} in; token
+			       * spent and filled, device filled: id, unique name, addresses, owner,
+			       * tags, state */
+	CHANGE_DEVICE_STATE,  /* device.id, device.state in (approve, revoke, expire, leave); device
+				 filled */
 	CHANGE_DEVICE_TAGS,   /* device.id, device.tags in (the new set); device filled */
 	CHANGE_DEVICE_KEY,    /* device.id, device.wg_key in; device filled */
 	CHANGE_USER_PUT,      /* user in */
@@ -31,6 +34,6 @@ struct change {
 	struct user_row user;
 	struct policy_row policy;
 	char *detail; /* JSON text of the audit-only kinds; owned by who made the change */
-	bool hold; /* DEVICE_ENROLL: it waits for an admin, whatever the token says */
+	bool hold;    /* DEVICE_ENROLL: it waits for an admin, whatever the token says */
 	uint64_t seq; /* of the record, filled by the store */
 };

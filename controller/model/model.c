@@ -96,7 +96,8 @@ const struct standing_refusal *standing_refusal(enum standing s)
 				       "ask an admin"},
 	};
 
-	return (size_t)s < sizeof(refusals) / sizeof(refusals[0]) && refusals[s].code ? &refusals[s] : NULL;
+	return (size_t)s < sizeof(refusals) / sizeof(refusals[0]) && refusals[s].code ? &refusals[s]
+										      : NULL;
 }
 
 size_t model_count(const struct model *m, enum device_state s)
@@ -156,8 +157,8 @@ static int put_or_remove(struct model *m, const struct device *d)
 
 /* --- posture --- */
 
-int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms, struct arena *a,
-		  struct verdict *ret)
+int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms,
+		  struct arena *a, struct verdict *ret)
 {
 	return posture_evaluate(&m->policy->postures[posture], d->facts, d->n_facts, now_ms,
 				d->failing_since_ms[posture], a, ret);
@@ -345,8 +346,8 @@ int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct 
 /* --- reports --- */
 
 /* The new facts, in a fresh arena: those of a partial report over those that stand. */
-static int merge_facts(const struct device *d, const struct report *r, int64_t received_ms, struct arena *a,
-		       struct fact_view **ret, size_t *ret_n)
+static int merge_facts(const struct device *d, const struct report *r, int64_t received_ms,
+		       struct arena *a, struct fact_view **ret, size_t *ret_n)
 {
 	size_t keep = r->full ? 0 : d->n_facts, n = 0, i = 0, j = 0;
 	struct fact_view *out = arena_array(a, keep + r->n_facts, sizeof(*out));
@@ -354,7 +355,9 @@ static int merge_facts(const struct device *d, const struct report *r, int64_t r
 	if (!out)
 		return -ENOMEM;
 	while (i < keep || j < r->n_facts) {
-		int order = i == keep ? 1 : j == r->n_facts ? -1 : strcmp(d->facts[i].name, r->facts[j].name);
+		int order = i == keep	      ? 1
+			    : j == r->n_facts ? -1
+					      : strcmp(d->facts[i].name, r->facts[j].name);
 		struct fact_view *f = &out[n++];
 
 		if (order < 0) {
@@ -391,7 +394,8 @@ static bool take_endpoints(const struct model *m, struct device *d, const struct
 	for (size_t i = 0; i < r->n_endpoints && n < ZT_ENDPOINTS_PEER_MAX - 1; i++)
 		if (is_offerable(m, &r->endpoints[i]))
 			out[n++] = r->endpoints[i];
-	/* Where the controller sees it, with the WireGuard port: right when there is no NAT, or one that keeps ports. */
+	/* Where the controller sees it, with the WireGuard port: right when there is no NAT, or one
+	 * that keeps ports. */
 	if (r->wg_port && d->source.family != ADDR_NONE) {
 		struct endpoint seen = {d->source, r->wg_port};
 		bool known = !is_offerable(m, &seen);
@@ -418,8 +422,8 @@ static const char *fact_text(const struct fact_view *facts, size_t n, const char
 	return "";
 }
 
-int model_take_report(struct model *m, struct device *d, const struct report *r, int64_t received_ms,
-		      bool *ret_endpoints_changed)
+int model_take_report(struct model *m, struct device *d, const struct report *r,
+		      int64_t received_ms, bool *ret_endpoints_changed)
 {
 	struct arena a;
 	struct fact_view *facts;
@@ -445,7 +449,8 @@ int model_take_report(struct model *m, struct device *d, const struct report *r,
 
 /* --- policy --- */
 
-/* A profile that keeps its name keeps what it knew of the device: a new policy neither starts nor ends a grace. */
+/* A profile that keeps its name keeps what it knew of the device: a new policy neither starts nor
+ * ends a grace. */
 static void carry_grace(struct device *d, const struct policy *old, const struct policy *new)
 {
 	int64_t before[ENGINE_POSTURES_MAX];
@@ -458,7 +463,8 @@ static void carry_grace(struct device *d, const struct policy *old, const struct
 				d->failing_since_ms[i] = before[j];
 }
 
-/* Every device becomes a subject of the policy in force. before: the one its grace was counted under. */
+/* Every device becomes a subject of the policy in force. before: the one its grace was counted
+ * under. */
 static int put_all(struct model *m, const struct policy *before, int64_t now_ms)
 {
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
@@ -478,7 +484,8 @@ static int put_all(struct model *m, const struct policy *before, int64_t now_ms)
 	return err;
 }
 
-int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row, int64_t now_ms)
+int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
+		     int64_t now_ms)
 {
 	struct policy *old_policy = m->policy;
 	struct engine *old_engine = m->engine;
@@ -495,7 +502,8 @@ int model_set_policy(struct model *m, struct policy *p, const struct policy_row 
 		m->policy = old_policy;
 		m->engine = old_engine;
 		if (old_engine)
-			(void)!put_all(m, p, now_ms); /* verdicts are bits of a policy's own numbering */
+			(void)!put_all(m, p,
+				       now_ms); /* verdicts are bits of a policy's own numbering */
 		return err;
 	}
 	engine_free(old_engine);

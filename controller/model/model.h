@@ -1,8 +1,9 @@
-/* Model: everything the controller decides with, in memory, fed by committed changes and by reports. Pure.
+/* Model: everything the controller decides with, in memory, fed by committed changes and by
+ * reports. Pure.
  *
- * One struct device a device. Facts and endpoints are soft state from reports; verdicts are what the policy's posture
- * profiles make of the facts. The model owns the policy and the engine, so that a device, its subject in the engine and its
- * verdicts never disagree. */
+ * One struct device a device. Facts and endpoints are soft state from reports; verdicts are what
+ * the policy's posture profiles make of the facts. The model owns the policy and the engine, so
+ * that a device, its subject in the engine and its verdicts never disagree. */
 #pragma once
 
 #include "zt/clock.h"
@@ -34,9 +35,10 @@ struct device {
 	struct addr source; /* where its stream comes from, as the controller sees it */
 	uint16_t wg_port;
 	/* posture, per profile of the policy */
-	uint64_t verdicts;		/* bit i: profile i is ok */
+	uint64_t verdicts; /* bit i: profile i is ok */
 	int64_t failing_since_ms[ENGINE_POSTURES_MAX];
-	int64_t next_ms;		/* when a verdict or the standing next changes by itself; INT64_MAX never */
+	int64_t next_ms; /* when a verdict or the standing next changes by itself; INT64_MAX never
+			  */
 	/* connection */
 	bool online;
 	uint32_t psk_epoch; /* day of its last connection */
@@ -64,7 +66,8 @@ struct device *model_device(const struct model *m, uint32_t id); /* NULL when th
 /* By id ("7") or name. A revoked device is found by its name only when no other bears it. */
 struct device *model_find_device(const struct model *m, const char *id_or_name);
 const struct user_row *model_user(const struct model *m, const char *email);
-/* The one place where it is decided: who calls, sessions, streams, the engine and so every netmap ask here. */
+/* The one place where it is decided: who calls, sessions, streams, the engine and so every netmap
+ * ask here. */
 enum standing model_standing(const struct device *d, int64_t now_ms);
 /* What to tell a device of that standing; NULL: it may connect. */
 struct standing_refusal {
@@ -74,29 +77,33 @@ const struct standing_refusal *standing_refusal(enum standing s);
 size_t model_count(const struct model *m, enum device_state s);
 
 /* Loading at start, before the policy is set. Copies. */
-int model_load_device(struct model *m, const struct device_row *row, struct device **ret) ZT_MUST_USE;
+int model_load_device(struct model *m, const struct device_row *row,
+		      struct device **ret) ZT_MUST_USE;
 int model_load_user(struct model *m, const struct user_row *u) ZT_MUST_USE;
-/* Takes p (parsed beforehand); every device becomes a subject, its verdicts are evaluated at now_ms. On error the old policy
- * stays and p is the caller's. */
-int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row, int64_t now_ms) ZT_MUST_USE;
+/* Takes p (parsed beforehand); every device becomes a subject, its verdicts are evaluated at
+ * now_ms. On error the old policy stays and p is the caller's. */
+int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
+		     int64_t now_ms) ZT_MUST_USE;
 
-/* A committed change of a device or user. *ret: the device it is about, NULL for others. Policy changes go through
- * model_set_policy. -ENOMEM. */
-int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct device **ret) ZT_MUST_USE;
+/* A committed change of a device or user. *ret: the device it is about, NULL for others. Policy
+ * changes go through model_set_policy. -ENOMEM. */
+int model_apply(struct model *m, const struct change *c, int64_t now_ms,
+		struct device **ret) ZT_MUST_USE;
 
-/* Facts and endpoints of a report. Endpoints inside the overlay or not usable are left out. *ret_endpoints_changed: peers need
- * to know. Does not evaluate. */
-int model_take_report(struct model *m, struct device *d, const struct report *r, int64_t received_ms,
-		      bool *ret_endpoints_changed) ZT_MUST_USE;
+/* Facts and endpoints of a report. Endpoints inside the overlay or not usable are left out.
+ * *ret_endpoints_changed: peers need to know. Does not evaluate. */
+int model_take_report(struct model *m, struct device *d, const struct report *r,
+		      int64_t received_ms, bool *ret_endpoints_changed) ZT_MUST_USE;
 
 struct verdict_change {
 	uint32_t posture; /* index */
 	bool ok;
 };
-/* Evaluate the device's standing and profiles now and put it into the engine, or take it out, when something changed.
- * changes (ENGINE_POSTURES_MAX of them) tells which profiles flipped. -ENOMEM fails closed: all profiles fail. */
+/* Evaluate the device's standing and profiles now and put it into the engine, or take it out, when
+ * something changed. changes (ENGINE_POSTURES_MAX of them) tells which profiles flipped. -ENOMEM
+ * fails closed: all profiles fail. */
 size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
 		      struct verdict_change changes[ENGINE_POSTURES_MAX]);
 /* Verdict of one profile with its words, in a. */
-int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms, struct arena *a,
-		  struct verdict *ret) ZT_MUST_USE;
+int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms,
+		  struct arena *a, struct verdict *ret) ZT_MUST_USE;

@@ -1,4 +1,5 @@
-/* What the controller remembers, one struct a noun: the rows of the store and the payload of changes. Plain data. */
+/* What the controller remembers, one struct a noun: the rows of the store and the payload of
+ * changes. Plain data. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,18 +17,19 @@ struct tags {
 };
 
 struct device_row {
-	uint32_t id; /* 1.., never used again */
-	char name[ZT_NAME_MAX + 1];	/* unique among devices that are not revoked */
-	char owner[ZT_EMAIL_MAX + 1];	/* "" for a tagged device */
+	uint32_t id;		      /* 1.., never used again */
+	char name[ZT_NAME_MAX + 1];   /* unique among devices that are not revoked */
+	char owner[ZT_EMAIL_MAX + 1]; /* "" for a tagged device */
 	struct tags tags;
-	struct key identity, wg_key;	/* unique over all devices for ever */
-	struct addr addr4, addr6;	/* unique; given again 30 days after revocation at the earliest */
+	struct key identity, wg_key; /* unique over all devices for ever */
+	struct addr addr4, addr6; /* unique; given again 30 days after revocation at the earliest */
 	enum device_state state;
 	int64_t created_s;
-	int64_t cert_not_after_s;	/* end of the device certificate; renewed while the device is active */
+	int64_t cert_not_after_s; /* end of the device certificate; renewed while the device is
+				     active */
 	int64_t last_seen_s;
-	uint64_t token_id;		/* that enrolled it */
-	uint64_t serial;		/* of the last netmap sent: never goes back (kept in blocks, see store) */
+	uint64_t token_id; /* that enrolled it */
+	uint64_t serial; /* of the last netmap sent: never goes back (kept in blocks, see store) */
 };
 
 struct token_row {
@@ -45,7 +47,8 @@ struct token_row {
 enum { USER_GROUPS_MAX = 64 };
 struct user_row {
 	char email[ZT_EMAIL_MAX + 1];
-	char groups[USER_GROUPS_MAX][ZT_NAME_MAX + 1]; /* given by an admin, beside those of the policy file; sorted */
+	char groups[USER_GROUPS_MAX][ZT_NAME_MAX + 1]; /* given by an admin, beside those of the
+							  policy file; sorted */
 	size_t n_groups;
 	bool disabled;
 };

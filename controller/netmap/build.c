@@ -51,20 +51,22 @@ static void fill_peer(const struct device *self, const struct device *d, struct 
 	memcpy(p->name, d->row.name, sizeof(p->name));
 }
 
-/* Devices behind the same public address try each other's local addresses first; others are reached where the controller
- * sees them, which is the last candidate of a device. */
-static size_t add_endpoints(const struct device *self, const struct device *d, struct netmap_endpoint *out)
+/* Devices behind the same public address try each other's local addresses first; others are reached
+ * where the controller sees them, which is the last candidate of a device. */
+static size_t add_endpoints(const struct device *self, const struct device *d,
+			    struct netmap_endpoint *out)
 {
 	bool neighbours = addr_equal(&self->source, &d->source);
 
 	for (size_t i = 0; i < d->n_endpoints; i++)
-		out[i] = (struct netmap_endpoint){d->row.id, (uint8_t)(neighbours ? i : d->n_endpoints - 1 - i),
-						  d->endpoints[i]};
+		out[i] = (struct netmap_endpoint){
+			d->row.id, (uint8_t)(neighbours ? i : d->n_endpoints - 1 - i),
+			d->endpoints[i]};
 	return d->n_endpoints;
 }
 
-static int build_peers(const struct model *m, const struct device *d, const struct grant *grants, size_t n,
-		       struct arena *a, struct netmap *ret)
+static int build_peers(const struct model *m, const struct device *d, const struct grant *grants,
+		       size_t n, struct arena *a, struct netmap *ret)
 {
 	uint32_t *ids = arena_array(a, n, sizeof(*ids));
 	struct netmap_peer *peers;
@@ -98,8 +100,8 @@ static int build_peers(const struct model *m, const struct device *d, const stru
 	return 0;
 }
 
-static int build_grants(const struct device *d, const struct grant *grants, size_t n, struct arena *a,
-			struct netmap *ret)
+static int build_grants(const struct device *d, const struct grant *grants, size_t n,
+			struct arena *a, struct netmap *ret)
 {
 	struct netmap_grant *out = arena_array(a, n, sizeof(*out));
 

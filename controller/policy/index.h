@@ -44,5 +44,5 @@ struct atoms {
 };
 /* Add an atom (NAMES_ABSENT is passed over) and the groups it is a member of. -ENOMEM. */
 int atoms_add(struct atoms *s, const struct policy_index *x, uint32_t atom) ZT_MUST_USE;
-void atoms_sort(struct atoms *s); /* and take out doubles */
+void atoms_sort(struct atoms *s);	    /* and take out doubles */
 uint32_t ids_sort(uint32_t *v, uint32_t n); /* sorts and takes out doubles; how many are left */

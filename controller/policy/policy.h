@@ -117,6 +117,7 @@ struct policy {
 int policy_parse(const char *file, const char *text, size_t n, struct policy **ret,
 		 struct diag_list *problems) ZT_MUST_USE;
 void policy_free(struct policy *p);
-/* Does some selector name this device, or one that the name would become by a suffix ("db": "db-2")? A device chooses its
- * name itself, so one that the policy knows by name has to be let in by an admin. */
+/* Does some selector name this device, or one that the name would become by a suffix ("db":
+ * "db-2")? A device chooses its name itself, so one that the policy knows by name has to be let in
+ * by an admin. */
 bool policy_names_device(const struct policy *p, const char *name);

@@ -1,4 +1,5 @@
-/* Addresses, prefixes, endpoints, services (protocol and port range). Bytes are in network order. Pure. */
+/* Addresses, prefixes, endpoints, services (protocol and port range). Bytes are in network order.
+ * Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -47,18 +48,20 @@ unsigned addr_bits(const struct addr *a); /* 32, 128 or 0 */
 /* "10.0.0.0/8"; a bare address is a host prefix. Host bits set: -EINVAL. Else -ZT_EFORM. */
 int prefix_parse(const char *s, struct prefix *ret) ZT_MUST_USE;
 void prefix_print(const struct prefix *p, char out[static PREFIX_TEXT_MAX]);
-bool prefix_is_valid(const struct prefix *p); /* a known family, bits in its range, host bits zero */
+bool prefix_is_valid(
+	const struct prefix *p); /* a known family, bits in its range, host bits zero */
 bool prefix_contains(const struct prefix *p, const struct addr *a);
 bool prefix_overlaps(const struct prefix *a, const struct prefix *b);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
 /* The n-th address of the prefix (n < 2^32); -ERANGE when outside. */
 int prefix_nth(const struct prefix *p, uint32_t n, struct addr *ret) ZT_MUST_USE;
 
-int endpoint_parse(const char *s, struct endpoint *ret) ZT_MUST_USE; /* "192.0.2.1:51820" "[2001:db8::1]:51820" */
+int endpoint_parse(const char *s,
+		   struct endpoint *ret) ZT_MUST_USE; /* "192.0.2.1:51820" "[2001:db8::1]:51820" */
 void endpoint_print(const struct endpoint *e, char out[static ENDPOINT_TEXT_MAX]);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
-/* May a peer be told to send here? Not unspecified, loopback, multicast, broadcast, reserved, link-local v6, IPv4-mapped,
- * a cloud's metadata address, or port 0. */
+/* May a peer be told to send here? Not unspecified, loopback, multicast, broadcast, reserved,
+ * link-local v6, IPv4-mapped, a cloud's metadata address, or port 0. */
 bool endpoint_is_usable(const struct endpoint *e);
 
 /* "tcp/5432" "udp/1000-2000" "tcp/any" "icmp" "any". -ZT_EFORM, -ERANGE. */

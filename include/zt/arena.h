@@ -15,7 +15,8 @@ struct arena {
 
 void arena_init(struct arena *a, size_t max);
 void arena_done(struct arena *a); /* takes a zeroed arena too; may be init again */
-/* n zeroed bytes, aligned for any type; NULL when over the limit or out of memory. n = 0 gives a valid pointer. */
+/* n zeroed bytes, aligned for any type; NULL when over the limit or out of memory. n = 0 gives a
+ * valid pointer. */
 void *arena_alloc(struct arena *a, size_t n) ZT_MUST_USE;
 /* count * size with overflow check. */
 void *arena_array(struct arena *a, size_t count, size_t size) ZT_MUST_USE;

@@ -17,8 +17,8 @@ struct buf {
 
 void buf_init(struct buf *b, void *mem, size_t cap); /* fixed memory; never freed */
 void buf_init_grow(struct buf *b, size_t max);	     /* heap; release with buf_free */
-void buf_free(struct buf *b);			     /* takes a cleared struct and fixed memory too */
-void buf_reset(struct buf *b);			     /* len = 0, err = 0, memory stays */
+void buf_free(struct buf *b);  /* takes a cleared struct and fixed memory too */
+void buf_reset(struct buf *b); /* len = 0, err = 0, memory stays */
 
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_put_u8(struct buf *b, uint8_t v);

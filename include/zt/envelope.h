@@ -1,13 +1,11 @@
 /* Envelope: one netmap message with the proof that the controller made it for this device, as the
- * next one after what the device has. One Ed25519 signature serves a whole batch of messages through a
- * BLAKE2b-256 Merkle tree:
- *   leaf = H(0x00 || prev[32] || content)      content names device and serial in its head
- *   node = H(0x01 || left || right)            an odd last node moves up unchanged
- *   root signed with key_sign(network key, ENVELOPE_DOMAIN, root)
- * prev is the leaf of the device's previous message (all zero for a full map): it is hashed, not sent, so a
- * message fits exactly one history.
- * Wire: u32 magic "ztE1" | u8 version=1 | u8 depth | u16 zero | u32 index | u32 batch | u32 content length | sig[64] |
- *       path[32 * depth] | content */
+ * next one after what the device has. One Ed25519 signature serves a whole batch of messages
+ * through a BLAKE2b-256 Merkle tree: leaf = H(0x00 || prev[32] || content)      content names
+ * device and serial in its head node = H(0x01 || left || right)            an odd last node moves
+ * up unchanged root signed with key_sign(network key, ENVELOPE_DOMAIN, root) prev is the leaf of
+ * the device's previous message (all zero for a full map): it is hashed, not sent, so a message
+ * fits exactly one history. Wire: u32 magic "ztE1" | u8 version=1 | u8 depth | u16 zero | u32 index
+ * | u32 batch | u32 content length | sig[64] | path[32 * depth] | content */
 #pragma once
 
 #include "zt/buf.h"
@@ -27,14 +25,15 @@ struct envelope {
 
 void envelope_leaf(const struct key *prev, const void *content, size_t n, struct key *ret);
 
-/* The tree over n leaves. nodes has envelope_tree_size(n) keys, the first n are the leaves (the caller's). */
+/* The tree over n leaves. nodes has envelope_tree_size(n) keys, the first n are the leaves (the
+ * caller's). */
 size_t envelope_tree_size(size_t n);
 void envelope_tree_build(struct key *nodes, size_t n, struct key *ret_root);
 /* Path of leaf index into path[ZT_MERKLE_DEPTH_MAX]; returns depth. */
 uint8_t envelope_tree_path(const struct key *nodes, size_t n, size_t index, struct key *path);
 /* Root from a leaf and its path; -ZT_EFORM when depth does not fit index and batch. */
-int envelope_root(const struct key *leaf, uint32_t index, uint32_t batch, const uint8_t *path, uint8_t depth,
-		  struct key *ret) ZT_MUST_USE;
+int envelope_root(const struct key *leaf, uint32_t index, uint32_t batch, const uint8_t *path,
+		  uint8_t depth, struct key *ret) ZT_MUST_USE;
 
 int envelope_encode(const struct envelope *e, struct buf *out) ZT_MUST_USE;
 /* Form only; borrowed from p. -ZT_EFORM, -ZT_ELIMIT, -ZT_EVERSION. */

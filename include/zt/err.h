@@ -1,4 +1,5 @@
-/* Error codes beside errno, and diagnostics: texts for people. Functions return 0 or a negative code. */
+/* Error codes beside errno, and diagnostics: texts for people. Functions return 0 or a negative
+ * code. */
 #pragma once
 
 #include <stddef.h>
@@ -28,7 +29,8 @@ enum zt_err {
 #define ZT_MUST_USE __attribute__((warn_unused_result))
 #define ZT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-/* Text for a code of ours or an errno, negative or positive. Never NULL. Pure (not strerror: no locale). */
+/* Text for a code of ours or an errno, negative or positive. Never NULL. Pure (not strerror: no
+ * locale). */
 const char *zt_strerror(int err);
 
 /* Exit codes, all programs (CLI contract). */
@@ -43,7 +45,8 @@ struct diag {
 	char hint[400]; /* "" when there is none */
 };
 
-/* Set message (and clear place and hint). Returns err, so that `return diag_set(d, -EINVAL, ...)`. d may be NULL. */
+/* Set message (and clear place and hint). Returns err, so that `return diag_set(d, -EINVAL, ...)`.
+ * d may be NULL. */
 int diag_set(struct diag *d, int err, const char *fmt, ...) ZT_PRINTF(3, 4);
 /* Add or replace the hint. d may be NULL. */
 void diag_hint(struct diag *d, const char *fmt, ...) ZT_PRINTF(2, 3);

@@ -7,7 +7,8 @@
 
 #include "zt/err.h"
 
-/* Directory handle; made 0700 (with one level of parent) when it is not there and make is set. -errno. */
+/* Directory handle; made 0700 (with one level of parent) when it is not there and make is set.
+ * -errno. */
 int file_open_dir(const char *path, bool make, int *ret_fd) ZT_MUST_USE;
 /* Whole file of at most max bytes. O_NOFOLLOW, regular files only. -ENOENT, -ZT_ELIMIT, -errno.
  * *ret has a NUL behind it, is malloc'ed, and is the caller's. */

@@ -1,4 +1,5 @@
-/* Log lines to stderr with journal priorities ("<6>...") when a journal reads, else plain. Text is made safe. */
+/* Log lines to stderr with journal priorities ("<6>...") when a journal reads, else plain. Text is
+ * made safe. */
 #pragma once
 
 #include "zt/err.h"

@@ -26,7 +26,8 @@ struct loop_io *loop_io_new(struct loop *l, int fd, uint32_t events, loop_io_fn 
 void loop_io_set(struct loop_io *io, uint32_t events);
 void loop_io_free(struct loop_io *io); /* NULL is fine; does not close fd */
 
-/* A timer is armed by set and disarmed when it fires, or by at_ms < 0. CLOCK_BOOTTIME milliseconds. */
+/* A timer is armed by set and disarmed when it fires, or by at_ms < 0. CLOCK_BOOTTIME milliseconds.
+ */
 struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn fn, void *arg);
 void loop_timer_set(struct loop_timer *t, int64_t at_boot_ms);
 bool loop_timer_is_set(const struct loop_timer *t);

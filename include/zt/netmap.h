@@ -1,15 +1,16 @@
-/* Netmap: all that one device must enforce, as sorted sets; its flat wire form; difference and application.
+/* Netmap: all that one device must enforce, as sorted sets; its flat wire form; difference and
+ * application.
  *
  *     build(model) -> netmap --diff(old, new)--> msg --encode--> bytes (signed: envelope.h)
  *     bytes --decode--> msg --apply(old, msg)--> netmap
  *
  * A full map is a msg that applies to the empty netmap, so there is one form and one code path.
  * Wire form (docs/protocol.md has it byte by byte), little-endian:
- *   head 32:  u8 version=1 | u8 kind (1 full, 2 delta) | u16 sections | u32 lease_s | u64 issued_ms |
- *             u64 serial | u32 policy | u32 device
- *   sections: u16 kind | u16 record size | u32 count      (8 bytes each, kinds ascending, each at most once)
- *   records of every section in that order, no gaps; nothing may follow.
- * Records of a section are sorted and without doubles; the decoder refuses anything else. */
+ *   head 32:  u8 version=1 | u8 kind (1 full, 2 delta) | u16 sections | u32 lease_s | u64 issued_ms
+ * | u64 serial | u32 policy | u32 device sections: u16 kind | u16 record size | u32 count      (8
+ * bytes each, kinds ascending, each at most once) records of every section in that order, no gaps;
+ * nothing may follow. Records of a section are sorted and without doubles; the decoder refuses
+ * anything else. */
 #pragma once
 
 #include "zt/addr.h"
@@ -31,9 +32,10 @@ struct netmap_head {
 
 struct netmap_self {
 	uint32_t id;
-	struct key wg_key;	   /* the device's own, as certified */
-	struct addr addr4, addr6;  /* overlay addresses; family ADDR_NONE when the network has none */
-	struct prefix net4, net6;  /* overlay ranges */
+	struct key wg_key; /* the device's own, as certified */
+	struct addr addr4,
+		addr6; /* overlay addresses; family ADDR_NONE when the network has none */
+	struct prefix net4, net6; /* overlay ranges */
 	uint16_t mtu;
 	char name[ZT_NAME_MAX + 1];
 };
@@ -80,7 +82,8 @@ struct netmap {
 	size_t n_peers, n_endpoints, n_grants, n_rules;
 };
 
-/* A difference. Peers and rules: put replaces by id. Endpoints and grants: whole records come and go. */
+/* A difference. Peers and rules: put replaces by id. Endpoints and grants: whole records come and
+ * go. */
 struct netmap_msg {
 	struct netmap_head head;
 	bool has_self;
@@ -91,30 +94,34 @@ struct netmap_msg {
 	const struct netmap_grant *grants_del, *grants_put;
 	const uint32_t *rules_del;
 	const struct netmap_rule *rules_put;
-	const uint8_t *sealed; /* crypto_box_seal of encoded netmap_psk records; NULL when none changed */
-	size_t n_peers_del, n_peers_put, n_endpoints_del, n_endpoints_put, n_grants_del, n_grants_put,
-		n_rules_del, n_rules_put, n_sealed;
+	const uint8_t
+		*sealed; /* crypto_box_seal of encoded netmap_psk records; NULL when none changed */
+	size_t n_peers_del, n_peers_put, n_endpoints_del, n_endpoints_put, n_grants_del,
+		n_grants_put, n_rules_del, n_rules_put, n_sealed;
 };
 
-/* New - old, arrays in a. head and sealed are the caller's to fill. new has a self. -ENOMEM, -ZT_ELIMIT. */
+/* New - old, arrays in a. head and sealed are the caller's to fill. new has a self. -ENOMEM,
+ * -ZT_ELIMIT. */
 int netmap_diff(const struct netmap *old, const struct netmap *new, struct arena *a,
 		struct netmap_msg *ret) ZT_MUST_USE;
 bool netmap_msg_is_empty(const struct netmap_msg *m); /* changes nothing (lease and policy aside) */
 
 int netmap_encode(const struct netmap_msg *m, struct buf *out) ZT_MUST_USE;
-/* Checks the whole form: sizes, order, limits, known values, addresses in the overlay ranges when has_self,
- * names. -ZT_EFORM, -ZT_ELIMIT, -ZT_EVERSION, -ENOMEM. Arrays are copied into a. */
+/* Checks the whole form: sizes, order, limits, known values, addresses in the overlay ranges when
+ * has_self, names. -ZT_EFORM, -ZT_ELIMIT, -ZT_EVERSION, -ENOMEM. Arrays are copied into a. */
 int netmap_decode(const void *p, size_t n, struct arena *a, struct netmap_msg *ret) ZT_MUST_USE;
 
-/* old + msg -> *ret in a (nothing borrowed from old or msg). A del of what is not there, an endpoint or grant
- * of a peer that is not there, a peer with an address of another peer or of self, or outside the overlay:
- * -ZT_ECHAIN or -ZT_EFORM; of another device -ZT_EDEVICE; over a limit -ZT_ELIMIT; -ENOMEM. NETMAP_FULL starts from the
- * empty netmap. msg comes from netmap_decode or netmap_diff; whether its serial is the next one is the caller's to ask. */
+/* old + msg -> *ret in a (nothing borrowed from old or msg). A del of what is not there, an
+ * endpoint or grant of a peer that is not there, a peer with an address of another peer or of self,
+ * or outside the overlay: -ZT_ECHAIN or -ZT_EFORM; of another device -ZT_EDEVICE; over a limit
+ * -ZT_ELIMIT; -ENOMEM. NETMAP_FULL starts from the empty netmap. msg comes from netmap_decode or
+ * netmap_diff; whether its serial is the next one is the caller's to ask. */
 int netmap_apply(const struct netmap *old, const struct netmap_msg *msg, struct arena *a,
 		 struct netmap *ret) ZT_MUST_USE;
 
-const struct netmap_peer *netmap_find_peer(const struct netmap *m, uint32_t id); /* NULL when absent */
-const char *netmap_rule_name(const struct netmap *m, uint32_t id);		 /* "?" when absent */
+const struct netmap_peer *netmap_find_peer(const struct netmap *m,
+					   uint32_t id);	   /* NULL when absent */
+const char *netmap_rule_name(const struct netmap *m, uint32_t id); /* "?" when absent */
 
 /* Comparison functions that define the sort orders above (qsort shape). */
 int netmap_peer_compare(const void *a, const void *b);

@@ -369,9 +369,11 @@ static void test_a_name_of_the_policy_waits_for_an_admin(void **state)
 	(void)state;
 	policy_ok("[network]\nlease = 1h\n"
 		  "[resource vault]\non = device:vault-1\nports = tcp/443\n"
-		  "[rule ada-vault]\nwho = user:ada@x.org\nwhat = resource:vault\nwhy = she runs it\n");
+		  "[rule ada-vault]\nwho = user:ada@x.org\nwhat = resource:vault\nwhy = she runs "
+		  "it\n");
 	claimed = enrolled("\"user\":\"eve@x.org\"", "vault-1");
-	suffixed = enrolled("\"user\":\"eve@x.org\"", "vault"); /* a second one would become vault-1 */
+	suffixed =
+		enrolled("\"user\":\"eve@x.org\"", "vault"); /* a second one would become vault-1 */
 	other = enrolled("\"user\":\"eve@x.org\"", "laptop");
 	assert_string_equal(claimed->state, "pending");
 	assert_string_equal(suffixed->state, "pending");

@@ -130,7 +130,8 @@ static void nothing_but_candidates_is_told(void **state)
 		for (size_t i = 0; i < n; i++)
 			candidates[i] = candidate((int)((random >> 18) % 5 + i + 1));
 		seen = (struct path_seen){random >> 8, (int64_t)((random >> 20) % 400) - 1,
-					  random & 0x10000 ? candidate(9) : (struct endpoint){{0}, 0}};
+					  random & 0x10000 ? candidate(9)
+							   : (struct endpoint){{0}, 0}};
 		if (path_step(&p, candidates, n, &seen, at * 700, &got)) {
 			bool found = false;
 

@@ -1,6 +1,7 @@
-/* ztnode run: starts the two roles and waits. Does nothing else: no logic, no parsing; the roles are this program again with
- * --role. They live and die together: when one ends, the other is ended and both start anew, while the kernel keeps what it
- * has. */
+/* ztnode run: starts the two roles and waits. Does nothing else: no logic, no parsing; the roles
+ * are this program again with
+ * --role. They live and die together: when one ends, the other is ended and both start anew, while
+ * the kernel keeps what it has. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -50,12 +51,14 @@ static bool someone_listens(const struct sockaddr_un *sa)
 	return yes;
 }
 
-/* Root talks; the group of the talking role's user may look (control.c keeps changing verbs for root). */
+/* Root talks; the group of the talking role's user may look (control.c keeps changing verbs for
+ * root). */
 static int give_to_group(const char *path, const char *user)
 {
 	struct passwd *pw = user[0] ? getpwnam(user) : NULL;
 
-	if (chmod(path, 0660) < 0 || (pw && strcmp(user, "nobody") != 0 && chown(path, 0, pw->pw_gid) < 0))
+	if (chmod(path, 0660) < 0 ||
+	    (pw && strcmp(user, "nobody") != 0 && chown(path, 0, pw->pw_gid) < 0))
 		return -errno;
 	return 0;
 }
@@ -67,37 +70,43 @@ static int listen_control(const struct node_config *c, int *ret_fd, struct diag 
 
 	if (mkdir(c->run_dir, 0755) < 0 && errno != EEXIST)
 		return diag_set(d, -errno, "cannot make %s: %s", c->run_dir, zt_strerror(errno));
-	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", c->run_dir) >= (int)sizeof(sa.sun_path))
+	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", c->run_dir) >=
+	    (int)sizeof(sa.sun_path))
 		return diag_set(d, -ENAMETOOLONG, "%s: the path is too long", c->run_dir);
 	if (someone_listens(&sa)) {
 		diag_set(d, -EADDRINUSE, "a daemon runs already with %s", c->run_dir);
-		diag_hint(d, "stop it (systemctl stop ztnode), or choose other --state, --run and --interface");
+		diag_hint(d, "stop it (systemctl stop ztnode), or choose other --state, --run and "
+			     "--interface");
 		return -EADDRINUSE;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	unlink(sa.sun_path);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0 ||
 	    give_to_group(sa.sun_path, c->user))
-		return diag_set(d, -errno, "cannot listen on %s: %s", sa.sun_path, zt_strerror(errno));
+		return diag_set(d, -errno, "cannot listen on %s: %s", sa.sun_path,
+				zt_strerror(errno));
 	*ret_fd = fd;
 	return 0;
 }
 
 /* --- roles --- */
 
-/* Only the child: descriptors to their places (both may be in each other's), then this program again. */
+/* Only the child: descriptors to their places (both may be in each other's), then this program
+ * again. */
 static void become_role(const struct supervisor *s, enum role r, int channel)
 {
 	struct role_argv args;
 	int control = r == ROLE_NET ? s->control : -1;
-	int high = fcntl(channel, F_DUPFD, 10), high_control = control >= 0 ? fcntl(control, F_DUPFD, 10) : -1;
+	int high = fcntl(channel, F_DUPFD, 10),
+	    high_control = control >= 0 ? fcntl(control, F_DUPFD, 10) : -1;
 	sigset_t none;
 
 	options_role_argv(s->config, role_names[r], &args);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (high < 0 || dup2(high, ROLE_FD) < 0 || (high_control >= 0 && dup2(high_control, ROLE_FD + 1) < 0))
+	if (high < 0 || dup2(high, ROLE_FD) < 0 ||
+	    (high_control >= 0 && dup2(high_control, ROLE_FD + 1) < 0))
 		_exit(ZT_EXIT_FAILED);
 	close(high);
 	if (high_control >= 0)
@@ -125,12 +134,14 @@ static int start_roles(struct supervisor *s)
 	return err;
 }
 
-/* Wait for a signal at most ms; reap who ended. *ret_failed: a role said by its status that it cannot work. */
+/* Wait for a signal at most ms; reap who ended. *ret_failed: a role said by its status that it
+ * cannot work. */
 static bool wait_a_while(struct supervisor *s, int64_t ms, bool *ret_failed)
 {
 	struct timespec limit = {ms / 1000, ms % 1000 * 1000000};
 	bool ended = false;
-	int signo = sigtimedwait(&s->signals, NULL, ms < 0 ? &(struct timespec){3600, 0} : &limit), status;
+	int signo = sigtimedwait(&s->signals, NULL, ms < 0 ? &(struct timespec){3600, 0} : &limit),
+	    status;
 	pid_t pid;
 
 	if (signo == SIGTERM || signo == SIGINT)
@@ -140,9 +151,12 @@ static bool wait_a_while(struct supervisor *s, int64_t ms, bool *ret_failed)
 			if (s->pid[r] == pid) {
 				s->pid[r] = 0;
 				ended = true;
-				*ret_failed = *ret_failed || (WIFEXITED(status) && WEXITSTATUS(status) == ZT_EXIT_FAILED);
+				*ret_failed =
+					*ret_failed || (WIFEXITED(status) &&
+							WEXITSTATUS(status) == ZT_EXIT_FAILED);
 				if (WIFSIGNALED(status) && !s->ending)
-					log_warn("the %s role was killed by signal %d", role_names[r], WTERMSIG(status));
+					log_warn("the %s role was killed by signal %d",
+						 role_names[r], WTERMSIG(status));
 			}
 	return ended;
 }
@@ -184,7 +198,8 @@ static int check_enrolled(const struct node_config *c, struct diag *d)
 	return err;
 }
 
-/* A role that cannot work at all says so within its first seconds; then the daemon ends with its status. */
+/* A role that cannot work at all says so within its first seconds; then the daemon ends with its
+ * status. */
 static int supervise(struct supervisor *s)
 {
 	while (!s->stopping) {

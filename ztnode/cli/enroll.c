@@ -1,5 +1,6 @@
-/* ztnode enroll: the privileged side. Makes the keys, gives proofs of them, keeps the answer. What comes from the token or
- * the network is read by a child without rights (net/enroll.c); it gets here in records of exact size. */
+/* ztnode enroll: the privileged side. Makes the keys, gives proofs of them, keeps the answer. What
+ * comes from the token or the network is read by a child without rights (net/enroll.c); it gets
+ * here in records of exact size. */
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -57,8 +58,8 @@ static int decode_request(const void *p, size_t n, struct request *r)
 	return cur_done(&c);
 }
 
-/* Before the token is spent: a range that cannot work here is refused. Without rights or a kernel for it that is left to
- * `ztnode run`. */
+/* Before the token is spent: a range that cannot work here is refused. Without rights or a kernel
+ * for it that is left to `ztnode run`. */
 static int check_ranges(const struct enroller *e, const struct request *r, struct diag *d)
 {
 	struct kernel *k;
@@ -72,7 +73,8 @@ static int check_ranges(const struct enroller *e, const struct request *r, struc
 	return err;
 }
 
-static int make_proof(const struct enroller *e, const struct request *r, uint8_t out[static PROOF_SIZE])
+static int make_proof(const struct enroller *e, const struct request *r,
+		      uint8_t out[static PROOF_SIZE])
 {
 	uint8_t text[SIGNED_MAX];
 	struct key wg_proof;
@@ -193,9 +195,11 @@ static int enroll(struct enroller *e, const char *token, const char *name)
 	int pair[2], status, child_status = 0;
 	pid_t child;
 
-	/* The token is the user's own word, not the network's; its decoder is a length check, a hash and copies. */
-	if (token_decode(token, TOKEN_ENROLL, &e->token, &d) || state_lock(e->config->state_dir, true, &e->lock, &d) ||
-	    open_state(e, &d) || (ipc_pair(pair) && diag_set(&d, -errno, "%s", zt_strerror(errno)))) {
+	/* The token is the user's own word, not the network's; its decoder is a length check, a
+	 * hash and copies. */
+	if (token_decode(token, TOKEN_ENROLL, &e->token, &d) ||
+	    state_lock(e->config->state_dir, true, &e->lock, &d) || open_state(e, &d) ||
+	    (ipc_pair(pair) && diag_set(&d, -errno, "%s", zt_strerror(errno)))) {
 		log_diag(&d);
 		return ZT_EXIT_FAILED;
 	}
@@ -209,7 +213,8 @@ static int enroll(struct enroller *e, const char *token, const char *name)
 	status = child < 0 ? ZT_EXIT_FAILED : serve_child(e, pair[0]);
 	ipc_free(e->ipc); /* a child that still waits ends */
 	loop_free(e->loop);
-	if (child > 0 && waitpid(child, &child_status, 0) == child && WIFEXITED(child_status) && !status)
+	if (child > 0 && waitpid(child, &child_status, 0) == child && WIFEXITED(child_status) &&
+	    !status)
 		status = WEXITSTATUS(child_status);
 	return e->kept ? ZT_EXIT_OK : status ? status : ZT_EXIT_FAILED;
 }

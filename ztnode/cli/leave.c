@@ -1,5 +1,5 @@
-/* ztnode leave: through the daemon, which tells the controller; without one, everything of the enrolment is removed here, and
- * an admin is asked to revoke the device. */
+/* ztnode leave: through the daemon, which tells the controller; without one, everything of the
+ * enrolment is removed here, and an admin is asked to revoke the device. */
 #include <stdio.h>
 
 #include <jansson.h>

@@ -29,7 +29,8 @@ static void print_denied(const json_t *why, struct term *t)
 	} else {
 		const char *rule = term_field(t, nearest, "rule");
 
-		/* Without a rule the conditions stand before every rule: the lease, a revoked device. */
+		/* Without a rule the conditions stand before every rule: the lease, a revoked
+		 * device. */
 		if (txt_equal(rule, "-"))
 			buf_put_text(&t->out, ":\n");
 		else

@@ -1,4 +1,5 @@
-/* Acceptance of a netmap message: form, signature and history, device, serial, clock and lease, content, in this order. */
+/* Acceptance of a netmap message: form, signature and history, device, serial, clock and lease,
+ * content, in this order. */
 #include "ztnode/core/accept.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@ static int refuse(struct diag *d, int err, const char *what)
 
 /* --- who and in which order --- */
 
-static int check_head(const struct trust *t, const struct mapstate *cur, const struct netmap_head *h, struct diag *d)
+static int check_head(const struct trust *t, const struct mapstate *cur,
+		      const struct netmap_head *h, struct diag *d)
 {
 	if (h->device != t->device)
 		return refuse(d, -ZT_EDEVICE, "it was made for another device");
@@ -29,9 +31,11 @@ static int check_head(const struct trust *t, const struct mapstate *cur, const s
 	return 0;
 }
 
-/* The lease counts from when the controller issued it, by whichever clock ends it first: a delayed message does not live
- * longer, and setting the wall clock back gives nothing, because the boot clock counts too. */
-static int lease_end(uint64_t issued_ms, uint32_t lease_s, struct now now, int64_t *ret, struct diag *d)
+/* The lease counts from when the controller issued it, by whichever clock ends it first: a delayed
+ * message does not live longer, and setting the wall clock back gives nothing, because the boot
+ * clock counts too. */
+static int lease_end(uint64_t issued_ms, uint32_t lease_s, struct now now, int64_t *ret,
+		     struct diag *d)
 {
 	int64_t issued = (int64_t)issued_ms, lease = (int64_t)lease_s * 1000, left;
 
@@ -40,14 +44,17 @@ static int lease_end(uint64_t issued_ms, uint32_t lease_s, struct now now, int64
 	if (issued - now.wall_ms > (int64_t)ZT_CLOCK_SKEW_MAX_S * 1000) {
 		diag_set(d, -ZT_ECLOCK, "this machine's clock is %lld s behind the controller's",
 			 (long long)((issued - now.wall_ms) / 1000));
-		diag_hint(d, "set the clock (timedatectl set-ntp true); nothing passes until it is right");
+		diag_hint(d, "set the clock (timedatectl set-ntp true); nothing passes until it is "
+			     "right");
 		return -ZT_ECLOCK;
 	}
 	left = issued + lease - now.wall_ms;
 	if (left <= 0) {
-		diag_set(d, -ZT_ELEASE, "the netmap's lease ended %lld s ago by this machine's clock",
+		diag_set(d, -ZT_ELEASE,
+			 "the netmap's lease ended %lld s ago by this machine's clock",
 			 (long long)(-left / 1000));
-		diag_hint(d, "if the clock is ahead, set it (timedatectl set-ntp true); nothing passes until it is right");
+		diag_hint(d, "if the clock is ahead, set it (timedatectl set-ntp true); nothing "
+			     "passes until it is right");
 		return -ZT_ELEASE;
 	}
 	*ret = now.boot_ms + (left < lease ? left : lease);
@@ -93,9 +100,10 @@ static const struct netmap_psk *find_psk(const struct netmap_psk *p, size_t n, u
 	return NULL;
 }
 
-/* One key for every peer of the new map: from this message, else from before. A peer without one is an error: a tunnel never
- * falls back to less than was agreed. */
-static int merge_psks(const struct mapstate *cur, const struct netmap_psk *fresh, size_t n_fresh, struct mapstate *s)
+/* One key for every peer of the new map: from this message, else from before. A peer without one is
+ * an error: a tunnel never falls back to less than was agreed. */
+static int merge_psks(const struct mapstate *cur, const struct netmap_psk *fresh, size_t n_fresh,
+		      struct mapstate *s)
 {
 	struct netmap_psk *out = arena_array(&s->arena, s->map.n_peers, sizeof(*out));
 
@@ -116,8 +124,8 @@ static int merge_psks(const struct mapstate *cur, const struct netmap_psk *fresh
 	return 0;
 }
 
-static int take_content(const struct trust *t, const struct mapstate *cur, const struct netmap_msg *m,
-			struct mapstate *s, struct diag *d)
+static int take_content(const struct trust *t, const struct mapstate *cur,
+			const struct netmap_msg *m, struct mapstate *s, struct diag *d)
 {
 	const struct netmap_psk *fresh = NULL;
 	size_t n_fresh = 0;
@@ -135,8 +143,8 @@ static int take_content(const struct trust *t, const struct mapstate *cur, const
 	return err ? refuse(d, err, "its content does not fit") : 0;
 }
 
-int accept_message(const struct trust *t, const struct mapstate *cur, const void *p, size_t n, struct now now,
-		   struct mapstate *ret, struct diag *d)
+int accept_message(const struct trust *t, const struct mapstate *cur, const void *p, size_t n,
+		   struct now now, struct mapstate *ret, struct diag *d)
 {
 	struct mapstate s = {0};
 	struct envelope e;
@@ -147,7 +155,8 @@ int accept_message(const struct trust *t, const struct mapstate *cur, const void
 	err = envelope_decode(p, n, &e);
 	if (err)
 		return refuse(d, err, "not an envelope");
-	/* The signature first: nothing unsigned reaches the decoder of content. A full map starts a history of its own. */
+	/* The signature first: nothing unsigned reaches the decoder of content. A full map starts a
+	 * history of its own. */
 	err = envelope_verify(&e, &t->network, &cur->leaf, &s.leaf);
 	if (err)
 		err = envelope_verify(&e, &t->network, &no_leaf, &s.leaf);
@@ -173,7 +182,8 @@ int accept_message(const struct trust *t, const struct mapstate *cur, const void
 	return 0;
 }
 
-/* lease_end() made the lease end at boot + (issued + lease - wall) or sooner; this is that turned round. */
+/* lease_end() made the lease end at boot + (issued + lease - wall) or sooner; this is that turned
+ * round. */
 int64_t mapstate_wall_ms(const struct mapstate *s, struct now now)
 {
 	int64_t left = s->lease_end_ms - now.boot_ms;

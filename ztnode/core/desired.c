@@ -1,8 +1,9 @@
 /* Netmap + lease -> desired kernel state.
  *
- * Grants of one port become one element each. Grants of port ranges are cut along each other's edges into classes
- * of ports (spans): a packet's port is looked up once to its class and (source, destination, class) once more, so that
- * the cost a packet is the same however many and however wide the ranges are. */
+ * Grants of one port become one element each. Grants of port ranges are cut along each other's
+ * edges into classes of ports (spans): a packet's port is looked up once to its class and (source,
+ * destination, class) once more, so that the cost a packet is the same however many and however
+ * wide the ranges are. */
 #include "ztnode/core/desired.h"
 
 #include <errno.h>
@@ -27,7 +28,8 @@ static bool is_range(const struct service *s)
 	return (s->proto == SERVICE_TCP || s->proto == SERVICE_UDP) && s->lo != s->hi;
 }
 
-static bool grant_is_over(const struct netmap_grant *g, int64_t wall_to_boot_ms, int64_t boot_now_ms)
+static bool grant_is_over(const struct netmap_grant *g, int64_t wall_to_boot_ms,
+			  int64_t boot_now_ms)
 {
 	return g->expires_s && (int64_t)g->expires_s * 1000 + wall_to_boot_ms <= boot_now_ms;
 }
@@ -53,7 +55,8 @@ static size_t collect_edges(const struct netmap *m, uint8_t proto, uint32_t *edg
 	return unique;
 }
 
-/* A span between every two neighbouring edges; those that no grant covers are harmless: no element names them. */
+/* A span between every two neighbouring edges; those that no grant covers are harmless: no element
+ * names them. */
 static void add_spans(struct kstate *s, uint8_t proto, const uint32_t *edges, size_t n)
 {
 	for (size_t i = 0; i + 1 < n; i++) {
@@ -67,7 +70,8 @@ static void add_spans(struct kstate *s, uint8_t proto, const uint32_t *edges, si
 
 static int make_spans(const struct netmap *m, struct arena *a, struct kstate *s)
 {
-	static const uint8_t protos[] = {SERVICE_TCP, SERVICE_UDP}; /* ascending, as spans are sorted */
+	static const uint8_t protos[] = {SERVICE_TCP,
+					 SERVICE_UDP}; /* ascending, as spans are sorted */
 	size_t ranges = 0;
 	uint32_t *edges;
 
@@ -96,7 +100,8 @@ static size_t count_spans(const struct kstate *s, const struct service *svc, siz
 		else
 			hi = mid;
 	}
-	while (lo + n < s->n_spans && s->spans[lo + n].proto == svc->proto && s->spans[lo + n].hi <= svc->hi)
+	while (lo + n < s->n_spans && s->spans[lo + n].proto == svc->proto &&
+	       s->spans[lo + n].hi <= svc->hi)
 		n++;
 	*ret_first = lo;
 	return n;
@@ -108,8 +113,8 @@ struct ends { /* of one grant, in one address family */
 	struct addr src, dst;
 };
 
-static bool ends_of(const struct netmap *m, const struct netmap_grant *g, const struct netmap_peer *p, bool v6,
-		    struct ends *ret)
+static bool ends_of(const struct netmap *m, const struct netmap_grant *g,
+		    const struct netmap_peer *p, bool v6, struct ends *ret)
 {
 	const struct addr *self = v6 ? &m->self.addr6 : &m->self.addr4;
 	const struct addr *peer = v6 ? &p->addr6 : &p->addr4;
@@ -128,9 +133,11 @@ static int append(struct kstate *s, const struct kelem *e)
 	return 0;
 }
 
-static int add_elems(struct kstate *s, const struct netmap_grant *g, const struct ends *ends, int64_t expires_ms)
+static int add_elems(struct kstate *s, const struct netmap_grant *g, const struct ends *ends,
+		     int64_t expires_ms)
 {
-	struct kelem e = {.src = ends->src, .dst = ends->dst, .rule = g->rule, .expires_ms = expires_ms};
+	struct kelem e = {
+		.src = ends->src, .dst = ends->dst, .rule = g->rule, .expires_ms = expires_ms};
 	size_t first = 0, n;
 	int err = 0;
 
@@ -148,7 +155,8 @@ static int add_elems(struct kstate *s, const struct netmap_grant *g, const struc
 		return err;
 	}
 	e.set = KSET_PORT;
-	e.proto = g->svc.proto == SERVICE_ICMP && e.src.family == ADDR_V6 ? PROTO_ICMPV6 : g->svc.proto;
+	e.proto = g->svc.proto == SERVICE_ICMP && e.src.family == ADDR_V6 ? PROTO_ICMPV6
+									  : g->svc.proto;
 	e.value = g->svc.lo;
 	return append(s, &e);
 }
@@ -170,7 +178,8 @@ static void merge_doubles(struct kstate *s)
 	s->n_elems = n;
 }
 
-static int64_t grant_end(const struct netmap_grant *g, int64_t lease_end_ms, int64_t wall_to_boot_ms)
+static int64_t grant_end(const struct netmap_grant *g, int64_t lease_end_ms,
+			 int64_t wall_to_boot_ms)
 {
 	int64_t own = g->expires_s ? (int64_t)g->expires_s * 1000 + wall_to_boot_ms : INT64_MAX;
 
@@ -183,12 +192,14 @@ static size_t count_elems(const struct netmap *m, const struct kstate *s)
 	size_t total = 0, first = 0;
 
 	for (size_t i = 0; i < m->n_grants && total <= ELEMS_MAX; i++)
-		total += 2 * (is_range(&m->grants[i].svc) ? count_spans(s, &m->grants[i].svc, &first) : 1);
+		total +=
+			2 * (is_range(&m->grants[i].svc) ? count_spans(s, &m->grants[i].svc, &first)
+							 : 1);
 	return total;
 }
 
-static int make_elems(const struct netmap *m, int64_t lease_end_ms, int64_t wall_to_boot_ms, int64_t boot_now_ms,
-		      struct arena *a, struct kstate *s)
+static int make_elems(const struct netmap *m, int64_t lease_end_ms, int64_t wall_to_boot_ms,
+		      int64_t boot_now_ms, struct arena *a, struct kstate *s)
 {
 	size_t cap = count_elems(m, s);
 	int err = 0;
@@ -250,7 +261,8 @@ static void make_peer(const struct netmap_peer *p, const struct desired_config *
 		k->psk = psk->psk;
 }
 
-static int make_peers(const struct netmap *m, const struct desired_config *c, struct arena *a, struct kstate *s)
+static int make_peers(const struct netmap *m, const struct desired_config *c, struct arena *a,
+		      struct kstate *s)
 {
 	s->peers = arena_array(a, m->n_peers, sizeof(*s->peers));
 	if (!s->peers)
@@ -264,13 +276,15 @@ static int make_peers(const struct netmap *m, const struct desired_config *c, st
 
 /* --- interface and routes --- */
 
-static void add_network(struct kstate *s, const struct addr *self, const struct prefix *net, uint32_t metric)
+static void add_network(struct kstate *s, const struct addr *self, const struct prefix *net,
+			uint32_t metric)
 {
 	if (self->family == ADDR_NONE)
 		return;
 	s->addrs[s->n_addrs++] = (struct prefix){*self, (uint8_t)addr_bits(self)};
 	s->routes[s->n_routes++] = (struct kroute){KROUTE_DEV, *net, metric};
-	s->routes[s->n_routes++] = (struct kroute){KROUTE_UNREACHABLE, *net, metric + UNREACHABLE_METRIC_EXTRA};
+	s->routes[s->n_routes++] =
+		(struct kroute){KROUTE_UNREACHABLE, *net, metric + UNREACHABLE_METRIC_EXTRA};
 }
 
 int desired_make(const struct netmap *m, const struct desired_config *c, int64_t lease_end_ms,

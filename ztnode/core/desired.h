@@ -5,13 +5,14 @@
 
 struct desired_config {
 	uint16_t listen_port;
-	uint32_t route_metric;	     /* of the tunnel's route; the unreachable one is much worse */
+	uint32_t route_metric; /* of the tunnel's route; the unreachable one is much worse */
 	const struct netmap_psk *psks; /* sorted by peer */
 	size_t n_psks;
 };
 
-/* lease_end_ms and elements' expiries are CLOCK_BOOTTIME; wall_to_boot_ms is added to a wall time to get boot time.
- * A grant whose own end has passed gives no element. After the lease there are no elements and no peers.
- * -ENOMEM, -ZT_ELIMIT (spans x grants). */
+/* lease_end_ms and elements' expiries are CLOCK_BOOTTIME; wall_to_boot_ms is added to a wall time
+ * to get boot time. A grant whose own end has passed gives no element. After the lease there are no
+ * elements and no peers. -ENOMEM, -ZT_ELIMIT (spans x grants). */
 int desired_make(const struct netmap *m, const struct desired_config *c, int64_t lease_end_ms,
-		 int64_t wall_to_boot_ms, int64_t boot_now_ms, struct arena *a, struct kstate *ret) ZT_MUST_USE;
+		 int64_t wall_to_boot_ms, int64_t boot_now_ms, struct arena *a,
+		 struct kstate *ret) ZT_MUST_USE;

@@ -1,5 +1,5 @@
-/* What of the kernel is ours, as plain sorted data. Desired and actual state have the same shape, so that a plan is
- * their difference. Pure. */
+/* What of the kernel is ours, as plain sorted data. Desired and actual state have the same shape,
+ * so that a plan is their difference. Pure. */
 #pragma once
 
 #include "zt/addr.h"
@@ -7,12 +7,17 @@
 #include "zt/key.h"
 #include "zt/netmap.h"
 
-enum { KSTATE_IFNAME_MAX = 15, KSTATE_ADDRS_MAX = 4, KSTATE_ROUTES_MAX = 8, KSTATE_ALLOWED_MAX = 2 };
+enum {
+	KSTATE_IFNAME_MAX = 15,
+	KSTATE_ADDRS_MAX = 4,
+	KSTATE_ROUTES_MAX = 8,
+	KSTATE_ALLOWED_MAX = 2
+};
 
 enum kstate_route_kind { KROUTE_DEV, KROUTE_UNREACHABLE };
 
-/* Main table. DEV: through our interface. UNREACHABLE: the same range with a worse metric, so that nothing leaves in
- * clear when the interface is gone. */
+/* Main table. DEV: through our interface. UNREACHABLE: the same range with a worse metric, so that
+ * nothing leaves in clear when the interface is gone. */
 struct kroute {
 	enum kstate_route_kind kind;
 	struct prefix dst;
@@ -31,8 +36,9 @@ struct kpeer { /* sorted by pub */
 	int64_t last_handshake_s;    /* actual only: Unix seconds, 0 never */
 };
 
-/* Classes of ports for grants that name a range: every (protocol, port) belongs to at most one span, and a grant
- * names every class that its range covers. Class 0 stands for "any protocol, any port" and needs no span. */
+/* Classes of ports for grants that name a range: every (protocol, port) belongs to at most one
+ * span, and a grant names every class that its range covers. Class 0 stands for "any protocol, any
+ * port" and needs no span. */
 struct kspan { /* sorted by proto, lo; disjoint */
 	uint8_t proto;
 	uint16_t lo, hi;
@@ -48,10 +54,11 @@ enum kstate_set {
 struct kelem { /* sorted by set, src, dst, proto, value */
 	enum kstate_set set;
 	struct addr src, dst; /* one family */
-	uint8_t proto;	      /* KSET_PORT: enum service_proto (ICMP: ICMPv6 for v6 addresses); KSET_SPAN: 0 */
-	uint32_t value;	      /* port (host order) or class */
-	uint32_t rule;	      /* which grant made it; actual: 0 */
-	int64_t expires_ms;   /* CLOCK_BOOTTIME; kernel timeout = expires - now */
+	uint8_t proto;	/* KSET_PORT: enum service_proto (ICMP: ICMPv6 for v6 addresses); KSET_SPAN:
+			   0 */
+	uint32_t value; /* port (host order) or class */
+	uint32_t rule;	/* which grant made it; actual: 0 */
+	int64_t expires_ms; /* CLOCK_BOOTTIME; kernel timeout = expires - now */
 };
 
 struct kstate {
@@ -60,8 +67,8 @@ struct kstate {
 	bool link_up;
 	int ifindex; /* actual */
 	uint16_t mtu;
-	struct key pub; /* public key on the interface; zero: none set */
-	uint16_t port;	/* listen port; desired 0: leave what is there */
+	struct key pub;			       /* public key on the interface; zero: none set */
+	uint16_t port;			       /* listen port; desired 0: leave what is there */
 	struct prefix addrs[KSTATE_ADDRS_MAX]; /* with full prefix length (/32, /128), sorted */
 	size_t n_addrs;
 	struct kroute routes[KSTATE_ROUTES_MAX];

@@ -29,8 +29,8 @@ static int encode_map(const struct mapstate *s, struct buf *out)
 	return err;
 }
 
-int mapfile_encode(const struct mapstate *s, struct now now, const char boot_id[static BOOT_ID_LEN + 1],
-		   struct buf *out)
+int mapfile_encode(const struct mapstate *s, struct now now,
+		   const char boot_id[static BOOT_ID_LEN + 1], struct buf *out)
 {
 	struct buf map, psks;
 	struct key sum;
@@ -125,13 +125,15 @@ static int read_map(const struct trust *t, struct cur *c, struct mapstate *s)
 	return err;
 }
 
-/* After a reboot only the wall clock is left; one that stands before the file's own time was set back. */
+/* After a reboot only the wall clock is left; one that stands before the file's own time was set
+ * back. */
 static int end_after_boot(struct mapstate *s, int64_t saved_wall_ms, struct now now, struct diag *d)
 {
 	int64_t left = (int64_t)s->issued_ms + (int64_t)s->lease_s * 1000 - now.wall_ms;
 
 	if (now.wall_ms < saved_wall_ms - (int64_t)ZT_CLOCK_SKEW_MAX_S * 1000) {
-		diag_set(d, -ZT_ECLOCK, "this machine's clock was set back since the last netmap came");
+		diag_set(d, -ZT_ECLOCK,
+			 "this machine's clock was set back since the last netmap came");
 		diag_hint(d, "set the clock; nothing passes until the controller is reached again");
 		return -ZT_ECLOCK;
 	}
@@ -154,7 +156,8 @@ int mapfile_decode(const struct trust *t, const void *p, size_t n, struct now no
 	cur_init(&c, p, n);
 	err = check_sum(&c);
 	if (err)
-		return diag_set(d, err, "the saved netmap is %s", err == -ZT_EVERSION ? "of a newer version" : "damaged");
+		return diag_set(d, err, "the saved netmap is %s",
+				err == -ZT_EVERSION ? "of a newer version" : "damaged");
 	s.serial = cur_u64(&c);
 	cur_copy(&c, s.leaf.b, sizeof(s.leaf.b));
 	s.lease_end_ms = (int64_t)cur_u64(&c);
@@ -162,7 +165,8 @@ int mapfile_decode(const struct trust *t, const void *p, size_t n, struct now no
 	cur_fixed_text(&c, saved_boot, BOOT_ID_LEN);
 	err = read_map(t, &c, &s);
 	if (err)
-		diag_set(d, err, "the saved netmap does not fit this device (%s)", zt_strerror(err));
+		diag_set(d, err, "the saved netmap does not fit this device (%s)",
+			 zt_strerror(err));
 	else if (strcmp(saved_boot, boot_id) != 0)
 		err = end_after_boot(&s, saved_wall, now, d);
 	if (err) {

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-static void print_elem(const char *verb, const struct kelem *e, const struct netmap *rules, struct buf *out)
+static void print_elem(const char *verb, const struct kelem *e, const struct netmap *rules,
+		       struct buf *out)
 {
 	char src[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
 
@@ -56,14 +57,16 @@ static void print_prefix(const char *verb, const struct prefix *p, struct buf *o
 static void print_route(const char *verb, const struct kroute *r, struct buf *out)
 {
 	print_prefix(verb, &r->dst, out);
-	buf_printf(out, " %s metric %u", r->kind == KROUTE_DEV ? "tunnel" : "unreachable", r->metric);
+	buf_printf(out, " %s metric %u", r->kind == KROUTE_DEV ? "tunnel" : "unreachable",
+		   r->metric);
 }
 
 void op_print(const struct op *op, const struct netmap *rules, struct buf *out)
 {
 	switch (op->kind) {
 	case OP_TABLE_PUT:
-		buf_printf(out, "table put, %zu grants, %zu spans", op->state->n_elems, op->state->n_spans);
+		buf_printf(out, "table put, %zu grants, %zu spans", op->state->n_elems,
+			   op->state->n_spans);
 		break;
 	case OP_TABLE_DEL:
 		buf_put_text(out, "table delete");

@@ -9,8 +9,8 @@ static bool still_candidate(const struct endpoint *e, const struct endpoint *can
 	return false;
 }
 
-static bool tell(struct path *p, const struct endpoint *candidates, size_t n, uint64_t tx, int64_t boot_ms,
-		 struct endpoint *ret)
+static bool tell(struct path *p, const struct endpoint *candidates, size_t n, uint64_t tx,
+		 int64_t boot_ms, struct endpoint *ret)
 {
 	if (p->next >= n)
 		p->next = 0;
@@ -22,8 +22,8 @@ static bool tell(struct path *p, const struct endpoint *candidates, size_t n, ui
 	return true;
 }
 
-bool path_step(struct path *p, const struct endpoint *candidates, size_t n, const struct path_seen *seen,
-	       int64_t boot_ms, struct endpoint *ret)
+bool path_step(struct path *p, const struct endpoint *candidates, size_t n,
+	       const struct path_seen *seen, int64_t boot_ms, struct endpoint *ret)
 {
 	bool alive = seen->handshake_age_s >= 0 && seen->handshake_age_s < PATH_SESSION_S;
 	bool has_endpoint = seen->endpoint.addr.family != ADDR_NONE;
@@ -35,7 +35,8 @@ bool path_step(struct path *p, const struct endpoint *candidates, size_t n, cons
 		return tell(p, candidates, n, seen->tx_bytes, boot_ms, ret);
 	}
 	/* A single candidate is told again when the kernel has roamed to where nobody answers. */
-	if ((n > 1 || !endpoint_equal(&seen->endpoint, &candidates[0])) && seen->tx_bytes != p->tx_told && boot_ms - p->told_ms >= PATH_TRY_MS)
+	if ((n > 1 || !endpoint_equal(&seen->endpoint, &candidates[0])) &&
+	    seen->tx_bytes != p->tx_told && boot_ms - p->told_ms >= PATH_TRY_MS)
 		return tell(p, candidates, n, seen->tx_bytes, boot_ms, ret);
 	return false;
 }

@@ -1,8 +1,8 @@
 /* Path: which of a peer's candidate endpoints to tell the kernel. Pure, one peer at a time.
  *
- * Kernel WireGuard sends a handshake every 5 s (REKEY_TIMEOUT) while it has something to send and no answer; a session is
- * good for 180 s (REJECT_AFTER_TIME) after a handshake. So: a peer with a fresh handshake keeps what it has, one that sends in
- * vain moves on to its next candidate. */
+ * Kernel WireGuard sends a handshake every 5 s (REKEY_TIMEOUT) while it has something to send and
+ * no answer; a session is good for 180 s (REJECT_AFTER_TIME) after a handshake. So: a peer with a
+ * fresh handshake keeps what it has, one that sends in vain moves on to its next candidate. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,18 +14,18 @@ enum { PATH_TRY_MS = 5500, PATH_SESSION_S = 180 };
 
 struct path {
 	uint32_t peer;
-	uint8_t next;	      /* candidate to tell when it is time */
-	uint64_t tx_told;     /* bytes sent when the last candidate was told */
-	int64_t told_ms;      /* CLOCK_BOOTTIME; 0: none told yet */
+	uint8_t next;	  /* candidate to tell when it is time */
+	uint64_t tx_told; /* bytes sent when the last candidate was told */
+	int64_t told_ms;  /* CLOCK_BOOTTIME; 0: none told yet */
 	struct endpoint told;
 };
 
 struct path_seen { /* what the kernel says of the peer */
 	uint64_t tx_bytes;
-	int64_t handshake_age_s; /* -1: never */
+	int64_t handshake_age_s;  /* -1: never */
 	struct endpoint endpoint; /* family ADDR_NONE: none */
 };
 
 /* True: tell the kernel *ret (one of the candidates) now. */
-bool path_step(struct path *p, const struct endpoint *candidates, size_t n, const struct path_seen *seen,
-	       int64_t boot_ms, struct endpoint *ret);
+bool path_step(struct path *p, const struct endpoint *candidates, size_t n,
+	       const struct path_seen *seen, int64_t boot_ms, struct endpoint *ret);

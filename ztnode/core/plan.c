@@ -1,5 +1,5 @@
-/* Plan: desired - actual. Every part is a merge of two sorted arrays; the whole is the parts in the order that
- * plan.h promises. */
+/* Plan: desired - actual. Every part is a merge of two sorted arrays; the whole is the parts in the
+ * order that plan.h promises. */
 #include "ztnode/core/plan.h"
 
 #include <errno.h>
@@ -52,8 +52,10 @@ static bool expiry_differs(const struct kelem *want, const struct kelem *have)
 	return diff > PLAN_EXPIRY_SLACK_MS || diff < -PLAN_EXPIRY_SLACK_MS;
 }
 
-/* Walk both sets. What is to go comes before what is to come, so the first op cuts. fn NULL counts only. */
-static size_t diff_elems(struct planner *p, const struct kstate *d, const struct kstate *a, enum op_kind only)
+/* Walk both sets. What is to go comes before what is to come, so the first op cuts. fn NULL counts
+ * only. */
+static size_t diff_elems(struct planner *p, const struct kstate *d, const struct kstate *a,
+			 enum op_kind only)
 {
 	size_t i = 0, j = 0, changes = 0;
 
@@ -86,14 +88,15 @@ static bool spans_equal(const struct kstate *d, const struct kstate *a)
 	for (size_t i = 0; i < d->n_spans; i++) {
 		const struct kspan *x = &d->spans[i], *y = &a->spans[i];
 
-		if (x->proto != y->proto || x->lo != y->lo || x->hi != y->hi || x->class_id != y->class_id)
+		if (x->proto != y->proto || x->lo != y->lo || x->hi != y->hi ||
+		    x->class_id != y->class_id)
 			return false;
 	}
 	return true;
 }
 
-/* A lease renewal touches every element: loading the whole set is one flush and as many adds, and cannot trip over an
- * element that the kernel timed out a moment ago. */
+/* A lease renewal touches every element: loading the whole set is one flush and as many adds, and
+ * cannot trip over an element that the kernel timed out a moment ago. */
 static void plan_filter(struct planner *p, const struct kstate *d, const struct kstate *a)
 {
 	size_t changes;
@@ -128,8 +131,9 @@ static bool psk_equal(const struct kpeer *x, const struct kpeer *y)
 	return x->has_psk == y->has_psk && (!x->has_psk || secret_equal(&x->psk, &y->psk));
 }
 
-/* An endpoint is written only where the kernel has none, or where desired names another one: what the kernel learned
- * by roaming is better than what anyone was told. Desired leaves it unset then. */
+/* An endpoint is written only where the kernel has none, or where desired names another one: what
+ * the kernel learned by roaming is better than what anyone was told. Desired leaves it unset then.
+ */
 static bool endpoint_wanted(const struct kpeer *d, const struct kpeer *a)
 {
 	return d->endpoint.addr.family != ADDR_NONE && !endpoint_equal(&d->endpoint, &a->endpoint);
@@ -209,7 +213,8 @@ static void plan_routes(struct planner *p, const struct kstate *d, const struct 
 			push(p, OP_ROUTE_ADD)->route = d->routes[i];
 }
 
-/* The unreachable routes stand before the link comes up: there is no moment in which overlay packets could go elsewhere. */
+/* The unreachable routes stand before the link comes up: there is no moment in which overlay
+ * packets could go elsewhere. */
 static void plan_guards(struct planner *p, const struct kstate *d, const struct kstate *a)
 {
 	for (size_t i = 0; i < d->n_routes; i++)
@@ -234,7 +239,8 @@ static void plan_link(struct planner *p, const struct kstate *d, const struct ks
 		push(p, OP_LINK_UP);
 }
 
-int plan_make(const struct kstate *desired, const struct kstate *actual, struct arena *a, struct op_list *ret)
+int plan_make(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+	      struct op_list *ret)
 {
 	struct planner p = {.arena = a};
 	struct kstate with_guards = *actual;
@@ -243,7 +249,8 @@ int plan_make(const struct kstate *desired, const struct kstate *actual, struct 
 	plan_guards(&p, desired, actual);
 	plan_link(&p, desired, actual);
 	for (size_t i = 0; i < desired->n_routes && with_guards.n_routes < KSTATE_ROUTES_MAX; i++)
-		if (desired->routes[i].kind == KROUTE_UNREACHABLE && !has_route(&with_guards, &desired->routes[i]))
+		if (desired->routes[i].kind == KROUTE_UNREACHABLE &&
+		    !has_route(&with_guards, &desired->routes[i]))
 			with_guards.routes[with_guards.n_routes++] = desired->routes[i];
 	plan_routes(&p, desired, &with_guards);
 	if (p.err)

@@ -1,8 +1,8 @@
 /* Plan: desired - actual -> operations, in an order that never opens before it closes. Pure.
  *
- * Order: filter first (removed grants are cut before anything else happens, and no tunnel exists without its filter),
- * then interface, key, peers out, peers in, addresses, up, routes. Taking down: routes through the tunnel, link, then
- * table and unreachable routes last. */
+ * Order: filter first (removed grants are cut before anything else happens, and no tunnel exists
+ * without its filter), then interface, key, peers out, peers in, addresses, up, routes. Taking
+ * down: routes through the tunnel, link, then table and unreachable routes last. */
 #pragma once
 
 #include "ztnode/core/op.h"

@@ -1,5 +1,5 @@
-/* Flat forms of what the roles say to each other. Same machine, same program; still read with the cursor, because one
- * side may have been taken over. */
+/* Flat forms of what the roles say to each other. Same machine, same program; still read with the
+ * cursor, because one side may have been taken over. */
 #include <errno.h>
 #include <string.h>
 

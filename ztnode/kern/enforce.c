@@ -1,4 +1,5 @@
-/* Enforcement: map in force -> desired -> plan against what the kernel has -> operations. See enforce.h. */
+/* Enforcement: map in force -> desired -> plan against what the kernel has -> operations. See
+ * enforce.h. */
 #include "ztnode/kern/enforce.h"
 
 #include <errno.h>
@@ -30,17 +31,17 @@ struct enforce {
 	void (*port_changed)(void *arg);
 	void (*firewall_changed)(void *arg, bool known, bool on);
 	void *arg;
-	struct mapstate cur;	    /* serial 0: no map yet */
-	struct mapstate before;	    /* while a new map is enforced: names of the rules that go */
-	bool up;		    /* enforcing, not taken down by hand */
+	struct mapstate cur;	/* serial 0: no map yet */
+	struct mapstate before; /* while a new map is enforced: names of the rules that go */
+	bool up;		/* enforcing, not taken down by hand */
 	bool lease_over_said;
-	uint16_t port;		    /* asked of the kernel; 0 after the configured one was found taken */
-	struct kstate want, have;   /* each in its arena */
+	uint16_t port; /* asked of the kernel; 0 after the configured one was found taken */
+	struct kstate want, have; /* each in its arena */
 	struct arena want_arena, have_arena;
-	bool have_known;	    /* have is what the kernel has */
-	struct path *paths;	    /* one a peer of the map, by id */
+	bool have_known;    /* have is what the kernel has */
+	struct path *paths; /* one a peer of the map, by id */
 	size_t n_paths;
-	struct loop_timer *edge_timer;	/* next moment at which desired changes by itself */
+	struct loop_timer *edge_timer; /* next moment at which desired changes by itself */
 	struct loop_timer *poll_timer;
 	struct loop_timer *save_timer;
 	int64_t firewall_told_ms;
@@ -66,7 +67,8 @@ static int64_t next_edge(const struct enforce *e, struct now now)
 	return at;
 }
 
-static size_t candidates_of(const struct netmap *m, uint32_t peer, struct endpoint out[ZT_ENDPOINTS_PEER_MAX])
+static size_t candidates_of(const struct netmap *m, uint32_t peer,
+			    struct endpoint out[ZT_ENDPOINTS_PEER_MAX])
 {
 	size_t lo = 0, hi = m->n_endpoints, n = 0;
 
@@ -78,7 +80,8 @@ static size_t candidates_of(const struct netmap *m, uint32_t peer, struct endpoi
 		else
 			hi = mid;
 	}
-	for (; lo < m->n_endpoints && m->endpoints[lo].peer == peer && n < ZT_ENDPOINTS_PEER_MAX; lo++)
+	for (; lo < m->n_endpoints && m->endpoints[lo].peer == peer && n < ZT_ENDPOINTS_PEER_MAX;
+	     lo++)
 		out[n++] = m->endpoints[lo].ep;
 	return n;
 }
@@ -151,7 +154,8 @@ static int make_desired(struct enforce *e, struct arena *a, struct kstate *ret)
 				   .psks = e->cur.psks,
 				   .n_psks = e->cur.n_psks};
 	int64_t wall_to_boot_ms = now.boot_ms - mapstate_wall_ms(&e->cur, now);
-	int err = desired_make(&e->cur.map, &c, e->cur.lease_end_ms, wall_to_boot_ms, now.boot_ms, a, ret);
+	int err = desired_make(&e->cur.map, &c, e->cur.lease_end_ms, wall_to_boot_ms, now.boot_ms,
+			       a, ret);
 
 	if (!err)
 		choose_first_endpoints(e, ret, now.boot_ms);
@@ -200,8 +204,10 @@ static int read_have(struct enforce *e, struct diag *d)
 	if (err)
 		return err;
 	if (e->have.link_exists && !e->have.link_is_ours) {
-		diag_set(d, -EEXIST, "the interface name %s is taken by someone else", e->config->interface);
-		diag_hint(d, "choose another with --interface, or remove it: ip link del %s", e->config->interface);
+		diag_set(d, -EEXIST, "the interface name %s is taken by someone else",
+			 e->config->interface);
+		diag_hint(d, "choose another with --interface, or remove it: ip link del %s",
+			  e->config->interface);
 		forget_have(e);
 		return -EEXIST;
 	}
@@ -216,7 +222,8 @@ static const struct netmap *names_for(const struct enforce *e, const struct op *
 	return op->kind == OP_ELEM_DEL && e->before.serial ? &e->before.map : &e->cur.map;
 }
 
-static void log_ops(const struct enforce *e, const struct op_list *ops, enum log_level level, const char *why)
+static void log_ops(const struct enforce *e, const struct op_list *ops, enum log_level level,
+		    const char *why)
 {
 	for (size_t i = 0; i < ops->n && i < LOG_LINES_MAX; i++) {
 		char mem[400];
@@ -248,7 +255,8 @@ static void keep_learned(struct kstate *want, const struct kstate *have)
 	}
 }
 
-/* After success the kernel has what was wanted; index and learned endpoints stay as they were read. */
+/* After success the kernel has what was wanted; index and learned endpoints stay as they were read.
+ */
 static void want_is_have(struct enforce *e)
 {
 	bool was_known = e->have_known;
@@ -276,7 +284,8 @@ static void notice_port(struct enforce *e)
 	if (kernel_read_peers(e->kernel, &a, &peers, &n, &port) == 0 && port) {
 		e->have.port = port;
 		if (e->port && port != e->port) {
-			log_warn("port %u is in use, WireGuard listens on %u instead", e->port, port);
+			log_warn("port %u is in use, WireGuard listens on %u instead", e->port,
+				 port);
 			e->port = 0;
 		}
 		e->port_changed(e->arg);
@@ -360,7 +369,8 @@ static void arm_timers(struct enforce *e, bool failed)
 	bool trying = false;
 
 	for (size_t i = 0; i < e->n_paths && !trying; i++)
-		trying = e->paths[i].told_ms && now.boot_ms - e->paths[i].told_ms < PATH_SESSION_S * 1000;
+		trying = e->paths[i].told_ms &&
+			 now.boot_ms - e->paths[i].told_ms < PATH_SESSION_S * 1000;
 	loop_timer_set(e->edge_timer, failed ? now.boot_ms + RETRY_MS : next_edge(e, now));
 	loop_timer_set(e->poll_timer, now.boot_ms + (trying ? POLL_FAST_MS : POLL_SLOW_MS));
 }
@@ -376,7 +386,8 @@ static void say_lease(struct enforce *e)
 	e->lease_over_said = over;
 }
 
-static int reconcile_and_say(struct enforce *e, const char *why, enum log_level level, struct diag *d)
+static int reconcile_and_say(struct enforce *e, const char *why, enum log_level level,
+			     struct diag *d)
 {
 	struct diag own;
 	int err = reconcile(e, why, level, d ? d : &own);
@@ -403,10 +414,12 @@ static void save_map(struct enforce *e)
 	loop_timer_set(e->save_timer, -1);
 	if (!e->cur.serial || state_save_map(e->state, &e->cur, clock_now(), &d) == 0)
 		return;
-	/* The older map must not come back at the next start: it may grant what is revoked by now. */
+	/* The older map must not come back at the next start: it may grant what is revoked by now.
+	 */
 	log_diag(&d);
 	if (state_drop_map(e->state))
-		log_error("the older netmap cannot be removed either; do not restart this daemon before the disk is mended");
+		log_error("the older netmap cannot be removed either; do not restart this daemon "
+			  "before the disk is mended");
 }
 
 static void save_due(void *arg)
@@ -470,9 +483,10 @@ static void step_paths(struct enforce *e)
 		if (!k || !path)
 			continue;
 		told = *k;
-		seen = (struct path_seen){k->tx_bytes,
-					  k->last_handshake_s ? now.wall_ms / 1000 - k->last_handshake_s : -1,
-					  k->endpoint};
+		seen = (struct path_seen){
+			k->tx_bytes,
+			k->last_handshake_s ? now.wall_ms / 1000 - k->last_handshake_s : -1,
+			k->endpoint};
 		if (!path_step(path, candidates, n, &seen, now.boot_ms, &told.endpoint))
 			continue;
 		log_ops(e, &one, LOG_LEVEL_DEBUG, "path");
@@ -506,12 +520,15 @@ int enforce_check_overlap(struct kernel *k, const struct prefix *nets, size_t n,
 			continue;
 		r = kernel_find_overlap(k, &nets[i], text, sizeof(text));
 		if (r < 0)
-			return diag_set(d, r, "cannot read this machine's routes: %s", zt_strerror(r));
+			return diag_set(d, r, "cannot read this machine's routes: %s",
+					zt_strerror(r));
 		if (r == 0)
 			continue;
 		prefix_print(&nets[i], net);
-		diag_set(d, -EADDRNOTAVAIL, "the overlay range %s collides with this machine's route %s", net, text);
-		diag_hint(d, "remove that route, or make the network with another range (ztcontroller init --network)");
+		diag_set(d, -EADDRNOTAVAIL,
+			 "the overlay range %s collides with this machine's route %s", net, text);
+		diag_hint(d, "remove that route, or make the network with another range "
+			     "(ztcontroller init --network)");
 		return -EADDRNOTAVAIL;
 	}
 	return 0;
@@ -548,7 +565,8 @@ int enforce_message(struct enforce *e, const void *p, size_t n, struct diag *d)
 	err = follow_peers(e);
 	/* A map that cannot be enforced is still the map in force: it is tried again, and kept. */
 	if (!err)
-		(void)reconcile_and_say(e, "netmap", level_of(&e->before.map, &e->cur.map), &problem);
+		(void)reconcile_and_say(e, "netmap", level_of(&e->before.map, &e->cur.map),
+					&problem);
 	mapstate_done(&e->before);
 	if (err)
 		return diag_set(d, err, "%s", zt_strerror(err));
@@ -628,8 +646,8 @@ static int encode_map(const struct enforce *e, struct arena *a, struct role_stat
 
 	if (err)
 		return err;
-	m.head = (struct netmap_head){NETMAP_FULL, e->cur.lease_s, e->cur.issued_ms, e->cur.serial,
-				      e->cur.map.policy, e->cur.map.self.id};
+	m.head = (struct netmap_head){NETMAP_FULL,   e->cur.lease_s,	e->cur.issued_ms,
+				      e->cur.serial, e->cur.map.policy, e->cur.map.self.id};
 	buf_init_grow(&b, ZT_NETMAP_MAX);
 	err = netmap_encode(&m, &b);
 	if (!err && !(ret->map = arena_dup(a, b.data, b.len)))
@@ -669,10 +687,11 @@ static int gather_peers(struct enforce *e, struct arena *a, struct role_status *
 
 int enforce_status(struct enforce *e, struct arena *a, struct role_status *ret)
 {
-	struct role_status s = {.enforced = e->up,
-				.lease_left_ms = e->cur.serial ? e->cur.lease_end_ms - clock_now().boot_ms : -1,
-				.serial = e->cur.serial,
-				.wg_port = enforce_port(e)};
+	struct role_status s = {
+		.enforced = e->up,
+		.lease_left_ms = e->cur.serial ? e->cur.lease_end_ms - clock_now().boot_ms : -1,
+		.serial = e->cur.serial,
+		.wg_port = enforce_port(e)};
 	int err;
 
 	snprintf(s.interface, sizeof(s.interface), "%s", e->config->interface);
@@ -704,7 +723,8 @@ static int load_map(struct enforce *e)
 		return follow_peers(e);
 	if (err != -ENOENT)
 		log_diag(&d);
-	/* Without a map nothing may pass; what an earlier daemon left in the kernel ends with its own timeouts. */
+	/* Without a map nothing may pass; what an earlier daemon left in the kernel ends with its
+	 * own timeouts. */
 	e->cur = (struct mapstate){0};
 	return 0;
 }
@@ -724,17 +744,24 @@ static int start(struct enforce *e, struct diag *d)
 	return err;
 }
 
-int enforce_new(struct loop *l, const struct node_config *c, struct node_state *s, void (*port_changed)(void *arg),
-		void (*firewall_changed)(void *arg, bool known, bool on), void *arg, struct enforce **ret,
-		struct diag *d)
+int enforce_new(struct loop *l, const struct node_config *c, struct node_state *s,
+		void (*port_changed)(void *arg),
+		void (*firewall_changed)(void *arg, bool known, bool on), void *arg,
+		struct enforce **ret, struct diag *d)
 {
 	struct enforce *e = calloc(1, sizeof(*e));
 	int err;
 
 	if (!e)
 		return diag_set(d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
-	*e = (struct enforce){.loop = l, .config = c, .state = s, .up = !state_is_down(s), .port = c->listen_port,
-			      .port_changed = port_changed, .firewall_changed = firewall_changed, .arg = arg};
+	*e = (struct enforce){.loop = l,
+			      .config = c,
+			      .state = s,
+			      .up = !state_is_down(s),
+			      .port = c->listen_port,
+			      .port_changed = port_changed,
+			      .firewall_changed = firewall_changed,
+			      .arg = arg};
 	e->edge_timer = loop_timer_new(l, edge_due, e);
 	e->poll_timer = loop_timer_new(l, poll_due, e);
 	e->save_timer = loop_timer_new(l, save_due, e);

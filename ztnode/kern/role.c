@@ -1,5 +1,5 @@
-/* The privileged role: answers the talking role's fixed messages, keeps the keys, enforces. No socket but netlink and the
- * channel; keeps CAP_NET_ADMIN alone. */
+/* The privileged role: answers the talking role's fixed messages, keeps the keys, enforces. No
+ * socket but netlink and the channel; keeps CAP_NET_ADMIN alone. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -33,7 +33,8 @@ static void send_message(struct kern *k, enum role_message kind, const void *p, 
 	}
 }
 
-static void send_done(struct kern *k, enum role_message kind, int err, const struct diag *d, uint64_t serial)
+static void send_done(struct kern *k, enum role_message kind, int err, const struct diag *d,
+		      uint64_t serial)
 {
 	uint8_t mem[16 + ROLE_TEXT_MAX];
 	char text[ROLE_TEXT_MAX] = "";
@@ -172,7 +173,8 @@ static void firewall_changed(void *arg, bool known, bool on)
 	buf_init(&b, mem, sizeof(mem));
 	buf_put_u8(&b, known);
 	buf_put_fixed_text(&b, "firewall.enabled", ZT_FACT_NAME_MAX);
-	buf_put_fixed_text(&b, known ? (on ? "true" : "false") : "cannot list nftables", ZT_FACT_VALUE_MAX);
+	buf_put_fixed_text(&b, known ? (on ? "true" : "false") : "cannot list nftables",
+			   ZT_FACT_VALUE_MAX);
 	send_message(k, KN_FACT, mem, b.len);
 }
 
@@ -219,7 +221,8 @@ static int start(struct kern *k, const struct node_config *c, int fd, struct dia
 		return err;
 	k->loop = loop_new();
 	k->ipc = k->loop ? ipc_new(k->loop, fd, kinds, other_gone, k) : NULL;
-	if (!k->ipc || loop_signal(k->loop, SIGTERM, on_signal, k) || loop_signal(k->loop, SIGINT, on_signal, k))
+	if (!k->ipc || loop_signal(k->loop, SIGTERM, on_signal, k) ||
+	    loop_signal(k->loop, SIGINT, on_signal, k))
 		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(-ENOMEM));
 	err = sandbox_keep_capability(CAP_NET_ADMIN);
 	if (!err)

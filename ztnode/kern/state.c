@@ -14,8 +14,8 @@
 #include "zt/cur.h"
 #include "zt/file.h"
 
-static const char file_device[] = "device", file_identity[] = "identity.key", file_wg[] = "wireguard.key",
-		  file_map[] = "netmap", file_down[] = "down";
+static const char file_device[] = "device", file_identity[] = "identity.key",
+		  file_wg[] = "wireguard.key", file_map[] = "netmap", file_down[] = "down";
 
 enum { DEVICE_MAGIC = 0x3144747a /* "ztD1" */, MAPFILE_MAX = ZT_NETMAP_MAX + ZT_PEERS_MAX * 40 };
 
@@ -25,10 +25,12 @@ static int explain(struct diag *d, int err, const char *path, const char *file)
 	if (err == -EACCES || err == -EPERM)
 		diag_hint(d, "run as root");
 	else if (err == -ENOENT)
-		diag_hint(d, "the device's own files are incomplete: enrol it again with a new token "
-			     "(ztnode leave, then ztnode enroll TOKEN)");
+		diag_hint(d,
+			  "the device's own files are incomplete: enrol it again with a new token "
+			  "(ztnode leave, then ztnode enroll TOKEN)");
 	else if (err == -ZT_ECORRUPT || err == -ZT_EFORM)
-		diag_hint(d, "the file is damaged: restore it, or enrol again (ztnode leave, then ztnode enroll TOKEN)");
+		diag_hint(d, "the file is damaged: restore it, or enrol again (ztnode leave, then "
+			     "ztnode enroll TOKEN)");
 	return err;
 }
 
@@ -248,12 +250,14 @@ bool state_is_down(const struct node_state *s)
 
 int state_set_down(struct node_state *s, bool down)
 {
-	return down ? file_write_at(s->dir, file_down, "", 0, 0600) : file_remove_at(s->dir, file_down);
+	return down ? file_write_at(s->dir, file_down, "", 0, 0600)
+		    : file_remove_at(s->dir, file_down);
 }
 
 int state_forget(struct node_state *s)
 {
-	static const char *const files[] = {file_device, file_map, file_down, file_wg, file_identity};
+	static const char *const files[] = {file_device, file_map, file_down, file_wg,
+					    file_identity};
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !err; i++)
@@ -265,6 +269,8 @@ int state_forget(struct node_state *s)
 
 void state_trust(const struct node_state *s, struct trust *ret)
 {
-	*ret = (struct trust){.network = s->who.network_key, .device = s->who.device, .wg_pub = s->wg_pub,
+	*ret = (struct trust){.network = s->who.network_key,
+			      .device = s->who.device,
+			      .wg_pub = s->wg_pub,
 			      .identity = s->identity};
 }

@@ -1,5 +1,6 @@
-/* The device's own files below the state directory, 0600: who it is, its two private keys, the last good map, and whether
- * it was taken down by hand. Missing trust is an error with a hint, never a first start. */
+/* The device's own files below the state directory, 0600: who it is, its two private keys, the last
+ * good map, and whether it was taken down by hand. Missing trust is an error with a hint, never a
+ * first start. */
 #pragma once
 
 #include "ztnode/core/accept.h"
@@ -7,24 +8,27 @@
 
 struct node_state {
 	int dir;
-	struct enrolled who;	/* device 0: not enrolled */
+	struct enrolled who; /* device 0: not enrolled */
 	struct secret identity, wg;
 	struct key identity_pub, wg_pub;
 };
 
-/* Directory must exist unless make. -ZT_EABSENT: not enrolled (*ret usable for enrolling when make). */
+/* Directory must exist unless make. -ZT_EABSENT: not enrolled (*ret usable for enrolling when
+ * make). */
 int state_open(const char *path, bool make, struct node_state *ret, struct diag *d) ZT_MUST_USE;
 /* One daemon or enrolment a directory, until *ret_fd is closed. -EWOULDBLOCK with a hint. */
 int state_lock(const char *path, bool make, int *ret_fd, struct diag *d) ZT_MUST_USE;
 void state_close(struct node_state *s); /* wipes */
-/* New keys from the system's generator, into files. Those of a half-done enrolment go: a controller that admitted them, and
- * whose answer was lost, takes them from nobody again. */
+/* New keys from the system's generator, into files. Those of a half-done enrolment go: a controller
+ * that admitted them, and whose answer was lost, takes them from nobody again. */
 int state_make_keys(struct node_state *s, struct diag *d) ZT_MUST_USE;
 int state_save_enrolled(struct node_state *s, const struct enrolled *e, struct diag *d) ZT_MUST_USE;
-int state_save_map(struct node_state *s, const struct mapstate *m, struct now now, struct diag *d) ZT_MUST_USE;
+int state_save_map(struct node_state *s, const struct mapstate *m, struct now now,
+		   struct diag *d) ZT_MUST_USE;
 int state_drop_map(struct node_state *s) ZT_MUST_USE;
 /* -ENOENT: none yet. Others as mapfile_decode. */
-int state_load_map(struct node_state *s, struct now now, struct mapstate *ret, struct diag *d) ZT_MUST_USE;
+int state_load_map(struct node_state *s, struct now now, struct mapstate *ret,
+		   struct diag *d) ZT_MUST_USE;
 bool state_is_down(const struct node_state *s);
 int state_set_down(struct node_state *s, bool down) ZT_MUST_USE;
 int state_forget(struct node_state *s) ZT_MUST_USE; /* remove everything of the enrolment */

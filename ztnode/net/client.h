@@ -1,5 +1,5 @@
-/* HTTPS client of the controller: libcurl's multi interface in our loop. The controller is known by its pinned public key
- * alone; nothing is followed, no proxy is used, every answer has a limit. */
+/* HTTPS client of the controller: libcurl's multi interface in our loop. The controller is known by
+ * its pinned public key alone; nothing is followed, no proxy is used, every answer has a limit. */
 #pragma once
 
 #include "zt/key.h"
@@ -9,7 +9,8 @@ struct client;
 struct client_request;
 
 struct client_answer {
-	int err;	  /* 0: there is a status; -ZT_EUNREACH; -ZT_ESIG another key than the pinned one; -ZT_ELIMIT */
+	int err; /* 0: there is a status; -ZT_EUNREACH; -ZT_ESIG another key than the pinned one;
+		    -ZT_ELIMIT */
 	long status;	  /* HTTP */
 	const char *body; /* borrowed, NUL behind it */
 	size_t len;
@@ -23,14 +24,14 @@ struct client *client_new(struct loop *l, const char *url, const struct key *pin
 void client_free(struct client *c); /* requests under way end without done */
 
 struct client_call {
-	const char *method, *path;  /* path with query, encoded */
-	const char *authorization;  /* whole header value or NULL */
-	const char *content_type;   /* of body */
-	const void *body;	    /* copied */
+	const char *method, *path; /* path with query, encoded */
+	const char *authorization; /* whole header value or NULL */
+	const char *content_type;  /* of body */
+	const void *body;	   /* copied */
 	size_t body_len;
 	size_t answer_max;
-	client_done done;	    /* once, also when a stream ends */
-	client_bytes bytes;	    /* not NULL: a stream, no time limit but stall detection */
+	client_done done;   /* once, also when a stream ends */
+	client_bytes bytes; /* not NULL: a stream, no time limit but stall detection */
 	void *arg;
 };
 /* NULL: no memory (done is not called). */

@@ -1,4 +1,5 @@
-/* The daemon's command line socket. A call lives until it is answered and written, or its client goes. */
+/* The daemon's command line socket. A call lives until it is answered and written, or its client
+ * goes. */
 #include "ztnode/net/control.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 enum { LINE_MAX_BYTES = 4096, CALLS_MAX = 32, CALL_MS = 20000 };
 
 struct control_call {
-	struct control *control; /* NULL: the control is gone, or the client is; an answer goes nowhere */
+	struct control
+		*control; /* NULL: the control is gone, or the client is; an answer goes nowhere */
 	struct control_call *next;
 	int fd;
 	struct loop_io *io;
@@ -92,9 +94,11 @@ void control_answer(struct control_call *call, json_t *result)
 	answer(call, json_pack("{s:b,s:o}", "ok", 1, "result", result));
 }
 
-void control_refuse(struct control_call *call, enum zt_exit exit, const char *message, const char *hint)
+void control_refuse(struct control_call *call, enum zt_exit exit, const char *message,
+		    const char *hint)
 {
-	answer(call, json_pack("{s:b,s:i,s:s,s:s}", "ok", 0, "exit", (int)exit, "message", message, "hint", hint));
+	answer(call, json_pack("{s:b,s:i,s:s,s:s}", "ok", 0, "exit", (int)exit, "message", message,
+			       "hint", hint));
 }
 
 static void dispatch(struct control_call *call)
@@ -109,10 +113,12 @@ static void dispatch(struct control_call *call)
 	while (v->name && (!name || strcmp(v->name, name) != 0))
 		v++;
 	if (!v->name)
-		control_refuse(call, ZT_EXIT_USAGE, "the daemon does not know this command",
-			       "are ztnode and its daemon of the same version? systemctl restart ztnode");
+		control_refuse(
+			call, ZT_EXIT_USAGE, "the daemon does not know this command",
+			"are ztnode and its daemon of the same version? systemctl restart ztnode");
 	else if (v->root_only && !call->is_root)
-		control_refuse(call, ZT_EXIT_FAILED, "only root may do this", "try again with sudo");
+		control_refuse(call, ZT_EXIT_FAILED, "only root may do this",
+			       "try again with sudo");
 	else
 		v->fn(c->arg, call, j);
 	json_decref(j);
@@ -131,7 +137,8 @@ static void call_ready(void *arg, uint32_t events)
 		close_call(call);
 		return;
 	}
-	n = recv(call->fd, call->line + call->n_line, sizeof(call->line) - call->n_line, MSG_DONTWAIT);
+	n = recv(call->fd, call->line + call->n_line, sizeof(call->line) - call->n_line,
+		 MSG_DONTWAIT);
 	if (n <= 0) {
 		if (n == 0 || errno != EAGAIN)
 			close_call(call);

@@ -1,4 +1,5 @@
-/* getifaddrs(3) for what there is, rtnetlink(7) groups for when it changes; neither needs rights. */
+/* getifaddrs(3) for what there is, rtnetlink(7) groups for when it changes; neither needs rights.
+ */
 #include "ztnode/net/endpoints.h"
 
 #include <errno.h>
@@ -36,7 +37,8 @@ static bool address_of(const struct ifaddrs *i, struct addr *ret)
 	return false;
 }
 
-size_t endpoints_list(const char *overlay_interface, uint16_t port, struct endpoint *out, size_t max)
+size_t endpoints_list(const char *overlay_interface, uint16_t port, struct endpoint *out,
+		      size_t max)
 {
 	struct ifaddrs *all, *i;
 	size_t n = 0;
@@ -89,7 +91,9 @@ static void ready(void *arg, uint32_t events)
 
 struct endpoints_watch *endpoints_watch_new(struct loop *l, void (*changed)(void *arg), void *arg)
 {
-	struct sockaddr_nl sa = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_LINK};
+	struct sockaddr_nl sa = {.nl_family = AF_NETLINK,
+				 .nl_groups =
+					 RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_LINK};
 	struct endpoints_watch *w = calloc(1, sizeof(*w));
 
 	if (!w)

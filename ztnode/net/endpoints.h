@@ -4,10 +4,13 @@
 #include "zt/addr.h"
 #include "zt/loop.h"
 
-/* Addresses of up interfaces; not loopback, link-local, the overlay's own interface. At most max; returns how many. */
-size_t endpoints_list(const char *overlay_interface, uint16_t port, struct endpoint *out, size_t max);
+/* Addresses of up interfaces; not loopback, link-local, the overlay's own interface. At most max;
+ * returns how many. */
+size_t endpoints_list(const char *overlay_interface, uint16_t port, struct endpoint *out,
+		      size_t max);
 
 struct endpoints_watch;
-/* changed is called after addresses of the machine changed, at most once a turn. NULL with errno. */
+/* changed is called after addresses of the machine changed, at most once a turn. NULL with errno.
+ */
 struct endpoints_watch *endpoints_watch_new(struct loop *l, void (*changed)(void *arg), void *arg);
 void endpoints_watch_free(struct endpoints_watch *w);

@@ -1,4 +1,5 @@
-/* Challenge, proofs from the privileged side, enrolment, answer checked and handed over. One pass; any error ends it. */
+/* Challenge, proofs from the privileged side, enrolment, answer checked and handed over. One pass;
+ * any error ends it. */
 #include "ztnode/net/enroll.h"
 
 #include <errno.h>
@@ -45,24 +46,29 @@ static void fail(struct enrolling *e, int exit, const char *message, const char 
 /* What the controller, or something else in its place, answered instead. */
 static void fail_answer(struct enrolling *e, const struct client_answer *a)
 {
-	json_t *j = a->err ? NULL : json_loadb(a->body, a->len, 0, NULL), *error = json_object_get(j, "error");
+	json_t *j = a->err ? NULL : json_loadb(a->body, a->len, 0, NULL),
+	       *error = json_object_get(j, "error");
 	const char *message = json_string_value(json_object_get(error, "message"));
 	const char *hint = json_string_value(json_object_get(error, "hint"));
 	char text[ZT_URL_MAX + 400];
 
 	if (a->err == -ZT_ESIG)
-		fail(e, ZT_EXIT_FAILED, "the server that answers is not the controller of this token",
+		fail(e, ZT_EXIT_FAILED,
+		     "the server that answers is not the controller of this token",
 		     "it has another key; check the address, or ask an admin for a new token");
 	else if (a->err == -ZT_ELIMIT)
 		fail(e, ZT_EXIT_FAILED, "the server answered with more than a controller may",
 		     "is another server behind this address?");
 	else if (a->err) {
-		snprintf(text, sizeof(text), "cannot reach the controller at %s: %s", e->token.url, a->problem);
-		fail(e, ZT_EXIT_UNREACHABLE, text, "check the network and that the controller runs; the token is not spent");
+		snprintf(text, sizeof(text), "cannot reach the controller at %s: %s", e->token.url,
+			 a->problem);
+		fail(e, ZT_EXIT_UNREACHABLE, text,
+		     "check the network and that the controller runs; the token is not spent");
 	} else if (message) {
 		fail(e, ZT_EXIT_FAILED, message, hint ? hint : "");
 	} else {
-		snprintf(text, sizeof(text), "%s does not answer as a controller (status %ld)", e->token.url, a->status);
+		snprintf(text, sizeof(text), "%s does not answer as a controller (status %ld)",
+			 e->token.url, a->status);
 		fail(e, ZT_EXIT_FAILED, text, "is another server behind this address?");
 	}
 	json_decref(j);
@@ -73,7 +79,8 @@ static bool get_key(const json_t *j, const char *name, struct key *ret)
 	const char *s = json_string_value(json_object_get(j, name));
 	size_t n = 0;
 
-	return s && txt_base64url_decode(s, strlen(s), ret->b, sizeof(ret->b), &n) == 0 && n == sizeof(ret->b);
+	return s && txt_base64url_decode(s, strlen(s), ret->b, sizeof(ret->b), &n) == 0 &&
+	       n == sizeof(ret->b);
 }
 
 /* --- last step: the controller admitted the device --- */
@@ -96,14 +103,18 @@ static void admitted(void *arg, const struct client_answer *a)
 	state = json_string_value(json_object_get(j, "state"));
 	who.device = (uint32_t)json_integer_value(json_object_get(j, "device"));
 	buf_init(&b, mem, sizeof(mem));
-	if (!name || !state || !who.device || !txt_is_hostname(name) || !get_key(j, "network_key", &who.network_key) ||
-	    txt_copy(who.name, sizeof(who.name), name) || txt_copy(who.url, sizeof(who.url), e->token.url) ||
-	    enrolled_encode(&who, &b) || ipc_send(e->ipc, NK_ENROLLED, mem, b.len)) {
+	if (!name || !state || !who.device || !txt_is_hostname(name) ||
+	    !get_key(j, "network_key", &who.network_key) ||
+	    txt_copy(who.name, sizeof(who.name), name) ||
+	    txt_copy(who.url, sizeof(who.url), e->token.url) || enrolled_encode(&who, &b) ||
+	    ipc_send(e->ipc, NK_ENROLLED, mem, b.len)) {
 		fail(e, ZT_EXIT_FAILED, "the controller's answer is not understood",
 		     "are node and controller of the same version?");
 	} else {
 		printf("enrolled as %s (device %u)%s\n", who.name, who.device,
-		       strcmp(state, "pending") == 0 ? "; an admin has to approve it: ztctl device approve" : "");
+		       strcmp(state, "pending") == 0
+			       ? "; an admin has to approve it: ztctl device approve"
+			       : "");
 		fflush(stdout);
 	}
 	json_decref(j);
@@ -122,15 +133,21 @@ static void on_proof(void *arg, const void *body, size_t n)
 {
 	struct enrolling *e = arg;
 	const uint8_t *p = body;
-	struct client_call call = {.method = "POST", .path = "/v1/enroll", .content_type = "application/json",
-				   .answer_max = ANSWER_MAX, .done = admitted, .arg = e};
+	struct client_call call = {.method = "POST",
+				   .path = "/v1/enroll",
+				   .content_type = "application/json",
+				   .answer_max = ANSWER_MAX,
+				   .done = admitted,
+				   .arg = e};
 	json_t *j;
 	char *text;
 
 	(void)n;
-	j = json_pack("{s:I,s:o,s:s,s:o,s:o,s:o,s:o}", "token_id", (json_int_t)e->token.id, "secret",
-		      base64(e->token.secret.b, ZT_KEY_LEN), "name", e->name, "identity_key", base64(p, ZT_KEY_LEN), "wg_key",
-		      base64(p + ZT_KEY_LEN, ZT_KEY_LEN), "signature", base64(p + 2 * ZT_KEY_LEN, ZT_SIG_LEN), "wg_proof",
+	j = json_pack("{s:I,s:o,s:s,s:o,s:o,s:o,s:o}", "token_id", (json_int_t)e->token.id,
+		      "secret", base64(e->token.secret.b, ZT_KEY_LEN), "name", e->name,
+		      "identity_key", base64(p, ZT_KEY_LEN), "wg_key",
+		      base64(p + ZT_KEY_LEN, ZT_KEY_LEN), "signature",
+		      base64(p + 2 * ZT_KEY_LEN, ZT_SIG_LEN), "wg_proof",
 		      base64(p + 2 * ZT_KEY_LEN + ZT_SIG_LEN, ZT_KEY_LEN));
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	call.body = text;
@@ -228,8 +245,11 @@ static int choose_name(const char *name, char out[static ZT_NAME_MAX + 1])
 
 static int begin(struct enrolling *e, int channel)
 {
-	struct client_call call = {.method = "GET", .path = "/v1/challenge", .answer_max = ANSWER_MAX,
-				   .done = challenged, .arg = e};
+	struct client_call call = {.method = "GET",
+				   .path = "/v1/challenge",
+				   .answer_max = ANSWER_MAX,
+				   .done = challenged,
+				   .arg = e};
 
 	e->loop = loop_new();
 	e->ipc = e->loop ? ipc_new(e->loop, channel, kinds, parent_gone, e) : NULL;

@@ -1,8 +1,10 @@
-/* Enrolment, the talking side: runs as an ordinary user, asks the privileged side for proofs over the channel. */
+/* Enrolment, the talking side: runs as an ordinary user, asks the privileged side for proofs over
+ * the channel. */
 #pragma once
 
 #include "zt/err.h"
 #include "ztnode/roles.h"
 
-/* token: as typed. name: for the device ("": the host's). Says what is wrong on stderr. Exit status. */
+/* token: as typed. name: for the device ("": the host's). Says what is wrong on stderr. Exit
+ * status. */
 int enroll_talk(const struct node_config *c, int channel, const char *token, const char *name);

@@ -23,7 +23,8 @@ enum {
 };
 
 enum link_state { LINK_WAITING, LINK_CHALLENGE, LINK_SIGNING, LINK_SESSION, LINK_OPENING, LINK_UP };
-static const char *const state_names[] = {"waiting", "challenge", "signing", "session", "opening", "up"};
+static const char *const state_names[] = {"waiting", "challenge", "signing",
+					  "session", "opening",	  "up"};
 
 struct link {
 	struct link_config c;
@@ -33,7 +34,8 @@ struct link {
 	struct client *client; /* stream, reports, questions */
 	struct client_request *stream;
 	struct loop_timer *retry;
-	struct loop_timer *send; /* reports start outside of libcurl's callbacks, which may not add requests */
+	struct loop_timer *
+		send; /* reports start outside of libcurl's callbacks, which may not add requests */
 	int64_t retry_ms;
 	char session[SESSION_MAX + 8]; /* "Device ..." header value; "" none */
 	struct buf in;		       /* bytes of an unfinished frame */
@@ -116,7 +118,8 @@ static void note_refusal(struct link *l, const struct client_answer *a)
 	char text[200];
 
 	if (!message) {
-		snprintf(text, sizeof(text), "answered with status %ld and nothing that is understood", a->status);
+		snprintf(text, sizeof(text),
+			 "answered with status %ld and nothing that is understood", a->status);
 		set_problem(l, text, "is another server behind this address?");
 	} else {
 		set_problem(l, message, hint ? hint : "");
@@ -130,9 +133,11 @@ static void note_failure(struct link *l, const struct client_answer *a)
 {
 	if (a->err == -ZT_ESIG)
 		set_problem(l, "the server that answers has another key than the controller's",
-			    "someone may be in the way, or the controller was made anew; compare with an admin");
+			    "someone may be in the way, or the controller was made anew; compare "
+			    "with an admin");
 	else if (a->err == -ZT_ELIMIT)
-		set_problem(l, "answered with more than it may", "is another server behind this address?");
+		set_problem(l, "answered with more than it may",
+			    "is another server behind this address?");
 	else if (a->err)
 		set_problem(l, a->problem, "check the network and that the controller runs");
 	else
@@ -155,7 +160,8 @@ static void failed(struct link *l, const struct client_answer *a)
 static void on_advice(struct link *l, const uint8_t *p, size_t n)
 {
 	json_t *j = json_loadb((const char *)p, n, 0, NULL);
-	const char *state = json_string_value(json_object_get(json_object_get(j, "device"), "state"));
+	const char *state =
+		json_string_value(json_object_get(json_object_get(j, "device"), "state"));
 
 	if (state)
 		txt_safe(state, l->device_state, sizeof(l->device_state));
@@ -218,17 +224,21 @@ static bool on_bytes(void *arg, const void *p, size_t n)
 		stream_up(l);
 	buf_put(&l->in, p, n);
 	while (!l->in.err &&
-	       (err = frame_peek(l->in.data + done, l->in.len - done, &kind, &body, &body_len, &len)) == 0 && len) {
+	       (err = frame_peek(l->in.data + done, l->in.len - done, &kind, &body, &body_len,
+				 &len)) == 0 &&
+	       len) {
 		take_frame(l, kind, body, body_len);
 		done += len;
 	}
 	if (l->in.err || err) {
-		set_problem(l, "sends what is no frame", "are node and controller of the same version?");
+		set_problem(l, "sends what is no frame",
+			    "are node and controller of the same version?");
 		return false;
 	}
 	memmove(l->in.data, l->in.data + done, l->in.len - done);
 	l->in.len -= done;
-	if (l->in.len == 0 && l->in.cap > ANSWER_MAX) { /* after a large map its memory is given back */
+	if (l->in.len == 0 &&
+	    l->in.cap > ANSWER_MAX) { /* after a large map its memory is given back */
 		buf_free(&l->in);
 		buf_init_grow(&l->in, ZT_FRAME_MAX + FRAME_HEAD);
 	}
@@ -253,8 +263,13 @@ static void stream_done(void *arg, const struct client_answer *a)
 static void open_stream(struct link *l)
 {
 	char path[64];
-	struct client_call call = {.method = "GET", .path = path, .authorization = l->session, .answer_max = ANSWER_MAX,
-				   .done = stream_done, .bytes = on_bytes, .arg = l};
+	struct client_call call = {.method = "GET",
+				   .path = path,
+				   .authorization = l->session,
+				   .answer_max = ANSWER_MAX,
+				   .done = stream_done,
+				   .bytes = on_bytes,
+				   .arg = l};
 
 	snprintf(path, sizeof(path), "/v1/stream?serial=%llu",
 		 l->want_full ? 0ULL : (unsigned long long)l->c.serial(l->c.arg));
@@ -302,14 +317,20 @@ static void session_done(void *arg, const struct client_answer *a)
 void link_signed(struct link *l, const struct sig *sig)
 {
 	char text[2 * ZT_SIG_LEN], body[256];
-	struct client_call call = {.method = "POST", .path = "/v1/session", .content_type = "application/json",
-				   .body = body, .answer_max = ANSWER_MAX, .done = session_done, .arg = l};
+	struct client_call call = {.method = "POST",
+				   .path = "/v1/session",
+				   .content_type = "application/json",
+				   .body = body,
+				   .answer_max = ANSWER_MAX,
+				   .done = session_done,
+				   .arg = l};
 
 	if (l->state != LINK_SIGNING || !l->login)
 		return; /* of a login that was given up */
 	if (txt_base64url_encode(sig->b, sizeof(sig->b), text, sizeof(text)))
 		return;
-	snprintf(body, sizeof(body), "{\"device\":%u,\"signature\":\"%s\"}", l->c.hello->device, text);
+	snprintf(body, sizeof(body), "{\"device\":%u,\"signature\":\"%s\"}", l->c.hello->device,
+		 text);
 	call.body_len = strlen(body);
 	set_state(l, LINK_SESSION);
 	if (!client_start(l->login, &call))
@@ -330,7 +351,8 @@ static void challenge_done(void *arg, const struct client_answer *a)
 	}
 	j = json_loadb(a->body, a->len, 0, NULL);
 	text = json_string_value(json_object_get(j, "challenge"));
-	if (!text || txt_base64url_decode(text, strlen(text), challenge.b, sizeof(challenge.b), &n) ||
+	if (!text ||
+	    txt_base64url_decode(text, strlen(text), challenge.b, sizeof(challenge.b), &n) ||
 	    n != sizeof(challenge.b)) {
 		note_refusal(l, a);
 		wait_and_retry(l, 0);
@@ -343,8 +365,11 @@ static void challenge_done(void *arg, const struct client_answer *a)
 
 static void start_login(struct link *l)
 {
-	struct client_call call = {.method = "GET", .path = "/v1/challenge", .answer_max = ANSWER_MAX,
-				   .done = challenge_done, .arg = l};
+	struct client_call call = {.method = "GET",
+				   .path = "/v1/challenge",
+				   .answer_max = ANSWER_MAX,
+				   .done = challenge_done,
+				   .arg = l};
 
 	client_free(l->login);
 	l->login = client_new(l->c.loop, l->c.hello->url, &l->c.hello->pin);
@@ -384,16 +409,23 @@ static void report_done(void *arg, const struct client_answer *a)
 		return;
 	}
 	if (a->err || a->status != 200)
-		log_warn("the controller did not take a report: %s", a->err ? a->problem : "refused");
+		log_warn("the controller did not take a report: %s",
+			 a->err ? a->problem : "refused");
 	if (l->report)
 		send_report(l);
 }
 
 static void send_report(struct link *l)
 {
-	struct client_call call = {.method = "POST", .path = "/v1/report", .authorization = l->session,
-				   .content_type = "application/octet-stream", .body = l->report,
-				   .body_len = l->report_len, .answer_max = ANSWER_MAX, .done = report_done, .arg = l};
+	struct client_call call = {.method = "POST",
+				   .path = "/v1/report",
+				   .authorization = l->session,
+				   .content_type = "application/octet-stream",
+				   .body = l->report,
+				   .body_len = l->report_len,
+				   .answer_max = ANSWER_MAX,
+				   .done = report_done,
+				   .arg = l};
 
 	if (l->report_under_way || !l->session[0] || !l->report || l->state != LINK_UP)
 		return;
@@ -442,8 +474,12 @@ static void question_done(void *arg, const struct client_answer *a)
 void link_ask(struct link *l, const char *method, const char *path, link_then then, void *arg)
 {
 	struct question *q = calloc(1, sizeof(*q));
-	struct client_call call = {.method = method, .path = path, .authorization = l->session, .answer_max = ANSWER_MAX,
-				   .done = question_done, .arg = q};
+	struct client_call call = {.method = method,
+				   .path = path,
+				   .authorization = l->session,
+				   .answer_max = ANSWER_MAX,
+				   .done = question_done,
+				   .arg = q};
 
 	if (q)
 		*q = (struct question){then, arg};
@@ -455,8 +491,8 @@ void link_ask(struct link *l, const char *method, const char *path, link_then th
 
 void link_view(const struct link *l, struct link_view *ret)
 {
-	*ret = (struct link_view){l->state == LINK_UP || (l->stream && l->state != LINK_OPENING), l->since_ms,
-				  l->device_state, l->problem, l->hint};
+	*ret = (struct link_view){l->state == LINK_UP || (l->stream && l->state != LINK_OPENING),
+				  l->since_ms, l->device_state, l->problem, l->hint};
 }
 
 struct link *link_new(const struct link_config *c)
@@ -465,7 +501,10 @@ struct link *link_new(const struct link_config *c)
 
 	if (!l)
 		return NULL;
-	*l = (struct link){.c = *c, .state = LINK_WAITING, .since_ms = clock_now().wall_ms, .device_state = "active"};
+	*l = (struct link){.c = *c,
+			   .state = LINK_WAITING,
+			   .since_ms = clock_now().wall_ms,
+			   .device_state = "active"};
 	buf_init_grow(&l->in, ZT_FRAME_MAX + FRAME_HEAD);
 	l->retry = loop_timer_new(c->loop, retry_due, l);
 	l->send = loop_timer_new(c->loop, send_due, l);

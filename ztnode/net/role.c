@@ -1,5 +1,5 @@
-/* The talking role: an ordinary user. Joins four things that do not know each other: the channel to the privileged role, the
- * link to the controller, posture, and the command line's socket. */
+/* The talking role: an ordinary user. Joins four things that do not know each other: the channel to
+ * the privileged role, the link to the controller, posture, and the command line's socket. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,12 +25,19 @@
 #include "ztnode/posture/posture.h"
 #include "ztnode/roles.h"
 
-enum { TRIM_MS = 3000, CONTROL_FD = ROLE_FD + 1, PENDING_MAX = 32, REPORT_ARENA_MAX = 1 << 20, PATH_MAX_BYTES = 1024 };
+enum {
+	TRIM_MS = 3000,
+	CONTROL_FD = ROLE_FD + 1,
+	PENDING_MAX = 32,
+	REPORT_ARENA_MAX = 1 << 20,
+	PATH_MAX_BYTES = 1024
+};
 
 struct waiters { /* calls that wait for the same kind of answer, in order */
 	struct {
 		struct control_call *call;
-		json_t *why; /* of those for a status: the question that it is to answer; NULL: the status itself */
+		json_t *why; /* of those for a status: the question that it is to answer; NULL: the
+				status itself */
 	} items[PENDING_MAX];
 	size_t n;
 };
@@ -50,7 +57,8 @@ struct net {
 	struct loop_timer *trim_timer;	 /* once connected, what start-up touched is given back */
 	int64_t report_interval_ms;
 	json_t *advice;
-	struct fact given; /* by the privileged role, which tells every change: as fresh as the channel is alive */
+	struct fact given; /* by the privileged role, which tells every change: as fresh as the
+			      channel is alive */
 	struct waiters status, plan, done;
 };
 
@@ -64,8 +72,8 @@ static void send_message(struct net *n, enum role_message kind, const void *p, s
 
 /* --- calls that wait for the privileged role --- */
 
-static void wait_for(struct net *n, struct waiters *w, struct control_call *call, enum role_message kind, const void *p,
-		     size_t len)
+static void wait_for(struct net *n, struct waiters *w, struct control_call *call,
+		     enum role_message kind, const void *p, size_t len)
 {
 	if (w->n == PENDING_MAX) {
 		control_refuse(call, ZT_EXIT_FAILED, "too many commands at once", "try again");
@@ -98,7 +106,8 @@ static void send_report(struct net *n)
 		return;
 	arena_init(&a, REPORT_ARENA_MAX);
 	buf_init_grow(&b, ZT_REPORT_MAX);
-	r.n_endpoints = endpoints_list(n->config->interface, r.wg_port, r.endpoints, ZT_ENDPOINTS_PEER_MAX);
+	r.n_endpoints =
+		endpoints_list(n->config->interface, r.wg_port, r.endpoints, ZT_ENDPOINTS_PEER_MAX);
 	err = posture_snapshot(n->posture, &a, &r.facts, &r.n_facts);
 	if (!err)
 		err = report_encode(&r, &b);
@@ -118,16 +127,17 @@ static void ask_facts(struct net *n, json_t *facts)
 	size_t i, count = 2;
 	json_t *j;
 
-	json_array_foreach(facts, i, j)
-		if (json_is_string(j) && count < ZT_FACTS_MAX)
-			names[count++] = json_string_value(j);
+	json_array_foreach(facts, i, j) if (json_is_string(j) && count < ZT_FACTS_MAX)
+		names[count++] = json_string_value(j);
 	if (posture_ask(n->posture, names, count))
-		log_error("the controller asks for facts in a way this version does not understand");
+		log_error(
+			"the controller asks for facts in a way this version does not understand");
 }
 
 static void set_given(struct net *n)
 {
-	if (n->given.name[0] && posture_set(n->posture, n->given.name, n->given.state, n->given.value))
+	if (n->given.name[0] &&
+	    posture_set(n->posture, n->given.name, n->given.state, n->given.value))
 		log_error("cannot keep the fact %s", n->given.name);
 }
 
@@ -190,7 +200,8 @@ static void on_advice(void *arg, json_t *advice)
 	struct net *n = arg;
 	bool first = !n->advice;
 	json_int_t interval = json_integer_value(json_object_get(advice, "interval_s"));
-	bool asks_anew = first || !json_equal(json_object_get(advice, "facts"), json_object_get(n->advice, "facts"));
+	bool asks_anew = first || !json_equal(json_object_get(advice, "facts"),
+					      json_object_get(n->advice, "facts"));
 
 	json_decref(n->advice);
 	n->advice = json_incref(advice);
@@ -208,8 +219,14 @@ static void on_advice(void *arg, json_t *advice)
 
 static void start_talking(struct net *n)
 {
-	struct link_config c = {.loop = n->loop, .hello = &n->hello, .sign = on_sign, .netmap = on_netmap,
-				.advice = on_advice, .serial = on_serial, .up = on_up, .arg = n};
+	struct link_config c = {.loop = n->loop,
+				.hello = &n->hello,
+				.sign = on_sign,
+				.netmap = on_netmap,
+				.advice = on_advice,
+				.serial = on_serial,
+				.up = on_up,
+				.arg = n};
 
 	n->link = link_new(&c);
 	if (!n->link) {
@@ -342,7 +359,8 @@ static void on_status(void *arg, const void *p, size_t len)
 	if (call && j)
 		control_answer(call, j);
 	else if (call)
-		control_refuse(call, ZT_EXIT_FAILED, "the privileged role gave no status", "see the daemon's log");
+		control_refuse(call, ZT_EXIT_FAILED, "the privileged role gave no status",
+			       "see the daemon's log");
 	arena_done(&a);
 }
 
@@ -373,7 +391,8 @@ static const struct ipc_kind kinds[] = {
 	{KN_STATUS, 0, ROLE_STATUS_MAX, on_status, "status"},
 	{KN_PLAN, 0, ROLE_PLAN_MAX, on_plan, "plan"},
 	{KN_DONE, 12, 12 + ROLE_TEXT_MAX, on_done, "done"},
-	{KN_FACT, 1 + ZT_FACT_NAME_MAX + ZT_FACT_VALUE_MAX, 1 + ZT_FACT_NAME_MAX + ZT_FACT_VALUE_MAX, on_fact, "fact"},
+	{KN_FACT, 1 + ZT_FACT_NAME_MAX + ZT_FACT_VALUE_MAX,
+	 1 + ZT_FACT_NAME_MAX + ZT_FACT_VALUE_MAX, on_fact, "fact"},
 	{KN_PORT, 2, 2, on_port, "port"},
 	{0, 0, 0, NULL, NULL},
 };
@@ -386,7 +405,8 @@ static void verb_status(void *arg, struct control_call *call, json_t *request)
 
 	(void)request;
 	if (!n->link)
-		control_refuse(call, ZT_EXIT_UNREACHABLE, "the daemon is starting", "try again in a moment");
+		control_refuse(call, ZT_EXIT_UNREACHABLE, "the daemon is starting",
+			       "try again in a moment");
 	else
 		wait_for(n, &n->status, call, NK_STATUS, NULL, 0);
 }
@@ -444,11 +464,14 @@ static void why_answered(void *arg, long status, json_t *answer, const char *pro
 	else if (message)
 		control_refuse(call, ZT_EXIT_FAILED, message, hint ? hint : "");
 	else
-		control_refuse(call, ZT_EXIT_UNREACHABLE, problem[0] ? problem : "the controller gave no answer",
-			       "only the controller knows why; ztnode status shows what is granted now");
+		control_refuse(
+			call, ZT_EXIT_UNREACHABLE,
+			problem[0] ? problem : "the controller gave no answer",
+			"only the controller knows why; ztnode status shows what is granted now");
 }
 
-/* Without the controller: from the map in force, which knows what is granted but not why something is not. */
+/* Without the controller: from the map in force, which knows what is granted but not why something
+ * is not. */
 static void why_alone(struct net *n, struct control_call *call, json_t *request)
 {
 	size_t before = n->status.n;
@@ -468,7 +491,8 @@ static void verb_why(void *arg, struct control_call *call, json_t *request)
 	struct buf b;
 
 	if (!n->link || !to || !service) {
-		control_refuse(call, ZT_EXIT_USAGE, "a destination and a service are needed", "ztnode why DEST PROTO/PORT");
+		control_refuse(call, ZT_EXIT_USAGE, "a destination and a service are needed",
+			       "ztnode why DEST PROTO/PORT");
 		return;
 	}
 	link_view(n->link, &view);
@@ -500,7 +524,8 @@ static void leave_answered(void *arg, long status, json_t *answer, const char *p
 
 	(void)answer;
 	if (status != 200)
-		log_warn("the controller was not told that this device leaves (%s); an admin should revoke it",
+		log_warn("the controller was not told that this device leaves (%s); an admin "
+			 "should revoke it",
 			 problem[0] ? problem : "refused");
 	wait_for(l->net, &l->net->done, l->call, NK_LEAVE, NULL, 0);
 	free(l);
@@ -514,7 +539,8 @@ static void verb_leave(void *arg, struct control_call *call, json_t *request)
 	(void)request;
 	if (!l || !n->link) {
 		free(l);
-		control_refuse(call, ZT_EXIT_FAILED, "the daemon is starting", "try again in a moment");
+		control_refuse(call, ZT_EXIT_FAILED, "the daemon is starting",
+			       "try again in a moment");
 		return;
 	}
 	*l = (struct leaving){n, call};
@@ -522,8 +548,14 @@ static void verb_leave(void *arg, struct control_call *call, json_t *request)
 }
 
 static const struct control_verb verbs[] = {
-	{"status", false, verb_status}, {"plan", true, verb_plan},   {"up", true, verb_up},	{"down", true, verb_down},
-	{"posture", false, verb_posture}, {"why", false, verb_why}, {"leave", true, verb_leave}, {NULL, false, NULL},
+	{"status", false, verb_status},
+	{"plan", true, verb_plan},
+	{"up", true, verb_up},
+	{"down", true, verb_down},
+	{"posture", false, verb_posture},
+	{"why", false, verb_why},
+	{"leave", true, verb_leave},
+	{NULL, false, NULL},
 };
 
 /* --- start --- */
@@ -563,7 +595,8 @@ static int start(struct net *n, int fd, struct diag *d)
 	if (err)
 		return err;
 	n->loop = loop_new();
-	if (!n->loop || loop_signal(n->loop, SIGTERM, on_signal, n) || loop_signal(n->loop, SIGINT, on_signal, n))
+	if (!n->loop || loop_signal(n->loop, SIGTERM, on_signal, n) ||
+	    loop_signal(n->loop, SIGINT, on_signal, n))
 		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(-ENOMEM));
 	n->ipc = ipc_new(n->loop, fd, kinds, other_gone, n);
 	n->control = control_new(n->loop, CONTROL_FD, verbs, n);
@@ -571,8 +604,10 @@ static int start(struct net *n, int fd, struct diag *d)
 	n->endpoints = endpoints_watch_new(n->loop, addresses_changed, n);
 	n->report_timer = loop_timer_new(n->loop, report_due, n);
 	n->trim_timer = loop_timer_new(n->loop, trim_due, n);
-	if (!n->ipc || !n->control || !n->posture || !n->endpoints || !n->report_timer || !n->trim_timer)
-		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(errno ? -errno : -ENOMEM));
+	if (!n->ipc || !n->control || !n->posture || !n->endpoints || !n->report_timer ||
+	    !n->trim_timer)
+		return diag_set(d, -ENOMEM, "cannot start: %s",
+				zt_strerror(errno ? -errno : -ENOMEM));
 	return 0;
 }
 

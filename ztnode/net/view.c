@@ -6,7 +6,9 @@
 
 #include "zt/num.h"
 
-enum { HANDSHAKE_FRESH_S = 180 }; /* WireGuard's REJECT_AFTER_TIME: a session older than this is none */
+enum {
+	HANDSHAKE_FRESH_S = 180
+}; /* WireGuard's REJECT_AFTER_TIME: a session older than this is none */
 
 static json_t *time_json(int64_t s)
 {
@@ -41,8 +43,8 @@ static void append_host_prefix(json_t *list, const struct addr *a)
 
 /* --- device --- */
 
-static json_t *device_json(const struct hello *h, const struct netmap *m, const struct link_view *link,
-			   const json_t *advice)
+static json_t *device_json(const struct hello *h, const struct netmap *m,
+			   const struct link_view *link, const json_t *advice)
 {
 	const json_t *d = json_object_get(advice, "device");
 	json_t *tags = json_object_get(d, "tags"), *addresses = json_array();
@@ -51,8 +53,9 @@ static json_t *device_json(const struct hello *h, const struct netmap *m, const 
 
 	append_addr(addresses, &m->self.addr4);
 	append_addr(addresses, &m->self.addr6);
-	return json_pack("{s:i,s:s,s:s,s:o,s:o,s:s}", "id", (int)h->device, "name", name ? name : h->name, "owner",
-			 owner ? owner : "", "tags", tags ? json_deep_copy(tags) : json_array(), "addresses", addresses,
+	return json_pack("{s:i,s:s,s:s,s:o,s:o,s:s}", "id", (int)h->device, "name",
+			 name ? name : h->name, "owner", owner ? owner : "", "tags",
+			 tags ? json_deep_copy(tags) : json_array(), "addresses", addresses,
 			 "state", link->device_state);
 }
 
@@ -85,7 +88,8 @@ static json_t *peer_rules(const struct netmap *m, uint32_t peer)
 	return list;
 }
 
-static json_t *peer_json(const struct netmap *m, const struct netmap_peer *p, const struct role_peer *k, struct now now)
+static json_t *peer_json(const struct netmap *m, const struct netmap_peer *p,
+			 const struct role_peer *k, struct now now)
 {
 	int64_t age = k->last_handshake_s ? now.wall_ms / 1000 - k->last_handshake_s : INT64_MAX;
 	json_t *addresses = json_array(), *allowed = json_array();
@@ -97,11 +101,12 @@ static json_t *peer_json(const struct netmap *m, const struct netmap_peer *p, co
 	append_host_prefix(allowed, &p->addr6);
 	if (k->endpoint.addr.family != ADDR_NONE)
 		endpoint_print(&k->endpoint, endpoint);
-	return json_pack("{s:i,s:s,s:o,s:o,s:s,s:s,s:n,s:o,s:I,s:I,s:o}", "id", (int)p->id, "name", p->name, "addresses",
-			 addresses, "allowed_ips", allowed, "endpoint", endpoint, "path",
-			 age < HANDSHAKE_FRESH_S ? "direct" : "none", "rtt_ms", "last_handshake",
-			 time_json(k->last_handshake_s), "rx_bytes", (json_int_t)k->rx_bytes, "tx_bytes",
-			 (json_int_t)k->tx_bytes, "rules", peer_rules(m, p->id));
+	return json_pack("{s:i,s:s,s:o,s:o,s:s,s:s,s:n,s:o,s:I,s:I,s:o}", "id", (int)p->id, "name",
+			 p->name, "addresses", addresses, "allowed_ips", allowed, "endpoint",
+			 endpoint, "path", age < HANDSHAKE_FRESH_S ? "direct" : "none", "rtt_ms",
+			 "last_handshake", time_json(k->last_handshake_s), "rx_bytes",
+			 (json_int_t)k->rx_bytes, "tx_bytes", (json_int_t)k->tx_bytes, "rules",
+			 peer_rules(m, p->id));
 }
 
 static json_t *peers_json(const struct netmap *m, const struct role_status *s, struct now now)
@@ -112,7 +117,8 @@ static json_t *peers_json(const struct netmap *m, const struct role_status *s, s
 	for (size_t i = 0; i < m->n_peers; i++) {
 		bool there = i < s->n_peers && s->peers[i].id == m->peers[i].id;
 
-		json_array_append_new(list, peer_json(m, &m->peers[i], there ? &s->peers[i] : &unknown, now));
+		json_array_append_new(
+			list, peer_json(m, &m->peers[i], there ? &s->peers[i] : &unknown, now));
 	}
 	return list;
 }
@@ -141,14 +147,17 @@ static json_t *grants_json(const struct netmap *m, const struct role_status *s, 
 	for (size_t i = 0; s->lease_left_ms > 0 && i < m->n_grants; i++) {
 		const struct netmap_grant *g = &m->grants[i];
 		const struct netmap_peer *p = netmap_find_peer(m, g->peer);
-		int64_t end_s = g->expires_s && (int64_t)g->expires_s < lease_s ? (int64_t)g->expires_s : lease_s;
+		int64_t end_s = g->expires_s && (int64_t)g->expires_s < lease_s
+					? (int64_t)g->expires_s
+					: lease_s;
 		char proto[SERVICE_TEXT_MAX], ports[SERVICE_TEXT_MAX];
 
 		split_service(&g->svc, proto, ports);
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "rule", netmap_rule_name(m, g->rule),
-						      "direction", g->dir == NETMAP_OUT ? "out" : "in", "peer",
-						      p ? p->name : "?", "proto", proto, "ports", ports, "expires",
-						      time_json(end_s)));
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "rule",
+						      netmap_rule_name(m, g->rule), "direction",
+						      g->dir == NETMAP_OUT ? "out" : "in", "peer",
+						      p ? p->name : "?", "proto", proto, "ports",
+						      ports, "expires", time_json(end_s)));
 	}
 	return list;
 }
@@ -161,15 +170,18 @@ static json_t *posture_short(const json_t *advice)
 	json_t *list = json_array(), *profile, *f;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(advice, "posture"), i, profile) {
+	json_array_foreach(json_object_get(advice, "posture"), i, profile)
+	{
 		json_t *failed = json_array();
 
-		json_array_foreach(json_object_get(profile, "failed"), j, f)
-			json_array_append_new(failed, json_sprintf("%s (is %s)",
-								   json_string_value(json_object_get(f, "condition")),
-								   json_string_value(json_object_get(f, "is"))));
-		json_array_append_new(list, json_pack("{s:O,s:O,s:o}", "profile", json_object_get(profile, "profile"), "ok",
-						      json_object_get(profile, "ok"), "failed", failed));
+		json_array_foreach(json_object_get(profile, "failed"), j, f) json_array_append_new(
+			failed, json_sprintf("%s (is %s)",
+					     json_string_value(json_object_get(f, "condition")),
+					     json_string_value(json_object_get(f, "is"))));
+		json_array_append_new(list,
+				      json_pack("{s:O,s:O,s:o}", "profile",
+						json_object_get(profile, "profile"), "ok",
+						json_object_get(profile, "ok"), "failed", failed));
 	}
 	return list;
 }
@@ -179,18 +191,20 @@ json_t *view_posture(const struct fact *facts, size_t n, const json_t *advice)
 	json_t *list = json_array(), *profiles = json_object_get(advice, "posture");
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:I}", "name", facts[i].name, "value", facts[i].value,
-						      "known", facts[i].state == FACT_KNOWN, "age_s",
+		json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:I}", "name", facts[i].name,
+						      "value", facts[i].value, "known",
+						      facts[i].state == FACT_KNOWN, "age_s",
 						      (json_int_t)facts[i].age_s));
-	return json_pack("{s:o,s:o}", "facts", list, "profiles", profiles ? json_deep_copy(profiles) : json_array());
+	return json_pack("{s:o,s:o}", "facts", list, "profiles",
+			 profiles ? json_deep_copy(profiles) : json_array());
 }
 
 /* --- why, without the controller --- */
 
 static json_t *denied(const char *condition, const char *is, const char *hint)
 {
-	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest", "rule", "", "failed",
-			 "condition", condition, "is", is, "hint", hint);
+	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest",
+			 "rule", "", "failed", "condition", condition, "is", is, "hint", hint);
 }
 
 static bool is_called(const struct netmap_peer *p, const char *to)
@@ -203,7 +217,8 @@ static bool is_called(const struct netmap_peer *p, const char *to)
 	return addr_parse(to, &a) == 0 && (addr_equal(&a, &p->addr4) || addr_equal(&a, &p->addr6));
 }
 
-static const char *granting_rule(const struct netmap *m, const char *to, const struct service *svc, struct now now)
+static const char *granting_rule(const struct netmap *m, const char *to, const struct service *svc,
+				 struct now now)
 {
 	for (size_t i = 0; i < m->n_grants; i++) {
 		const struct netmap_grant *g = &m->grants[i];
@@ -216,8 +231,8 @@ static const char *granting_rule(const struct netmap *m, const char *to, const s
 	return NULL;
 }
 
-json_t *view_why(const struct role_status *s, const struct link_view *link, const char *to, const char *service,
-		 struct now now)
+json_t *view_why(const struct role_status *s, const struct link_view *link, const char *to,
+		 const char *service, struct now now)
 {
 	static const struct netmap empty;
 	struct netmap m = {0};
@@ -232,13 +247,16 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 		return denied("this device is active", link->device_state, link->hint);
 	snprintf(is, sizeof(is), "over, and the controller cannot be asked: %s", link->problem);
 	if (s->lease_left_ms <= 0)
-		return denied("the lease", is, "nothing passes until the controller is reached again");
+		return denied("the lease", is,
+			      "nothing passes until the controller is reached again");
 	if (!s->enforced)
 		return denied("this device is up", "down", "ztnode up");
 	if (service_parse(service, &svc))
-		return denied("the service", "not of the form tcp/443, udp/53, icmp", "ztnode why DEST PROTO/PORT");
+		return denied("the service", "not of the form tcp/443, udp/53, icmp",
+			      "ztnode why DEST PROTO/PORT");
 	arena_init(&a, (size_t)ZT_NETMAP_MAX * 4);
-	if (s->map && (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
+	if (s->map &&
+	    (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
 		m = empty;
 	rule = granting_rule(&m, to, &svc, now);
 	snprintf(is, sizeof(is), "not granted; only the controller knows why: %s", link->problem);
@@ -250,8 +268,8 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 
 /* --- all of it --- */
 
-json_t *view_status(const struct hello *h, const struct role_status *s, const struct link_view *link, const json_t *advice,
-		    struct now now)
+json_t *view_status(const struct hello *h, const struct role_status *s,
+		    const struct link_view *link, const json_t *advice, struct now now)
 {
 	static const struct netmap empty;
 	int64_t left_s = s->lease_left_ms > 0 ? s->lease_left_ms / 1000 : 0;
@@ -261,15 +279,20 @@ json_t *view_status(const struct hello *h, const struct role_status *s, const st
 	json_t *j;
 
 	arena_init(&a, (size_t)ZT_NETMAP_MAX * 4);
-	if (s->map && (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
+	if (s->map &&
+	    (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
 		m = empty;
-	j = json_pack("{s:o,s:{s:s,s:b,s:I,s:o,s:s,s:s},s:{s:o,s:I},s:s,s:b,s:i,s:s,s:I,s:o,s:o,s:o}", "device",
-		      device_json(h, &m, link, advice), "controller", "url", h->url, "connected", link->connected, "serial",
-		      (json_int_t)s->serial, "since", time_json(link->since_ms / 1000), "problem", link->problem, "hint",
-		      link->hint, "lease", "expires", s->serial ? time_json((now.wall_ms + s->lease_left_ms) / 1000) : json_null(),
-		      "remaining_s", (json_int_t)left_s, "interface", s->interface, "enforced", s->enforced, "port",
-		      (int)s->wg_port, "problem", s->problem, "policy", (json_int_t)m.policy, "posture",
-		      posture_short(advice), "peers", peers_json(&m, s, now), "grants", grants_json(&m, s, now));
+	j = json_pack(
+		"{s:o,s:{s:s,s:b,s:I,s:o,s:s,s:s},s:{s:o,s:I},s:s,s:b,s:i,s:s,s:I,s:o,s:o,s:o}",
+		"device", device_json(h, &m, link, advice), "controller", "url", h->url,
+		"connected", link->connected, "serial", (json_int_t)s->serial, "since",
+		time_json(link->since_ms / 1000), "problem", link->problem, "hint", link->hint,
+		"lease", "expires",
+		s->serial ? time_json((now.wall_ms + s->lease_left_ms) / 1000) : json_null(),
+		"remaining_s", (json_int_t)left_s, "interface", s->interface, "enforced",
+		s->enforced, "port", (int)s->wg_port, "problem", s->problem, "policy",
+		(json_int_t)m.policy, "posture", posture_short(advice), "peers",
+		peers_json(&m, s, now), "grants", grants_json(&m, s, now));
 	arena_done(&a);
 	return j;
 }

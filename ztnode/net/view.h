@@ -7,10 +7,10 @@
 #include "ztnode/roles.h"
 
 /* advice: the controller's last (NULL none). now: wall clock. NULL: no memory. */
-json_t *view_status(const struct hello *h, const struct role_status *s, const struct link_view *link, const json_t *advice,
-		    struct now now);
+json_t *view_status(const struct hello *h, const struct role_status *s,
+		    const struct link_view *link, const json_t *advice, struct now now);
 /* {"facts":[...],"profiles":[...]} */
 json_t *view_posture(const struct fact *facts, size_t n, const json_t *advice);
 /* ztnode why without the controller: to is a peer's name, id or address. */
-json_t *view_why(const struct role_status *s, const struct link_view *link, const char *to, const char *service,
-		 struct now now);
+json_t *view_why(const struct role_status *s, const struct link_view *link, const char *to,
+		 const char *service, struct now now);

@@ -12,6 +12,7 @@
 #include "zt/log.h"
 #include "zt/num.h"
 #include "zt/txt.h"
+#include "controller/advice.h"
 
 enum {
 	TICK_MS = 1000,
@@ -751,82 +752,11 @@ static void netmap_sent(void *arg, struct device *d)
 		a->touched[d->row.id].due = true;
 }
 
-/* --- advice: what the device is asked for and told of itself
- * -------------------------------------------------- */
-
-static json_t *advice_facts(struct app *a, const struct device *d)
-{
-	uint64_t mask = engine_profiles(a->model.engine, d->row.id);
-	json_t *facts = json_object(), *list = json_array();
-	const char *name;
-	json_t *unused;
-
-	for (size_t i = 0; i < a->model.policy->n_postures; i++) {
-		const struct policy_posture *p = &a->model.policy->postures[i];
-
-		for (size_t j = 0; (mask >> i & 1) && j < p->n_require; j++)
-			json_object_set_new(facts, p->require[j].fact, json_true());
-	}
-	json_object_foreach(facts, name, unused) json_array_append_new(list, json_string(name));
-	json_decref(facts);
-	return list;
-}
-
-static json_t *advice_posture(struct app *a, const struct device *d)
-{
-	uint64_t mask = engine_profiles(a->model.engine, d->row.id);
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < a->model.policy->n_postures; i++) {
-		json_t *failed = json_array();
-		struct verdict v = {0};
-		struct arena arena;
-
-		arena_init(&arena, REPORT_ARENA_MAX);
-		if (model_verdict(&a->model, d, i, clock_now().wall_ms, &arena, &v))
-			v = (struct verdict){0};
-		for (size_t j = 0; j < v.n_failed; j++)
-			json_array_append_new(failed,
-					      json_pack("{s:s,s:s,s:s}", "condition",
-							v.failed[j].condition, "is", v.failed[j].is,
-							"hint", v.failed[j].hint));
-		if (mask >> i & 1)
-			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile",
-							      a->model.policy->postures[i].name,
-							      "ok", v.ok, "failed", failed));
-		json_decref(failed);
-		arena_done(&arena);
-	}
-	return list;
-}
-
-/* Often enough that no fact grows too old between two reports. */
-static int report_interval_s(const struct app *a, const struct device *d)
-{
-	uint64_t mask = engine_profiles(a->model.engine, d->row.id),
-		 interval = ZT_REPORT_INTERVAL_S;
-
-	for (size_t i = 0; i < a->model.policy->n_postures; i++)
-		if ((mask >> i & 1) && a->model.policy->postures[i].max_age_s / 3 < interval)
-			interval = a->model.policy->postures[i].max_age_s / 3;
-	return interval ? (int)interval : 1;
-}
-
-static char *advice(void *arg, struct device *d)
+static char *advise(void *arg, struct device *d)
 {
 	struct app *a = arg;
-	json_t *tags = json_array(), *j;
-	char *text;
 
-	for (size_t i = 0; i < d->row.tags.n; i++)
-		json_array_append_new(tags, json_string(d->row.tags.name[i]));
-	j = json_pack("{s:o,s:o,s:i,s:{s:s,s:s,s:s,s:o}}", "facts", advice_facts(a, d), "posture",
-		      advice_posture(a, d), "interval_s", report_interval_s(a, d), "device",
-		      "state", device_state_name(d->row.state), "name", d->row.name, "owner",
-		      d->row.owner, "tags", tags);
-	text = j ? json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-	json_decref(j);
-	return text;
+	return advice_text(&a->model, d, clock_now().wall_ms);
 }
 
 /* --- the clock: leases, verdicts that change by themselves, soft state to disk
@@ -1056,7 +986,7 @@ int app_new(const struct app_config *c, struct store *s, struct app **ret, struc
 					   .model = &a->model,
 					   .keys = c->keys,
 					   .sent = netmap_sent,
-					   .advice = advice,
+					   .advice = advise,
 					   .gone = stream_gone,
 					   .arg = a};
 

@@ -108,6 +108,17 @@ static void retry_due(void *arg)
 	start_login(l);
 }
 
+/* An admin's decision: asking again soon does not change it. */
+static bool is_dismissal(const char *state)
+{
+	static const char *const states[] = {"revoked", "expired", "disabled"};
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(states[i], state) == 0)
+			return true;
+	return false;
+}
+
 /* An error answer of the controller, in its own words. */
 static void note_refusal(struct link *l, const struct client_answer *a)
 {
@@ -123,7 +134,7 @@ static void note_refusal(struct link *l, const struct client_answer *a)
 		set_problem(l, text, "is another server behind this address?");
 	} else {
 		set_problem(l, message, hint ? hint : "");
-		if (code && (strcmp(code, "revoked") == 0 || strcmp(code, "expired") == 0))
+		if (code && is_dismissal(code))
 			txt_safe(code, l->device_state, sizeof(l->device_state));
 	}
 	json_decref(j);
@@ -146,7 +157,7 @@ static void note_failure(struct link *l, const struct client_answer *a)
 
 static bool is_dismissed(const struct link *l)
 {
-	return strcmp(l->device_state, "revoked") == 0 || strcmp(l->device_state, "expired") == 0;
+	return is_dismissal(l->device_state);
 }
 
 static void failed(struct link *l, const struct client_answer *a)

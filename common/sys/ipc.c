@@ -117,6 +117,21 @@ static int receive(struct ipc *i, uint32_t *ret_kind)
 	return r;
 }
 
+static void drop_queue(struct ipc *i)
+{
+	while (i->first) {
+		struct packet *p = i->first;
+
+		i->first = p->next;
+		explicit_bzero(p->bytes, p->len);
+		free(p);
+	}
+	i->last = &i->first;
+	i->queued = 0;
+}
+
+/* When the other side has gone, what it said last is still to be read: that is no error here,
+ * gone() comes after it. */
 static int flush(struct ipc *i)
 {
 	while (i->first) {
@@ -125,6 +140,10 @@ static int flush(struct ipc *i)
 		if (send(i->fd, p->bytes, p->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 			if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
 				break;
+			if (errno == EPIPE || errno == ECONNRESET) {
+				drop_queue(i);
+				break;
+			}
 			return -errno;
 		}
 		i->first = p->next;
@@ -183,12 +202,9 @@ void ipc_free(struct ipc *i)
 		return;
 	loop_io_free(i->io);
 	close(i->fd);
-	while (i->first) {
-		struct packet *p = i->first;
-
-		i->first = p->next;
-		free(p);
-	}
+	drop_queue(i);
+	if (i->body)
+		explicit_bzero(i->body, i->want);
 	free(i->body);
 	free(i);
 }

@@ -18,7 +18,8 @@ struct ipc_kind { /* what a role accepts; ends with fn NULL */
 struct ipc *ipc_new(struct loop *l, int fd, const struct ipc_kind *kinds, void (*gone)(void *arg),
 		    void *arg);
 void ipc_free(struct ipc *i);
-/* Copies. Queued without blocking; more than 64 MiB waiting: -ENOBUFS. */
+/* Copies. Queued without blocking; more than 64 MiB waiting: -ENOBUFS. To a side that has gone: 0,
+ * gone() tells. */
 int ipc_send(struct ipc *i, uint32_t kind, const void *body, size_t n) ZT_MUST_USE;
 /* Both ends of a pair, close-on-exec and non-blocking. */
 int ipc_pair(int ret_fd[2]) ZT_MUST_USE;

@@ -209,7 +209,7 @@ spoil_posture()
 	on ada-laptop nft delete table inet laptop
 	now_us
 	after=$now
-	await 15 held ada cut >"$lab/said" 2>&1 || bad "the connection goes on"
+	await 15 is_cut ada >"$lab/said" 2>&1 || bad "the connection goes on"
 	good "the open connection was cut: the last byte passed $(ms_after "$before") ms after she pressed enter," \
 		"$(told_after "$(ms_after "$after")")"
 	fails 4 ada-laptop ztnode why "$db" tcp/5432
@@ -238,7 +238,7 @@ told_after()
 
 ms_after()
 {
-	echo $((($(held_at ada cut) - $1) / 1000))
+	echo $((($(cut_at ada) - $1) / 1000))
 }
 
 firewall_on()
@@ -277,8 +277,8 @@ kill_controller()
 	start=$now
 	stop controller KILL || true
 	holds "Ada's connection goes on: packets never went through the controller" stays 3 is_held ada
-	await $((lease_s + 5)) held ada cut >"$lab/said" 2>&1 || bad "access did not end with the lease"
-	good "until the lease ended: the kernel let the last byte pass $((($(held_at ada cut) - start) / 1000)) ms after the kill"
+	await $((lease_s + 5)) is_cut ada >"$lab/said" 2>&1 || bad "access did not end with the lease"
+	good "until the lease ended: the kernel let the last byte pass $((($(cut_at ada) - start) / 1000)) ms after the kill"
 	holds "and no new connection is possible" denied reaches ada-laptop tcp "$db" 5432
 	hold_end ada
 	prompt ctl "ztcontroller serve --dir /var/lib/zt"

@@ -28,8 +28,8 @@ lives_until()
 {
 	local what=$1 least_ms=$2 most_ms=$3 start=$4 lived
 
-	check "$what: the connection ends" await 20 held x cut
-	lived=$((($(held_at x cut) - start) / 1000))
+	check "$what: the connection ends" await 20 is_cut x
+	lived=$((($(cut_at x) - start) / 1000))
 	check "$what: it lived $lived ms, wanted $least_ms to $most_ms" \
 		test "$lived" -ge "$least_ms" -a "$lived" -le "$most_ms"
 	check "$what: no new one" denied reaches uma tcp "$gauge" 502

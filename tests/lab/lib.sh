@@ -511,30 +511,44 @@ pings()
 	on "$1" ping -q -c 1 -W 1 "$2"
 }
 
-# An open connection, watched: hold NAME FROM HOST PORT; its events are in $lab/hold-NAME.log
+# An open connection, watched: hold NAME FROM HOST PORT; its events are in $lab/hold-NAME.log. A silence of less than
+# that is a busy machine.
 hold()
 {
 	: >"$lab/hold-$1.log"
-	start "hold:$1" "$2" "hold-$1.log" "$tool" hold -g 700 "$3" "$4"
+	start "hold:$1" "$2" "hold-$1.log" "$tool" hold -g 1500 "$3" "$4"
 	await 10 grep -q '^open' "$lab/hold-$1.log"
 }
 
-# Such an event (cut, back, closed; or one of them: "cut|closed") has come.
-held()
+last_event()
 {
-	grep -qE "^($2) " "$lab/hold-$1.log"
+	event=$(tail -n 1 "$lab/hold-$1.log")
+	event=${event%% *}
 }
 
-# When the first of that kind was.
-held_at()
+# Nothing passes any more.
+is_cut()
 {
-	sed -nE "s/^($2) ([0-9]+).*/\2/p" "$lab/hold-$1.log" | head -n 1
+	last_event "$1"
+	[ "$event" = cut ] || [ "$event" = closed ]
 }
 
 is_held()
 {
-	is_running "hold:$1" && ! held "$1" closed &&
-		[ "$(grep -c '^cut' "$lab/hold-$1.log")" -eq "$(grep -c '^back' "$lab/hold-$1.log")" ]
+	last_event "$1"
+	is_running "hold:$1" && { [ "$event" = open ] || [ "$event" = back ]; }
+}
+
+has_ended()
+{
+	last_event "$1"
+	[ "$event" = closed ]
+}
+
+# When the last byte came back, microseconds.
+cut_at()
+{
+	sed -n 's/^cut \([0-9]*\)$/\1/p' "$lab/hold-$1.log" | tail -n 1
 }
 
 # Ends it and sets gap: the longest silence it saw, ms.

@@ -35,8 +35,8 @@ cut_at_once()
 	now_us
 	asked=$now
 	check "$what: done" "$@"
-	check "$what: the connection is cut" await 10 held x cut
-	note "$what: the last byte passed $((($(held_at x cut) - asked) / 1000)) ms after the command began"
+	check "$what: the connection is cut" await 10 is_cut x
+	note "$what: the last byte passed $((($(cut_at x) - asked) / 1000)) ms after the command began"
 	check "$what: no new one" denied reaches "$who" tcp "$crane" 9003
 	check "$what: nobody has the other as a peer any more" await 5 has_no_peer "$who"
 	hold_end x

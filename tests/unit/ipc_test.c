@@ -128,9 +128,30 @@ static void the_other_side_closing_is_told_once(void **state)
 	close(fd[1]);
 	assert_int_equal(run(l), 0);
 	assert_true(a.gone);
-	assert_true(ipc_send(a.ipc, KIND_SMALL, "abc", 3) < 0);
+	assert_int_equal(ipc_send(a.ipc, KIND_SMALL, "abc", 3), 0); /* told by gone alone */
 	ipc_free(a.ipc);
 	ipc_free(NULL);
+	loop_free(l);
+}
+
+/* A role answers, and ends; we send it something meanwhile. Its answer must not be lost by that. */
+static void last_words_are_heard(void **state)
+{
+	struct loop *l = loop_new();
+	struct side a = {.loop = l}, b = {.loop = l};
+	int fd[2];
+
+	(void)state;
+	assert_int_equal(ipc_pair(fd), 0);
+	a.ipc = ipc_new(l, fd[0], kinds, gone, &a);
+	b.ipc = ipc_new(l, fd[1], kinds, gone, &b);
+	assert_int_equal(ipc_send(b.ipc, KIND_SMALL, "bye", 3), 0);
+	ipc_free(b.ipc);
+	assert_int_equal(ipc_send(a.ipc, KIND_SMALL, "abc", 3), 0);
+	assert_int_equal(run(l), 0);
+	assert_int_equal(a.messages, 1);
+	assert_true(a.gone);
+	ipc_free(a.ipc);
 	loop_free(l);
 }
 
@@ -262,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_of_every_size_arrive_whole_and_in_order),
 		cmocka_unit_test(the_other_side_closing_is_told_once),
+		cmocka_unit_test(last_words_are_heard),
 		cmocka_unit_test(a_full_queue_is_an_error),
 		cmocka_unit_test(a_broken_rule_ends_the_channel),
 		cmocka_unit_test(nothing_is_taken_after_a_broken_rule),

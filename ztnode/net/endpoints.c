@@ -7,10 +7,12 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,23 +39,37 @@ static bool address_of(const struct ifaddrs *i, struct addr *ret)
 	return false;
 }
 
+/* Interfaces without a link layer are tunnels (WireGuard, tun): another overlay's address is no
+ * place to be reached at. */
+static bool is_tunnel(int fd, const char *name)
+{
+	struct ifreq r = {0};
+
+	memcpy(r.ifr_name, name, strnlen(name, sizeof(r.ifr_name) - 1));
+	return ioctl(fd, SIOCGIFHWADDR, &r) == 0 && r.ifr_hwaddr.sa_family == ARPHRD_NONE;
+}
+
 size_t endpoints_list(const char *overlay_interface, uint16_t port, struct endpoint *out,
 		      size_t max)
 {
 	struct ifaddrs *all, *i;
 	size_t n = 0;
+	int fd;
 
 	if (!port || getifaddrs(&all) < 0)
 		return 0;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	for (i = all; i && n < max; i = i->ifa_next) {
 		struct endpoint e = {.port = port};
 
 		if (!(i->ifa_flags & IFF_UP) || (i->ifa_flags & IFF_LOOPBACK) ||
-		    strcmp(i->ifa_name, overlay_interface) == 0)
+		    strcmp(i->ifa_name, overlay_interface) == 0 || is_tunnel(fd, i->ifa_name))
 			continue;
 		if (address_of(i, &e.addr) && endpoint_is_usable(&e))
 			out[n++] = e;
 	}
+	if (fd >= 0)
+		close(fd);
 	freeifaddrs(all);
 	return n;
 }

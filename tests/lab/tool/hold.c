@@ -140,7 +140,7 @@ static bool turn(struct hold *h)
 
 int hold_main(int argc, char **argv)
 {
-	struct hold h = {.gap_ms = 1000, .interval_ms = 5};
+	struct hold h = {.gap_ms = 1500, .interval_ms = 5};
 	struct sigaction end = {.sa_handler = on_signal};
 	int option;
 

@@ -4,8 +4,8 @@
 #include "zt/addr.h"
 #include "zt/loop.h"
 
-/* Addresses of up interfaces; not loopback, link-local, tunnels or the overlay's own interface. At most max;
- * returns how many. */
+/* Addresses of up interfaces; not loopback, link-local, tunnels or the overlay's own interface. At
+ * most max; returns how many. */
 size_t endpoints_list(const char *overlay_interface, uint16_t port, struct endpoint *out,
 		      size_t max);
 

@@ -95,12 +95,15 @@ static void nothing_of_an_enrolment_before_reaches_the_next(void **state)
 	struct diag d = {0};
 
 	enrol(*state, &s);
-	assert_int_equal(state_set_down(&s, true), 0);
+	assert_int_equal(state_set_mark(&s, STATE_DOWN, true), 0);
+	assert_int_equal(state_set_mark(&s, STATE_LEAVING, true), 0);
+	assert_true(state_has_mark(&s, STATE_LEAVING));
 	assert_int_equal(file_write_at(s.dir, "netmap", "old", 3, 0600), 0);
 	assert_int_equal(unlinkat(s.dir, "device", 0), 0); /* as leave, cut short by kill -9 */
 	state_close(&s);
 	enrol(*state, &s);
-	assert_false(state_is_down(&s));
+	assert_false(state_has_mark(&s, STATE_DOWN));
+	assert_false(state_has_mark(&s, STATE_LEAVING));
 	assert_int_equal(state_load_map(&s, fixture_now, &m, &d), -ENOENT);
 	state_close(&s);
 }

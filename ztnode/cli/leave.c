@@ -41,15 +41,19 @@ static int leave_alone(const struct node_config *c)
 int cmd_leave(const struct node_config *c, int argc, char **argv)
 {
 	json_t *result = NULL;
-	struct diag d = {0};
+	struct diag d = {0}, unused;
 	int status = args_none(argc, argv, NULL);
 
 	if (status)
 		return status;
+	if (state_mark(c->state_dir, STATE_LEAVING, true, &d)) /* damaged, or not enrolled */
+		return leave_alone(c);
 	status = ask_call(c->run_dir, "leave", NULL, ASK_LIMIT_MS, &result, &d);
 	json_decref(result);
 	if (status == ZT_EXIT_UNREACHABLE)
 		return leave_alone(c);
+	if (status && state_mark(c->state_dir, STATE_LEAVING, false, &unused))
+		log_diag(&unused);
 	if (status)
 		log_diag(&d);
 	else

@@ -11,8 +11,13 @@
 int cmd_up(const struct node_config *c, int argc, char **argv)
 {
 	json_t *result;
+	struct diag d = {0};
 	int status = args_none(argc, argv, NULL);
 
+	if (!status && state_mark(c->state_dir, STATE_DOWN, false, &d)) {
+		log_diag(&d);
+		status = ZT_EXIT_FAILED;
+	}
 	if (!status)
 		status = ask_daemon(c->run_dir, "up", NULL, &result);
 	if (status)
@@ -22,14 +27,11 @@ int cmd_up(const struct node_config *c, int argc, char **argv)
 	return ZT_EXIT_OK;
 }
 
-/* The mark first: a daemon that starts meanwhile must find it. */
 static int clean_up(const struct node_config *c, struct diag *d)
 {
 	struct node_state s = {.dir = -1};
 	int err = state_open(c->state_dir, false, &s, d);
 
-	if (!err && (err = state_set_down(&s, true)))
-		diag_set(d, err, "cannot keep that it is down: %s", zt_strerror(err));
 	if (!err)
 		err = enforce_clean(c->interface, &s, d);
 	state_close(&s);
@@ -54,6 +56,11 @@ int cmd_down(const struct node_config *c, int argc, char **argv)
 
 	if (status)
 		return status;
+	/* The mark first: the daemon, or one that starts meanwhile, must find it. */
+	if (state_mark(c->state_dir, STATE_DOWN, true, &d)) {
+		log_diag(&d);
+		return ZT_EXIT_FAILED;
+	}
 	status = ask_call(c->run_dir, "down", NULL, ASK_LIMIT_MS, &result, &d);
 	json_decref(result);
 	if (status == ZT_EXIT_UNREACHABLE)

@@ -596,10 +596,8 @@ static int take_down(struct enforce *e, struct diag *d)
 
 int enforce_set_up(struct enforce *e, bool up, struct diag *d)
 {
-	int err = state_set_down(e->state, !up);
-
-	if (err)
-		return diag_set(d, err, "cannot keep the choice: %s", zt_strerror(err));
+	if (state_has_mark(e->state, STATE_DOWN) == up)
+		return diag_set(d, -EPERM, "only root may take it %s", up ? "up" : "down");
 	e->up = up;
 	e->problem[0] = 0;
 	return up ? reconcile_and_say(e, "up", LOG_LEVEL_INFO, d) : take_down(e, d);
@@ -609,6 +607,8 @@ int enforce_forget(struct enforce *e, struct diag *d)
 {
 	int err;
 
+	if (!state_has_mark(e->state, STATE_LEAVING))
+		return diag_set(d, -EPERM, "only root may leave the network");
 	e->up = false;
 	err = take_down(e, d);
 	if (!err && (err = state_forget(e->state)))
@@ -757,7 +757,7 @@ int enforce_new(struct loop *l, const struct node_config *c, struct node_state *
 	*e = (struct enforce){.loop = l,
 			      .config = c,
 			      .state = s,
-			      .up = !state_is_down(s),
+			      .up = !state_has_mark(s, STATE_DOWN),
 			      .port = c->listen_port,
 			      .port_changed = port_changed,
 			      .firewall_changed = firewall_changed,

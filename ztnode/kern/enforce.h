@@ -20,6 +20,7 @@ void enforce_free(struct enforce *e);
 
 /* A message from the controller. Verified, enforced, then kept on disk. Refusals change nothing. */
 int enforce_message(struct enforce *e, const void *p, size_t n, struct diag *d) ZT_MUST_USE;
+/* As root's mark in the state directory says (state.h); without it -EPERM. */
 int enforce_set_up(struct enforce *e, bool up, struct diag *d) ZT_MUST_USE;
 int enforce_forget(struct enforce *e,
 		   struct diag *d) ZT_MUST_USE; /* all out of the kernel, map and enrolment gone */

@@ -203,7 +203,7 @@ static void send_hello(struct kern *k)
 			  .network_key = k->state.who.network_key,
 			  .serial = enforce_serial(k->enforce),
 			  .wg_port = enforce_port(k->enforce),
-			  .enforced = !state_is_down(&k->state)};
+			  .enforced = !state_has_mark(&k->state, STATE_DOWN)};
 	struct buf b;
 
 	memcpy(h.url, k->state.who.url, sizeof(h.url));

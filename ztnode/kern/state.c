@@ -15,7 +15,8 @@
 #include "zt/file.h"
 
 static const char file_device[] = "device", file_identity[] = "identity.key",
-		  file_wg[] = "wireguard.key", file_map[] = "netmap", file_down[] = "down";
+		  file_wg[] = "wireguard.key", file_map[] = "netmap", file_down[] = "down",
+		  file_leaving[] = "leaving";
 
 enum { DEVICE_MAGIC = 0x3144747a /* "ztD1" */, MAPFILE_MAX = ZT_NETMAP_MAX + ZT_PEERS_MAX * 40 };
 
@@ -181,6 +182,8 @@ int state_save_enrolled(struct node_state *s, const struct enrolled *e, struct d
 	if (!err)
 		err = file_remove_at(s->dir, file_down);
 	if (!err)
+		err = file_remove_at(s->dir, file_leaving);
+	if (!err)
 		err = file_write_at(s->dir, file_device, mem, b.len, 0600);
 	if (err)
 		return diag_set(d, err, "cannot keep the enrolment: %s", zt_strerror(err));
@@ -243,21 +246,37 @@ int state_drop_map(struct node_state *s)
 	return file_remove_at(s->dir, file_map);
 }
 
-bool state_is_down(const struct node_state *s)
+static const char *mark_file(enum state_mark m)
 {
-	return faccessat(s->dir, file_down, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return m == STATE_DOWN ? file_down : file_leaving;
 }
 
-int state_set_down(struct node_state *s, bool down)
+bool state_has_mark(const struct node_state *s, enum state_mark m)
 {
-	return down ? file_write_at(s->dir, file_down, "", 0, 0600)
-		    : file_remove_at(s->dir, file_down);
+	return faccessat(s->dir, mark_file(m), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int state_set_mark(struct node_state *s, enum state_mark m, bool on)
+{
+	return on ? file_write_at(s->dir, mark_file(m), "", 0, 0600)
+		  : file_remove_at(s->dir, mark_file(m));
+}
+
+int state_mark(const char *path, enum state_mark m, bool on, struct diag *d)
+{
+	struct node_state s = {.dir = -1};
+	int err = state_open(path, false, &s, d);
+
+	if (!err && (err = state_set_mark(&s, m, on)))
+		diag_set(d, err, "cannot write in %s: %s", path, zt_strerror(err));
+	state_close(&s);
+	return err;
 }
 
 int state_forget(struct node_state *s)
 {
-	static const char *const files[] = {file_device, file_map, file_down, file_wg,
-					    file_identity};
+	static const char *const files[] = {file_device,  file_map, file_down,
+					    file_leaving, file_wg,  file_identity};
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !err; i++)

@@ -29,7 +29,12 @@ int state_drop_map(struct node_state *s) ZT_MUST_USE;
 /* -ENOENT: none yet. Others as mapfile_decode. */
 int state_load_map(struct node_state *s, struct now now, struct mapstate *ret,
 		   struct diag *d) ZT_MUST_USE;
-bool state_is_down(const struct node_state *s);
-int state_set_down(struct node_state *s, bool down) ZT_MUST_USE;
+/* Marks that only root can make: the command line leaves its word here, because what reaches the
+ * privileged role comes through the talking one, which may have been taken over. */
+enum state_mark { STATE_DOWN, STATE_LEAVING };
+bool state_has_mark(const struct node_state *s, enum state_mark m);
+int state_set_mark(struct node_state *s, enum state_mark m, bool on) ZT_MUST_USE;
+/* The same for a directory, opened and closed here. */
+int state_mark(const char *path, enum state_mark m, bool on, struct diag *d) ZT_MUST_USE;
 int state_forget(struct node_state *s) ZT_MUST_USE; /* remove everything of the enrolment */
 void state_trust(const struct node_state *s, struct trust *ret);

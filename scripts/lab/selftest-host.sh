@@ -159,7 +159,7 @@ show_writable()
 
 show_processes_end()
 {
-	"$lab_run" sh -c 'sleep 4999 & exit 0' && ! ps -eo args | grep -qx 'sleep 4999'
+	"$lab_run" sh -c 'sleep 4999 & exit 0' && ! ps -eo args | grep -x 'sleep 4999' >/dev/null
 }
 
 # Each waits until the other one is there too.

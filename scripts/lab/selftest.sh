@@ -81,7 +81,7 @@ permit()
 
 has_handshake()
 {
-	bob wg show wg0 latest-handshakes | grep -qv '[[:space:]]0$'
+	bob wg show wg0 latest-handshakes | grep -v '[[:space:]]0$' >/dev/null
 }
 
 check_wireguard()

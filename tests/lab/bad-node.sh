@@ -87,7 +87,7 @@ half()
 # Shows what is in there, and that the other's is untouched.
 is_bridge()
 {
-	on zoe ip -d link show zt0 | grep -q bridge
+	on zoe ip -d link show zt0 | grep bridge >/dev/null
 }
 
 reach_by_other_name()

@@ -185,12 +185,18 @@ start()
 	pids[$name]=$!
 }
 
+# Its exit status comes back; who does not end within 15 s is killed, which is a failure.
 stop()
 {
 	local name=$1 signal=${2:-TERM} status=0
 
 	[ -n "${pids[$name]:-}" ] || return 0
 	kill "-$signal" "${pids[$name]}" 2>/dev/null || true
+	if ! await 15 denied is_running "$name" >/dev/null; then
+		echo "not ok - $name does not end on SIG$signal"
+		failed=$((failed + 1))
+		kill -KILL "${pids[$name]}" 2>/dev/null || true
+	fi
 	wait "${pids[$name]}" 2>/dev/null || status=$?
 	unset "pids[$name]"
 	return "$status"

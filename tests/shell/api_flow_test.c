@@ -351,6 +351,7 @@ enum { MANY_PORTS = 5000 };
 static char *many_grants(void)
 {
 	struct buf b;
+	char *text;
 
 	buf_init_grow(&b, 4 << 20);
 	buf_put_text(&b, empty_policy);
@@ -362,7 +363,9 @@ static char *many_grants(void)
 			   "\n[rule r%u]\nwho = user:ada@x.org\nwhat = resource:many\nwhy = w\n",
 			   i);
 	assert_int_equal(b.err, 0);
-	return strdup(buf_text(&b));
+	text = strdup(buf_text(&b));
+	buf_free(&b);
+	return text;
 }
 
 static void test_slow_reader_ends_alone(void **state)

@@ -32,7 +32,7 @@ make_it()
 # Program's first word and a version, nothing else.
 tells_version()
 {
-	"$root/dest$prefix/bin/$1" --version | grep -qxE "$1 [0-9]+\.[0-9]+\.[0-9]+"
+	"$root/dest$prefix/bin/$1" --version | grep -xE "$1 [0-9]+\.[0-9]+\.[0-9]+" >/dev/null
 }
 
 # What a unit starts is what we put there; what it makes itself are systemd's own folders.

@@ -10,7 +10,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failed=0
 
-if ! systemd-analyze security --help 2>/dev/null | grep -q -- --offline; then
+if ! systemd-analyze security --help 2>/dev/null | grep -- --offline >/dev/null; then
 	echo "ok - # SKIP no systemd-analyze that works offline"
 	exit 0
 fi

@@ -111,7 +111,12 @@ $(B)/tests/lab/kernel_test: $(call obj,$(wildcard tests/lab/kernel_*.c)) $(ztnod
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) $(LIBS_COMMON)
-LAB := $(B)/tests/lab/tool $(B)/tests/lab/shift_clock.so $(B)/tests/lab/kernel_test
+$(B)/tests/lab/hostile: $(call obj,tests/lab/hostile.c) $(ztnode) $(common)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ztnode) $(common) -Wl,--end-group $(LIBS_NODE) \
+		$(LIBS_COMMON) $(call pkg,--libs,cmocka)
+LAB := $(B)/tests/lab/hostile $(B)/tests/lab/tool $(B)/tests/lab/shift_clock.so $(B)/tests/lab/kernel_test
 
 # Benchmarks, for scripts/bench.
 $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(ztnode) $(common)

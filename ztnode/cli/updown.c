@@ -12,11 +12,13 @@ int cmd_up(const struct node_config *c, int argc, char **argv)
 {
 	json_t *result;
 	struct diag d = {0};
-	int status = args_none(argc, argv, NULL);
+	int status = args_none(argc, argv, NULL), err;
 
-	if (!status && state_mark(c->state_dir, STATE_DOWN, false, &d)) {
+	/* Without an enrolment there is no mark, and no daemon, which is what is said then. */
+	err = status ? 0 : state_mark(c->state_dir, STATE_DOWN, false, &d);
+	if (err && err != -ZT_EABSENT) {
 		log_diag(&d);
-		status = ZT_EXIT_FAILED;
+		return ZT_EXIT_FAILED;
 	}
 	if (!status)
 		status = ask_daemon(c->run_dir, "up", NULL, &result);

@@ -13,6 +13,8 @@
 #include "ztnode/posture/process.h"
 #include "zt/txt.h"
 
+enum { OPEN_TRIES = 100 };
+
 int source_init(struct source *s, const char *root)
 {
 	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -49,13 +51,16 @@ static const char *relative(const char *path)
 static int open_below(const struct source *s, const char *path, int flags)
 {
 	struct open_how how = {.flags = (uint64_t)(unsigned)flags, .resolve = RESOLVE_IN_ROOT};
-	int fd;
+	int fd, tries = 0;
 
 	path = relative(path);
 	if (s->is_machine)
 		fd = openat(s->root, path, flags);
-	else
-		fd = (int)syscall(SYS_openat2, s->root, path, &how, sizeof(how));
+	else /* EAGAIN: something was renamed meanwhile, and ".." could not be judged (openat2(2))
+	      */
+		do
+			fd = (int)syscall(SYS_openat2, s->root, path, &how, sizeof(how));
+		while (fd < 0 && errno == EAGAIN && tries++ < OPEN_TRIES);
 	if (fd < 0 && errno == ENOSYS)
 		fd = openat(s->root, path, flags);
 	return fd < 0 ? -errno : fd;

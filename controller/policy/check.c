@@ -181,13 +181,18 @@ void check_policy(struct parse *c)
 		check_tests(c);
 }
 
-static bool some_name(const struct selector *list, size_t n, const char *name)
+bool policy_rule_is_plain(const struct policy_rule *r)
+{
+	return r->n_how == 0;
+}
+
+static bool some_name(const struct selectors *l, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (size_t i = 0; i < n; i++)
-		if (list[i].kind == SELECTOR_DEVICE && txt_starts(list[i].name, name) &&
-		    (!list[i].name[len] || list[i].name[len] == '-'))
+	for (size_t i = 0; i < l->n_in; i++)
+		if (l->in[i].kind == SELECTOR_DEVICE && txt_starts(l->in[i].name, name) &&
+		    (!l->in[i].name[len] || l->in[i].name[len] == '-'))
 			return true;
 	return false;
 }
@@ -195,10 +200,10 @@ static bool some_name(const struct selector *list, size_t n, const char *name)
 bool policy_names_device(const struct policy *p, const char *name)
 {
 	for (size_t i = 0; i < p->n_rules; i++)
-		if (some_name(p->rules[i].who, p->rules[i].n_who, name))
+		if (some_name(&p->rules[i].who, name))
 			return true;
 	for (size_t i = 0; i < p->n_resources; i++)
-		if (some_name(p->resources[i].on, p->resources[i].n_on, name))
+		if (some_name(&p->resources[i].on, name) || some_name(&p->resources[i].via, name))
 			return true;
 	return false;
 }

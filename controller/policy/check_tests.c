@@ -1,6 +1,7 @@
-/* The policy's own tests. They ask who, what and port; posture is taken to hold: what is denied
- * must be denied to the best of devices, and what is allowed must be allowed to it. Groups that an
- * admin gives to users are not in the file and not known here. */
+/* The policy's own tests. They ask who, what and port; conditions are taken to hold in rules that
+ * allow and to fail in rules that deny: what is denied must be denied to the best of devices in the
+ * best of moments, and what is allowed must be allowed to it. Groups that an admin gives to users
+ * are not in the file and not known here. */
 #include "controller/policy/parse.h"
 
 #include <errno.h>
@@ -9,14 +10,21 @@
 #include <string.h>
 
 #include "controller/policy/index.h"
+#include "controller/policy/services.h"
 #include "controller/policy/words.h"
+
+/* Rules about somebody, as bits. A group has one set for each kind of member. */
+struct kinds {
+	const uint64_t **rules;
+	size_t n, cap;
+	bool made;
+};
 
 struct test_run {
 	struct parse *c;
 	struct policy_index index;
-	uint64_t *in_force;  /* bit per rule: its who includes the test's from */
-	uint64_t **by_group; /* by group: in_force, made when a test first asks */
-	struct atoms atoms;  /* room that is used again */
+	struct kinds *by_group; /* by 2 * group + (expect allow): made when a test first asks */
+	struct names seen;	/* (kind, bytes of bits): to have each set once */
 };
 
 static size_t rule_words(const struct test_run *t)
@@ -24,81 +32,242 @@ static size_t rule_words(const struct test_run *t)
 	return t->c->policy->n_rules / 64 + 1;
 }
 
-static void mark_rules(const struct test_run *t, uint64_t *bits)
+static bool has_rule(const uint64_t *rules, uint32_t i)
 {
-	for (uint32_t i = 0; i < t->atoms.n; i++) {
-		const struct ids *rules = &t->index.rules[t->atoms.v[i]];
-
-		for (uint32_t j = 0; j < rules->n; j++)
-			bits[rules->v[j] / 64] |= UINT64_C(1) << (rules->v[j] % 64);
-	}
+	return rules[i / 64] >> (i % 64) & 1;
 }
 
-static int add_selector(struct test_run *t, const struct selector *s)
+/* --- who: sets of rules --- */
+
+/* Rules about whoever is this one selector and nothing else; NULL when that is no member of the
+ * group (an except keeps it out). group NAMES_ABSENT: not asked. -ENOMEM. */
+static int rules_about(struct test_run *t, const struct selector *s, uint32_t group,
+		       const uint64_t **ret)
 {
-	return atoms_add(&t->atoms, &t->index, index_atom(&t->index, s->kind, s->name));
-}
+	const struct policy_index *x = &t->index;
+	uint64_t *bits = arena_array(&t->c->scratch, rule_words(t), sizeof(*bits));
+	bool member = group == NAMES_ABSENT;
+	struct atoms atoms = {0};
+	struct arena a;
+	int err = bits ? 0 : -ENOMEM;
 
-/* Rules for a group. To deny it, each of its members must be denied with all that they are. To
- * allow it, the group itself must be allowed, because an admin can give it further members. */
-static int mark_group(struct test_run *t, const struct policy_test *test)
-{
-	const struct policy_group *g = &t->c->policy->groups[test->from.group];
-	int err = 0;
-
-	for (size_t i = 0; i < g->n_members && !test->expect_allow && !err; i++)
-		err = add_selector(t, &g->members[i]);
-	return err ? err : add_selector(t, &test->from);
-}
-
-/* Rules whose who includes the test's from, as bits. NULL: out of memory. */
-static const uint64_t *rules_for(struct test_run *t, const struct policy_test *test)
-{
-	bool group = test->from.kind == SELECTOR_GROUP;
-	uint64_t **slot = group ? &t->by_group[2 * test->from.group + test->expect_allow] : NULL;
-	uint64_t *bits = group ? *slot : t->in_force;
-	int err;
-
-	if (group && bits)
-		return bits;
-	if (group)
-		bits = arena_array(&t->c->scratch, rule_words(t), sizeof(*bits));
-	if (!bits)
-		return NULL;
-	memset(bits, 0, rule_words(t) * sizeof(*bits));
-	t->atoms.n = 0;
-	err = atoms_add(&t->atoms, &t->index, index_atom(&t->index, SELECTOR_ANYONE, NULL));
+	arena_init(&a, POLICY_MEMORY_MAX);
+	atoms.arena = &a;
 	if (!err)
-		err = group ? mark_group(t, test) : add_selector(t, &test->from);
-	if (err < 0)
-		return NULL;
-	mark_rules(t, bits);
-	if (group)
-		*slot = bits;
-	return bits;
+		err = atoms_add(&atoms, index_atom(x, SELECTOR_ANYONE, NULL));
+	if (!err)
+		err = atoms_add(&atoms, index_atom(x, s->kind, s->name));
+	if (!err)
+		err = atoms_close(&atoms, x);
+	for (uint32_t i = 0; i < atoms.n && !err; i++) {
+		member = member || atoms.v[i] == group; /* the atom of a group is its index */
+		for (uint32_t j = 0; j < x->rules[atoms.v[i]].n; j++) {
+			uint32_t rule = x->rules[atoms.v[i]].v[j];
+
+			bits[rule / 64] |= UINT64_C(1) << (rule % 64);
+		}
+	}
+	arena_done(&a);
+	*ret = member ? bits : NULL;
+	return err;
 }
 
-/* The first rule in force that opens the test's resource; NULL when there is none. */
-static const struct policy_rule *rule_that_opens(const struct test_run *t, const uint64_t *in_force,
-						 const struct policy_test *test)
+/* key: what the sets belong to, so that each is kept once. */
+static int kinds_add(struct test_run *t, struct kinds *k, uint32_t key, const uint64_t *bits)
 {
-	const struct ids *rules = &t->index.opened[test->to];
+	size_t size = rule_words(t) * sizeof(*bits), cap = k->cap ? k->cap * 2 : 4;
+	const uint64_t **v;
 
-	for (uint32_t i = 0; i < rules->n; i++)
-		if (in_force[rules->v[i] / 64] >> (rules->v[i] % 64) & 1)
-			return &t->c->policy->rules[rules->v[i]];
-	return NULL;
+	if (names_find(&t->seen, key, (const char *)bits, size) != NAMES_ABSENT)
+		return 0;
+	if (k->n == k->cap) {
+		v = arena_array(&t->c->scratch, cap, sizeof(const uint64_t *));
+		if (!v)
+			return -ENOMEM;
+		if (k->n)
+			memcpy(v, k->rules, k->n * sizeof(const uint64_t *));
+		k->rules = v;
+		k->cap = cap;
+	}
+	k->rules[k->n++] = bits;
+	return names_add(&t->seen, key, (const char *)bits, size, 0);
 }
 
-/* Does the resource offer the whole service (to allow it), or any of it (to deny it)? */
-static bool offers(const struct policy_resource *r, const struct policy_test *test)
+static int add_one(struct test_run *t, struct kinds *k, uint32_t key, const struct selector *s,
+		   uint32_t group)
 {
-	for (size_t i = 0; i < r->n_ports; i++)
-		if (test->expect_allow ? service_covers(&r->ports[i], &test->svc)
-				       : service_overlaps(&r->ports[i], &test->svc))
+	const uint64_t *bits;
+	int err = rules_about(t, s, group, &bits);
+
+	return err || !bits ? err : kinds_add(t, k, key, bits);
+}
+
+/* Everybody that the group lists, also through groups in it. */
+static int add_members(struct test_run *t, struct kinds *k, uint32_t key, uint32_t group)
+{
+	const struct policy_group *groups = t->c->policy->groups;
+	uint32_t *todo = arena_array(&t->c->scratch, t->c->policy->n_groups, sizeof(*todo)), n = 0;
+	bool *found = arena_array(&t->c->scratch, t->c->policy->n_groups, sizeof(*found));
+	int err = todo && found ? 0 : -ENOMEM;
+
+	if (!err) {
+		todo[n++] = group;
+		found[group] = true;
+	}
+	while (n > 0 && !err) {
+		const struct selectors *l = &groups[todo[--n]].members;
+
+		for (size_t i = 0; i < l->n_in && !err; i++) {
+			const struct selector *s = &l->in[i];
+
+			err = add_one(t, k, key, s, group);
+			if (s->kind == SELECTOR_GROUP && !found[s->group] && !err) {
+				found[s->group] = true;
+				todo[n++] = s->group;
+			}
+		}
+	}
+	return err;
+}
+
+/* To deny a group, each of its members must be denied with all that they are. To allow it, the
+ * group itself must be allowed, because an admin can give it further members. */
+static int make_kinds(struct test_run *t, const struct policy_test *test, struct kinds *k,
+		      uint32_t key)
+{
+	int err = add_one(t, k, key, &test->from, NAMES_ABSENT);
+
+	if (!err && test->from.kind == SELECTOR_GROUP && !test->expect_allow)
+		err = add_members(t, k, key, test->from.group);
+	k->made = true;
+	return err;
+}
+
+static int kinds_of(struct test_run *t, const struct policy_test *test, struct kinds *room,
+		    const struct kinds **ret)
+{
+	uint32_t i = test->from.kind == SELECTOR_GROUP ? 2 * test->from.group + test->expect_allow
+						       : 2 * (uint32_t)t->c->policy->n_groups;
+	struct kinds *k = test->from.kind == SELECTOR_GROUP ? &t->by_group[i] : room;
+
+	*ret = k;
+	if (k->made)
+		return 0;
+	if (k == room)
+		i += (uint32_t)(test - t->c->policy->tests);
+	return make_kinds(t, test, k, i);
+}
+
+/* --- what: a rule that opens it, and rules that close it again --- */
+
+static bool is_named_by(const struct selector *s, const struct selectors *l)
+{
+	for (size_t i = 0; i < l->n_in; i++)
+		if (l->in[i].kind == s->kind && strcmp(l->in[i].name, s->name) == 0)
 			return true;
 	return false;
 }
+
+/* Is every device that hosts r sure to host of, too? Then what is denied there is denied here. */
+static bool is_hosted_by(const struct policy_resource *r, const struct policy_resource *of)
+{
+	if (r == of)
+		return true;
+	if (of->on.n_except)
+		return false;
+	for (size_t i = 0; i < r->on.n_in; i++)
+		if (!is_named_by(&r->on.in[i], &of->on))
+			return false;
+	return r->on.n_in > 0;
+}
+
+/* The rules denying without a condition that close something on the hosts of the test's resource:
+ * their ports into cuts. */
+static int denied_ports(struct test_run *t, const struct policy_test *test, const uint64_t *rules,
+			const struct service **ret, size_t *ret_n)
+{
+	const struct policy *p = t->c->policy;
+	struct service *v = NULL;
+	size_t n = 0, cap = 0;
+
+	for (uint32_t i = 0; t->index.n_denies && i < p->n_rules; i++) {
+		if (!p->rules[i].deny || !has_rule(rules, i) || !policy_rule_is_plain(&p->rules[i]))
+			continue;
+		for (size_t k = 0; k < p->rules[i].n_what; k++) {
+			const struct policy_resource *r = &p->resources[p->rules[i].what[k]];
+			struct service *more;
+
+			if (!is_hosted_by(&p->resources[test->to], r))
+				continue;
+			if (n + r->n_ports > cap) {
+				cap = 2 * (n + r->n_ports);
+				more = arena_array(&t->c->scratch, cap, sizeof(*more));
+				if (!more)
+					return -ENOMEM;
+				if (n)
+					memcpy(more, v, n * sizeof(*more));
+				v = more;
+			}
+			memcpy(v + n, r->ports, r->n_ports * sizeof(*v));
+			n += r->n_ports;
+		}
+	}
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}
+
+/* The first rule that opens the test's resource to somebody with these rules. */
+static const struct policy_rule *rule_that_opens(const struct test_run *t, const uint64_t *rules,
+						 const struct policy_test *test)
+{
+	const struct ids *about = &t->index.opened[test->to];
+
+	for (uint32_t i = 0; i < about->n; i++)
+		if (!t->c->policy->rules[about->v[i]].deny && has_rule(rules, about->v[i]))
+			return &t->c->policy->rules[about->v[i]];
+	return NULL;
+}
+
+/* How much of the test's service is open on the resource to those with these rules. */
+enum opening { OPEN_NOT, OPEN_PARTLY, OPEN_WHOLLY };
+
+static bool covers_all(const struct service *open, size_t n, const struct service *want,
+		       struct arena *a)
+{
+	const struct service *left;
+	size_t n_left;
+
+	for (size_t i = 0; i < n; i++)
+		if (service_covers(&open[i], want))
+			return true;
+	if (want->proto == SERVICE_ANY)
+		return false;
+	return services_cut(want, 1, open, n, a, &left, &n_left) == 0 && n_left == 0;
+}
+
+static int how_open(struct test_run *t, const struct policy_test *test, const uint64_t *rules,
+		    enum opening *ret)
+{
+	const struct policy_resource *r = &t->c->policy->resources[test->to];
+	const struct service *cuts, *open;
+	size_t n_cuts, n;
+	int err = denied_ports(t, test, rules, &cuts, &n_cuts);
+
+	if (!err)
+		err = services_cut(r->ports, r->n_ports, cuts, n_cuts, &t->c->scratch, &open, &n);
+	if (err < 0)
+		return err;
+	*ret = OPEN_NOT;
+	for (size_t i = 0; i < n; i++)
+		if (service_overlaps(&open[i], &test->svc))
+			*ret = OPEN_PARTLY;
+	if (covers_all(open, n, &test->svc, &t->c->scratch))
+		*ret = OPEN_WHOLLY;
+	return 0;
+}
+
+/* --- what is said --- */
 
 static struct diag *test_failed(const struct test_run *t, const struct policy_test *test,
 				const char *fmt, ...) ZT_PRINTF(3, 4);
@@ -129,20 +298,54 @@ static void denied_but_allowed(const struct test_run *t, const struct policy_tes
 		  "change the who of the rule, or expect = allow");
 }
 
+/* The first rule about these that denies on the test's resource or its hosts. */
+static const struct policy_rule *rule_that_denies(const struct test_run *t, const uint64_t *rules,
+						  const struct policy_test *test)
+{
+	const struct policy *p = t->c->policy;
+
+	for (uint32_t i = 0; i < p->n_rules; i++) {
+		if (!p->rules[i].deny || !has_rule(rules, i) || !policy_rule_is_plain(&p->rules[i]))
+			continue;
+		for (size_t k = 0; k < p->rules[i].n_what; k++)
+			if (is_hosted_by(&p->resources[test->to],
+					 &p->resources[p->rules[i].what[k]]))
+				return &p->rules[i];
+	}
+	return NULL;
+}
+
+static void closed_by_deny(const struct test_run *t, const struct policy_test *test,
+			   const struct policy_rule *deny)
+{
+	char from[SELECTOR_TEXT_MAX], svc[SERVICE_TEXT_MAX];
+
+	selector_print(&test->from, from);
+	service_print(&test->svc, svc);
+	diag_hint(test_failed(t, test, "rule \"%s\" (line %u) denies %s %s %s", deny->name,
+			      deny->line, from, t->c->policy->resources[test->to].name, svc),
+		  "a deny wins over every rule that allows: change its who or what, or expect = "
+		  "deny");
+}
+
 static void allowed_but_denied(const struct test_run *t, const struct policy_test *test)
 {
 	const struct policy *p = t->c->policy;
 	const struct policy_resource *r = &p->resources[test->to];
-	const struct ids *rules = &t->index.opened[test->to];
+	const struct ids *about = &t->index.opened[test->to];
+	const struct policy_rule *rule = NULL;
 	char from[SELECTOR_TEXT_MAX], svc[SERVICE_TEXT_MAX];
 	struct diag *d;
 
+	for (uint32_t i = 0; i < about->n && !rule; i++)
+		if (!p->rules[about->v[i]].deny)
+			rule = &p->rules[about->v[i]];
 	selector_print(&test->from, from);
 	service_print(&test->svc, svc);
 	d = test_failed(t, test, "no rule lets %s reach %s %s", from, r->name, svc);
-	if (rules->n)
+	if (rule)
 		diag_hint(d, "rule \"%s\" (line %u) opens %s: add %s to its who, or expect = deny",
-			  p->rules[rules->v[0]].name, p->rules[rules->v[0]].line, r->name, from);
+			  rule->name, rule->line, r->name, from);
 	else
 		diag_hint(d, "no rule opens %s at all: write one, or expect = deny", r->name);
 }
@@ -158,35 +361,61 @@ static void port_not_offered(const struct test_run *t, const struct policy_test 
 		  "its ports are %s", ports ? ports : "others");
 }
 
-static void run_test(struct test_run *t, const struct policy_test *test)
-{
-	bool offered = offers(&t->c->policy->resources[test->to], test);
-	const uint64_t *in_force = rules_for(t, test);
-	const struct policy_rule *rule;
+/* --- the tests --- */
 
-	if (!in_force)
-		return parse_fail(t->c, -ENOMEM);
-	rule = rule_that_opens(t, in_force, test);
-	if (!test->expect_allow && offered && rule)
+/* One kind of somebody; true when the test fails on it, which is said. */
+static int run_kind(struct test_run *t, const struct policy_test *test, const uint64_t *rules,
+		    bool *ret_failed)
+{
+	const struct policy_resource *r = &t->c->policy->resources[test->to];
+	const struct policy_rule *rule = rule_that_opens(t, rules, test), *deny;
+	enum opening open;
+	int err = how_open(t, test, rules, &open);
+
+	if (err < 0)
+		return err;
+	*ret_failed = test->expect_allow ? !rule || open != OPEN_WHOLLY : rule && open != OPEN_NOT;
+	if (!*ret_failed)
+		return 0;
+	deny = rule_that_denies(t, rules, test);
+	if (!test->expect_allow)
 		denied_but_allowed(t, test, rule);
-	else if (test->expect_allow && !offered)
+	else if (!covers_all(r->ports, r->n_ports, &test->svc, &t->c->scratch))
 		port_not_offered(t, test);
-	else if (test->expect_allow && !rule)
+	else if (rule && deny)
+		closed_by_deny(t, test, deny);
+	else
 		allowed_but_denied(t, test);
+	return 0;
+}
+
+static int run_test(struct test_run *t, const struct policy_test *test)
+{
+	const struct kinds *kinds;
+	struct kinds room = {0};
+	bool failed = false;
+	int err = kinds_of(t, test, &room, &kinds);
+
+	for (size_t i = 0; i < kinds->n && !failed && !err; i++)
+		err = run_kind(t, test, kinds->rules[i], &failed);
+	return err;
 }
 
 void check_tests(struct parse *c)
 {
 	const struct policy *p = c->policy;
-	struct test_run t = {.c = c, .atoms = {.arena = &c->scratch}};
+	struct test_run t = {.c = c};
+	int err = index_init(&t.index, p);
 
-	if (index_init(&t.index, p) < 0)
-		return parse_fail(c, -ENOMEM);
-	t.in_force = arena_array(&c->scratch, rule_words(&t), sizeof(*t.in_force));
+	if (err < 0)
+		return parse_fail(c, err);
+	names_init(&t.seen, &c->scratch);
 	t.by_group = arena_array(&c->scratch, 2 * p->n_groups, sizeof(*t.by_group));
-	if (!t.in_force || !t.by_group)
-		parse_fail(c, -ENOMEM);
-	for (size_t i = 0; i < p->n_tests && !c->stop; i++)
-		run_test(&t, &p->tests[i]);
+	if (!t.by_group)
+		err = -ENOMEM;
+	for (size_t i = 0; i < p->n_tests && !c->stop && !err; i++)
+		err = run_test(&t, &p->tests[i]);
+	if (err < 0)
+		parse_fail(c, err);
 	index_done(&t.index);
 }

@@ -40,6 +40,10 @@ struct engine {
 
 struct node *engine_find(const struct engine *e, uint32_t id); /* NULL when absent */
 
+/* Do the rule's conditions hold for this source now? Where it cannot be known an allowing rule does
+ * not hold and a denying one does. */
+bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule);
+
 /* Bits, one per rule, resource or atom. */
 struct bits {
 	uint64_t *words;

@@ -8,6 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/policy/services.h"
+
+bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule)
+{
+	uint64_t needs = e->index.needs[rule];
+
+	return (n->verdicts & needs) == needs;
+}
+
 int bits_init(struct bits *b, size_t n, struct arena *a)
 {
 	b->n_words = n / 64 + 1;
@@ -31,8 +40,11 @@ bool bits_has(const struct bits *b, uint32_t i)
 
 /* --- grants --- */
 
+/* What the rules of one kind give, or with deny take, around a device. */
 struct grants {
+	const struct engine *e;
 	struct arena *arena;
+	bool deny;
 	struct grant *v;
 	size_t n, cap;
 };
@@ -63,111 +75,119 @@ static int grant_ports(struct grants *g, const struct policy_resource *r, uint32
 	int err = 0;
 
 	for (size_t i = 0; i < r->n_ports && !err; i++)
-		err = grants_add(
-			g,
-			&(struct grant){.src = src, .dst = dst, .rule = rule, .svc = r->ports[i]});
+		err = grants_add(g, &(struct grant){.src = src,
+						    .dst = dst,
+						    .rule = g->e->policy->rules[rule].id,
+						    .svc = r->ports[i]});
 	return err;
 }
 
 /* From src to every other device that hosts the resource. */
-static int grant_hosts(const struct engine *e, struct grants *g, uint32_t rule, uint32_t resource,
-		       uint32_t src)
+static int grant_hosts(struct grants *g, uint32_t rule, uint32_t resource, uint32_t src)
 {
-	const struct ids *on = &e->index.on[resource];
+	const struct ids *on = &g->e->index.on[resource];
 	int err = 0;
 
 	for (uint32_t i = 0; i < on->n; i++) {
-		const struct crowd *c = &e->crowds[on->v[i]];
+		const struct crowd *c = &g->e->crowds[on->v[i]];
 
 		for (uint32_t j = 0; j < c->n && !err; j++)
 			if (c->nodes[j]->id != src)
-				err = grant_ports(g, &e->policy->resources[resource],
-						  e->policy->rules[rule].id, src, c->nodes[j]->id);
+				err = grant_ports(g, &g->e->policy->resources[resource], rule, src,
+						  c->nodes[j]->id);
 	}
 	return err;
 }
 
-static bool complies(const struct engine *e, const struct node *n, uint32_t rule)
+static bool is_wanted(const struct grants *g, uint32_t rule)
 {
-	uint64_t needs = e->index.needs[rule];
-
-	return (n->verdicts & needs) == needs;
+	return g->e->policy->rules[rule].deny == g->deny;
 }
 
-static int grants_from(const struct engine *e, const struct node *n, struct grants *g)
+static int grants_from(struct grants *g, const struct node *n)
 {
+	const struct policy_index *x = &g->e->index;
 	struct bits seen;
-	int err = bits_init(&seen, e->policy->n_rules, g->arena);
+	int err = bits_init(&seen, g->e->policy->n_rules, g->arena);
 
 	for (uint32_t i = 0; i < n->n_seats; i++) {
-		const struct ids *rules = &e->index.rules[n->seats[i].atom];
+		const struct ids *rules = &x->rules[n->seats[i].atom];
 
 		for (uint32_t j = 0; j < rules->n && !err; j++) {
-			const struct ids *what = &e->index.what[rules->v[j]];
+			const struct ids *what = &x->what[rules->v[j]];
 
-			if (!bits_add(&seen, rules->v[j]) || !complies(e, n, rules->v[j]))
+			if (!is_wanted(g, rules->v[j]) || !bits_add(&seen, rules->v[j]) ||
+			    !engine_holds(g->e, n, rules->v[j]))
 				continue;
 			for (uint32_t k = 0; k < what->n && !err; k++)
-				err = grant_hosts(e, g, rules->v[j], what->v[k], n->id);
+				err = grant_hosts(g, rules->v[j], what->v[k], n->id);
 		}
 	}
 	return err;
 }
 
-/* To dst from every other device that the rule lets in. */
-static int grant_sources(const struct engine *e, struct grants *g, uint32_t rule, uint32_t resource,
-			 uint32_t dst)
+/* To dst from every other device that the rule is about. */
+static int grant_sources(struct grants *g, uint32_t rule, uint32_t resource, uint32_t dst)
 {
-	const struct ids *who = &e->index.who[rule];
+	const struct ids *who = &g->e->index.who[rule];
 	int err = 0;
 
 	for (uint32_t i = 0; i < who->n; i++) {
-		const struct crowd *c = &e->crowds[who->v[i]];
+		const struct crowd *c = &g->e->crowds[who->v[i]];
 
 		for (uint32_t j = 0; j < c->n && !err; j++)
-			if (c->nodes[j]->id != dst && complies(e, c->nodes[j], rule))
-				err = grant_ports(g, &e->policy->resources[resource],
-						  e->policy->rules[rule].id, c->nodes[j]->id, dst);
+			if (c->nodes[j]->id != dst && engine_holds(g->e, c->nodes[j], rule))
+				err = grant_ports(g, &g->e->policy->resources[resource], rule,
+						  c->nodes[j]->id, dst);
 	}
 	return err;
 }
 
-static int grants_to(const struct engine *e, const struct node *n, struct grants *g)
+static int grants_to(struct grants *g, const struct node *n)
 {
+	const struct policy_index *x = &g->e->index;
 	struct bits seen;
-	int err = bits_init(&seen, e->policy->n_resources, g->arena);
+	int err = bits_init(&seen, g->e->policy->n_resources, g->arena);
 
 	for (uint32_t i = 0; i < n->n_seats; i++) {
-		const struct ids *hosted = &e->index.hosted[n->seats[i].atom];
+		const struct ids *hosted = &x->hosted[n->seats[i].atom];
 
 		for (uint32_t j = 0; j < hosted->n && !err; j++) {
-			const struct ids *rules = &e->index.opened[hosted->v[j]];
+			const struct ids *rules = &x->opened[hosted->v[j]];
 
 			if (!bits_add(&seen, hosted->v[j]))
 				continue;
 			for (uint32_t k = 0; k < rules->n && !err; k++)
-				err = grant_sources(e, g, rules->v[k], hosted->v[j], n->id);
+				if (is_wanted(g, rules->v[k]))
+					err = grant_sources(g, rules->v[k], hosted->v[j], n->id);
 		}
 	}
 	return err;
+}
+
+static int compare_pairs(const struct grant *x, const struct grant *y)
+{
+	if (x->src != y->src)
+		return x->src < y->src ? -1 : 1;
+	if (x->dst != y->dst)
+		return x->dst < y->dst ? -1 : 1;
+	return 0;
 }
 
 static int compare_grants(const void *a, const void *b)
 {
 	const struct grant *x = a, *y = b;
-	int c;
+	int c = compare_pairs(x, y);
 
-	if (x->src != y->src)
-		return x->src < y->src ? -1 : 1;
-	if (x->dst != y->dst)
-		return x->dst < y->dst ? -1 : 1;
+	if (c != 0)
+		return c;
 	c = service_compare(&x->svc, &y->svc);
 	if (c != 0)
 		return c;
 	return (x->rule > y->rule) - (x->rule < y->rule);
 }
 
-/* A device that a rule lets in twice, or that hosts a resource twice, has one grant. */
+/* A device that a rule is about twice, or that hosts a resource twice, has one grant. */
 static size_t sort_grants(struct grant *v, size_t n)
 {
 	size_t kept = 0;
@@ -180,21 +200,72 @@ static size_t sort_grants(struct grant *v, size_t n)
 	return kept;
 }
 
+static int collect(struct grants *g, const struct node *n)
+{
+	int err = grants_from(g, n);
+
+	if (!err)
+		err = grants_to(g, n);
+	g->n = sort_grants(g->v, g->n);
+	return err;
+}
+
+/* What is left of one grant without the denied services of its pair. */
+static int add_left(struct grants *out, const struct grant *one, const struct service *denied,
+		    size_t n)
+{
+	const struct service *left;
+	struct grant piece = *one;
+	size_t n_left;
+	int err = services_cut(&one->svc, 1, denied, n, out->arena, &left, &n_left);
+
+	for (size_t i = 0; i < n_left && !err; i++) {
+		piece.svc = left[i];
+		err = grants_add(out, &piece);
+	}
+	return err;
+}
+
+/* Both sorted: walks them side by side, pair by pair. */
+static int take_away(const struct grants *allowed, const struct grants *denied, struct grants *out)
+{
+	struct service *cuts = arena_array(out->arena, denied->n, sizeof(*cuts));
+	size_t from = 0, to = 0;
+	int err = cuts ? 0 : -ENOMEM;
+
+	for (size_t k = 0; k < denied->n && !err; k++)
+		cuts[k] = denied->v[k].svc;
+	for (size_t i = 0; i < allowed->n && !err; i++) {
+		if (i == 0 || compare_pairs(&allowed->v[i], &allowed->v[i - 1]) != 0) {
+			for (from = to; from < denied->n &&
+					compare_pairs(&denied->v[from], &allowed->v[i]) < 0;)
+				from++;
+			for (to = from;
+			     to < denied->n && compare_pairs(&denied->v[to], &allowed->v[i]) == 0;)
+				to++;
+		}
+		err = add_left(out, &allowed->v[i], cuts + from, to - from);
+	}
+	out->n = sort_grants(out->v, out->n);
+	return err;
+}
+
 int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret,
 		  size_t *ret_n)
 {
 	const struct node *n = engine_find(e, id);
-	struct grants g = {.arena = a};
-	int err = 0;
+	struct grants allowed = {.e = e, .arena = a}, denied = {.e = e, .arena = a, .deny = true},
+		      left = {.e = e, .arena = a};
+	int err = n ? collect(&allowed, n) : 0;
 
-	if (n)
-		err = grants_from(e, n, &g);
-	if (n && !err)
-		err = grants_to(e, n, &g);
+	if (n && !err && e->index.n_denies)
+		err = collect(&denied, n);
+	if (!err && denied.n)
+		err = take_away(&allowed, &denied, &left);
 	if (err < 0)
 		return err;
-	*ret_n = sort_grants(g.v, g.n);
-	*ret = g.v;
+	*ret_n = denied.n ? left.n : allowed.n;
+	*ret = denied.n ? left.v : allowed.v;
 	return 0;
 }
 

@@ -137,18 +137,17 @@ static void node_free(struct node *n)
 static int subject_atoms(const struct engine *e, const struct subject *s, struct atoms *ret)
 {
 	const struct policy_index *x = &e->index;
-	int err = atoms_add(ret, x, index_atom(x, SELECTOR_ANYONE, NULL));
+	int err = atoms_add(ret, index_atom(x, SELECTOR_ANYONE, NULL));
 
 	if (!err && s->name)
-		err = atoms_add(ret, x, index_atom(x, SELECTOR_DEVICE, s->name));
+		err = atoms_add(ret, index_atom(x, SELECTOR_DEVICE, s->name));
 	if (!err && s->owner && s->owner[0])
-		err = atoms_add(ret, x, index_atom(x, SELECTOR_USER, s->owner));
+		err = atoms_add(ret, index_atom(x, SELECTOR_USER, s->owner));
 	for (size_t i = 0; i < s->n_tags && !err; i++)
-		err = atoms_add(ret, x, index_atom(x, SELECTOR_TAG, s->tags[i]));
+		err = atoms_add(ret, index_atom(x, SELECTOR_TAG, s->tags[i]));
 	for (size_t i = 0; i < s->n_groups && !err; i++)
-		err = atoms_add(ret, x, index_atom(x, SELECTOR_GROUP, s->groups[i]));
-	atoms_sort(ret);
-	return err;
+		err = atoms_add(ret, index_atom(x, SELECTOR_GROUP, s->groups[i]));
+	return err ? err : atoms_close(ret, x);
 }
 
 /* A node of the subject with seats that no crowd knows yet. NULL: out of memory. */

@@ -1,15 +1,24 @@
 /* Explain: why src may open svc to dst, or which rule comes nearest and everything in it that
- * fails. Nearness: who and port fit and only posture fails; then only the port; then (never told to
- * the device itself) who; then both. Among rules equally near the one with fewer failing postures,
- * then the first of the file. */
+ * fails. A rule that denies is nearer than all others. Nearness: who and port fit and only posture
+ * fails; then only the port; then (never told to the device itself) who; then both. Among rules
+ * equally near the one with fewer failing postures, then the first of the file. */
 #include "controller/policy/engine_impl.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "controller/policy/services.h"
 #include "controller/policy/words.h"
 
-enum rank { RANK_ALLOWS, RANK_POSTURE, RANK_PORT, RANK_WHO, RANK_WHO_AND_PORT, RANK_NONE };
+enum rank {
+	RANK_DENIES,
+	RANK_ALLOWS,
+	RANK_POSTURE,
+	RANK_PORT,
+	RANK_WHO,
+	RANK_WHO_AND_PORT,
+	RANK_NONE
+};
 
 struct candidate {
 	enum rank rank;
@@ -39,6 +48,20 @@ static bool offers(const struct policy_resource *r, const struct service *svc)
 	return false;
 }
 
+/* A rule that denies some of the service to src in dst. */
+static bool denies(const struct explain_run *x, uint32_t rule, uint32_t resource)
+{
+	const struct policy_resource *r = &x->e->policy->resources[resource];
+
+	if (!x->e->policy->rules[rule].deny || !bits_has(&x->own_rules, rule) ||
+	    !engine_holds(x->e, x->src, rule))
+		return false;
+	for (size_t i = 0; i < r->n_ports; i++)
+		if (service_overlaps(&r->ports[i], x->svc))
+			return true;
+	return false;
+}
+
 static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32_t resource)
 {
 	bool who = bits_has(&x->own_rules, rule);
@@ -46,7 +69,9 @@ static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32
 	uint64_t missing = x->e->index.needs[rule] & ~x->src->verdicts;
 	struct candidate k = {.missing = who ? missing : 0, .rule = rule, .resource = resource};
 
-	if (who && port)
+	if (x->e->policy->rules[rule].deny)
+		k.rank = denies(x, rule, resource) ? RANK_DENIES : RANK_NONE;
+	else if (who && port)
 		k.rank = missing ? RANK_POSTURE : RANK_ALLOWS;
 	else if (who)
 		k.rank = RANK_PORT;
@@ -134,22 +159,23 @@ static const char *source_text(const struct explain_run *x)
 static const char *who_hint(const struct explain_run *x, const struct policy_rule *r,
 			    const char *src)
 {
-	for (size_t i = 0; i < r->n_who && x->src->owner[0]; i++)
-		if (r->who[i].kind == SELECTOR_GROUP)
-			return arena_printf(x->a, "Add %s to group:%s.", src, r->who[i].name);
+	for (size_t i = 0; i < r->who.n_in && x->src->owner[0] && !r->who.n_except; i++)
+		if (r->who.in[i].kind == SELECTOR_GROUP)
+			return arena_printf(x->a, "Add %s to group:%s.", src, r->who.in[i].name);
 	return arena_printf(x->a, "Add %s to the who of rule %s.", src, r->name);
 }
 
 static int say_who(struct explain_run *x, const struct policy_rule *r)
 {
 	const char *src = source_text(x);
-	const char *who = selectors_print(r->who, r->n_who, x->a);
+	const char *who = list_print(&r->who, x->a);
 	const char *is;
 
 	if (!src || !who)
 		return -ENOMEM;
 	is = arena_printf(x->a, "%s is not %s %s", src,
-			  r->n_who == 1 && r->who[0].kind == SELECTOR_GROUP ? "in" : "among", who);
+			  r->who.n_in == 1 && r->who.in[0].kind == SELECTOR_GROUP ? "in" : "among",
+			  who);
 	return say(x, "who", is, who_hint(x, r, src));
 }
 
@@ -186,11 +212,19 @@ static int say_posture(struct explain_run *x, const struct policy_posture *p)
 	return err;
 }
 
+static int say_deny(struct explain_run *x, const struct policy_rule *r)
+{
+	return say(x, "no rule denies", arena_printf(x->a, "rule %s denies: %s", r->name, r->why),
+		   "Ask who answers for this rule; a deny wins over every rule that allows.");
+}
+
 static int say_all(struct explain_run *x, const struct candidate *k)
 {
 	const struct policy *p = x->e->policy;
 	int err = 0;
 
+	if (k->rank == RANK_DENIES)
+		return say_deny(x, &p->rules[k->rule]);
 	if (k->rank >= RANK_WHO)
 		err = say_who(x, &p->rules[k->rule]);
 	if (!err && (k->rank == RANK_PORT || k->rank == RANK_WHO_AND_PORT))

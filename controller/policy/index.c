@@ -78,7 +78,8 @@ static int intern(struct policy_index *x, enum selector_kind kind, const char *n
 	return names_add(&x->names, kind, name, strlen(name), *ret);
 }
 
-static int intern_list(struct policy_index *x, const struct selector *s, size_t n, struct ids *ret)
+static int intern_selectors(struct policy_index *x, const struct selector *s, size_t n,
+			    struct ids *ret)
 {
 	uint32_t *v = arena_array(&x->arena, n, sizeof(*v));
 
@@ -94,84 +95,202 @@ static int intern_list(struct policy_index *x, const struct selector *s, size_t 
 	return 0;
 }
 
-int atoms_add(struct atoms *s, const struct policy_index *x, uint32_t atom)
+/* --- groups and lists --- */
+
+/* What stands in `derived`, with the atoms that it lets in and keeps out. */
+struct derived {
+	uint32_t *atom;
+	struct ids *in, *except;
+	uint32_t n, cap;
+};
+
+static int derived_add(struct policy_index *x, struct derived *d, uint32_t atom,
+		       const struct selectors *l)
 {
-	const struct ids *groups;
-	uint32_t *v;
+	uint32_t i = d->n++;
+	int err = intern_selectors(x, l->in, l->n_in, &d->in[i]);
+
+	d->atom[i] = atom;
+	return err ? err : intern_selectors(x, l->except, l->n_except, &d->except[i]);
+}
+
+/* The atoms of a list: those it names, or one of its own when some are kept out. */
+static int intern_list(struct policy_index *x, struct derived *d, const struct selectors *l,
+		       struct ids *ret)
+{
+	uint32_t *own;
+
+	if (l->n_except == 0)
+		return intern_selectors(x, l->in, l->n_in, ret);
+	own = arena_array(&x->arena, 1, sizeof(*own));
+	if (!own)
+		return -ENOMEM;
+	*own = x->n_atoms++;
+	*ret = (struct ids){.v = own, .n = 1};
+	return derived_add(x, d, *own, l);
+}
+
+/* --- atoms of a device --- */
+
+int atoms_add(struct atoms *s, uint32_t atom)
+{
+	uint32_t cap = s->cap ? s->cap * 2 : 16, *v;
 
 	if (atom == NAMES_ABSENT)
 		return 0;
-	groups = &x->groups[atom];
-	if (s->n + 1 + groups->n > s->cap) {
-		v = arena_array(s->arena, (s->n + 1 + groups->n) * 2, sizeof(*v));
+	if (s->n == s->cap) {
+		v = arena_array(s->arena, cap, sizeof(*v));
 		if (!v)
 			return -ENOMEM;
 		if (s->n)
 			memcpy(v, s->v, s->n * sizeof(*v));
 		s->v = v;
-		s->cap = (s->n + 1 + groups->n) * 2;
+		s->cap = cap;
 	}
 	s->v[s->n++] = atom;
-	for (uint32_t i = 0; i < groups->n; i++) /* the atom of a group is its index */
-		s->v[s->n++] = groups->v[i];
 	return 0;
 }
 
-void atoms_sort(struct atoms *s)
+/* Heap of places in derived, the least first; of one place a bar comes before a membership. */
+static int heap_push(struct atoms *s, uint32_t place, bool bars)
 {
+	uint64_t item = (uint64_t)place << 1 | !bars, *heap;
+	uint32_t cap = s->heap_cap ? s->heap_cap * 2 : 16, i = s->n_heap;
+
+	if (s->n_heap == s->heap_cap) {
+		heap = arena_array(s->arena, cap, sizeof(*heap));
+		if (!heap)
+			return -ENOMEM;
+		if (s->n_heap)
+			memcpy(heap, s->heap, s->n_heap * sizeof(*heap));
+		s->heap = heap;
+		s->heap_cap = cap;
+	}
+	s->n_heap++;
+	for (; i > 0 && s->heap[(i - 1) / 2] > item; i = (i - 1) / 2)
+		s->heap[i] = s->heap[(i - 1) / 2];
+	s->heap[i] = item;
+	return 0;
+}
+
+static uint64_t heap_pop(struct atoms *s)
+{
+	uint64_t top = s->heap[0], last = s->heap[--s->n_heap];
+	uint32_t i = 0, child;
+
+	while ((child = 2 * i + 1) < s->n_heap) {
+		child += child + 1 < s->n_heap && s->heap[child + 1] < s->heap[child];
+		if (s->heap[child] >= last)
+			break;
+		s->heap[i] = s->heap[child];
+		i = child;
+	}
+	s->heap[i] = last;
+	return top;
+}
+
+static int push_all(struct atoms *s, const struct ids *places, bool bars)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < places->n && !err; i++)
+		err = heap_push(s, places->v[i], bars);
+	return err;
+}
+
+/* What the atom leads to, or keeps out of. */
+static int push_atom(struct atoms *s, const struct policy_index *x, uint32_t atom)
+{
+	int err = push_all(s, &x->ups[atom], false);
+
+	return err ? err : push_all(s, &x->bars[atom], true);
+}
+
+int atoms_close(struct atoms *s, const struct policy_index *x)
+{
+	uint32_t n_given = s->n, n = 0, decided = UINT32_MAX;
+	int err = 0;
+
+	/* A group that an admin gave is a membership like others: its except still counts. */
+	for (uint32_t i = 0; i < n_given && !err; i++) {
+		if (s->v[i] < x->policy->n_groups)
+			err = heap_push(s, x->rank[s->v[i]], false);
+		else
+			err = push_atom(s, x, s->v[n++] = s->v[i]);
+	}
+	s->n = n;
+	while (s->n_heap && !err) {
+		uint64_t item = heap_pop(s);
+		uint32_t place = (uint32_t)(item >> 1), atom = x->derived[place];
+
+		if (place == decided)
+			continue;
+		decided = place;
+		if (!(item & 1)) /* kept out */
+			continue;
+		err = atoms_add(s, atom);
+		if (!err)
+			err = push_atom(s, x, atom);
+	}
 	s->n = ids_sort(s->v, s->n);
+	return err;
 }
 
 /* --- the index --- */
 
-static int index_groups(struct policy_index *x, const struct policy *p,
-			const struct ids **ret_members)
+static int derived_init(struct derived *d, const struct policy *p, struct arena *a)
 {
-	struct ids *members = arena_array(&x->arena, p->n_groups, sizeof(*members));
-	uint32_t atom;
-	int err = members ? 0 : -ENOMEM;
+	d->cap = (uint32_t)(p->n_groups + p->n_resources + p->n_rules);
+	d->atom = arena_array(a, d->cap, sizeof(*d->atom));
+	d->in = arena_array(a, d->cap, sizeof(*d->in));
+	d->except = arena_array(a, d->cap, sizeof(*d->except));
+	return d->atom && d->in && d->except ? 0 : -ENOMEM;
+}
+
+static int index_groups(struct policy_index *x, const struct policy *p, struct derived *d)
+{
+	uint32_t *rank = arena_array(&x->arena, p->n_groups, sizeof(*rank)), atom;
+	int err = rank ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < p->n_groups && !err; i++) /* first of all: atom i is group i */
 		err = intern(x, SELECTOR_GROUP, p->groups[i].name, &atom);
-	for (size_t i = 0; i < p->n_groups && !err; i++)
-		err = intern_list(x, p->groups[i].members, p->groups[i].n_members, &members[i]);
-	*ret_members = members;
+	for (uint32_t i = 0; i < p->n_groups && !err; i++) {
+		uint32_t group = p->group_order[i];
+
+		rank[group] = i;
+		err = derived_add(x, d, group, &p->groups[group].members);
+	}
+	x->rank = rank;
 	return err;
 }
 
-static int index_resources(struct policy_index *x, const struct policy *p)
+static int index_resources(struct policy_index *x, const struct policy *p, struct derived *d)
 {
 	struct ids *on = arena_array(&x->arena, p->n_resources, sizeof(*on));
 	int err = on ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < p->n_resources && !err; i++)
-		err = intern_list(x, p->resources[i].on, p->resources[i].n_on, &on[i]);
+		err = intern_list(x, d, &p->resources[i].on, &on[i]);
 	x->on = on;
 	return err;
 }
 
-static int index_rule(struct policy_index *x, const struct policy_rule *r, struct ids *ret_who,
-		      struct ids *ret_what, uint64_t *ret_needs)
-{
-	uint32_t *what = arena_dup(&x->arena, r->what, r->n_what * sizeof(*what));
-
-	if (!what)
-		return -ENOMEM;
-	*ret_what = (struct ids){.v = what, .n = ids_sort(what, (uint32_t)r->n_what)};
-	for (size_t i = 0; i < r->n_how; i++)
-		*ret_needs |= UINT64_C(1) << r->how[i];
-	return intern_list(x, r->who, r->n_who, ret_who);
-}
-
-static int index_rules(struct policy_index *x, const struct policy *p)
+static int index_rules(struct policy_index *x, const struct policy *p, struct derived *d)
 {
 	struct ids *who = arena_array(&x->arena, p->n_rules, sizeof(*who));
 	struct ids *what = arena_array(&x->arena, p->n_rules, sizeof(*what));
 	uint64_t *needs = arena_array(&x->arena, p->n_rules, sizeof(*needs));
 	int err = who && what && needs ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < p->n_rules && !err; i++)
-		err = index_rule(x, &p->rules[i], &who[i], &what[i], &needs[i]);
+	for (size_t i = 0; i < p->n_rules && !err; i++) {
+		const struct policy_rule *r = &p->rules[i];
+
+		what[i] = (struct ids){.v = r->what, .n = (uint32_t)r->n_what};
+		for (size_t k = 0; k < r->n_how; k++)
+			needs[i] |= UINT64_C(1) << r->how[k];
+		x->n_denies += r->deny;
+		err = intern_list(x, d, &r->who, &who[i]);
+	}
 	x->who = who;
 	x->what = what;
 	x->needs = needs;
@@ -194,15 +313,21 @@ static int index_asked(struct policy_index *x)
 static int index_build(struct policy_index *x, const struct policy *p)
 {
 	struct arena *a = &x->arena;
-	const struct ids *members;
-	int err = index_groups(x, p, &members);
+	struct derived d = {0};
+	int err = derived_init(&d, p, a);
 
 	if (!err)
-		err = index_resources(x, p);
+		err = index_groups(x, p, &d);
 	if (!err)
-		err = index_rules(x, p);
+		err = index_resources(x, p, &d);
 	if (!err)
-		err = turn_round(a, members, p->n_groups, x->n_atoms, &x->groups);
+		err = index_rules(x, p, &d);
+	x->derived = d.atom;
+	x->n_derived = d.n;
+	if (!err)
+		err = turn_round(a, d.in, d.n, x->n_atoms, &x->ups);
+	if (!err)
+		err = turn_round(a, d.except, d.n, x->n_atoms, &x->bars);
 	if (!err)
 		err = turn_round(a, x->on, p->n_resources, x->n_atoms, &x->hosted);
 	if (!err)

@@ -5,6 +5,7 @@
  *     parse_section    tables: sections and their keys, each with its reader and its help
  *     parse_value      one value: durations, names, selectors, services, references, lists
  *     parse_condition  one value: conditions on facts
+ *     parse_settle     lists less their excepts, groups in groups
  *     parse_problem    problems with their place, hints, near misses
  *     check            what needs the whole: contradictions
  *     check_tests      the file's own tests
@@ -41,6 +42,22 @@ struct parse_network {
 	uint64_t lease_s;
 };
 
+/* What a section's keys are read into where lists are still to be settled against each other: the
+ * order of keys is free. */
+struct parse_resource {
+	struct policy_resource r;
+	const struct prefix *address_except;
+	size_t n_address_except;
+	const struct service *ports_except;
+	size_t n_ports_except;
+};
+
+struct parse_rule {
+	struct policy_rule r;
+	const uint32_t *what_except;
+	size_t n_what_except;
+};
+
 struct parse {
 	const char *file;
 	struct policy *policy; /* its arrays are the ones below */
@@ -50,8 +67,7 @@ struct parse {
 	int err;   /* 0, -ZT_EFORM once there is a problem, else what ended the run */
 	bool stop; /* the run ends: memory or a limit; problems alone let it go on and find more */
 	struct names names;	    /* (enum thing, name) -> index */
-	void *objects[THING_COUNT]; /* arrays of struct parse_network, policy_group, policy_resource
-				       ... */
+	void *objects[THING_COUNT]; /* arrays of what parse_keys.c reads into, by kind */
 	uint32_t count[THING_COUNT];
 	const char **candidates[THING_COUNT]; /* names of a kind, for hints; NULL: not yet needed */
 };
@@ -127,6 +143,11 @@ char *parse_text(struct parse *c, const struct span *s); /* the same of a span *
 typedef bool (*value_item_fn)(struct parse *c, const struct span *s, const char *help, void *ret);
 void *value_list(struct parse *c, const struct lex *v, const char *help, size_t size,
 		 value_item_fn one, size_t *ret_n);
+
+/* --- parse_settle: objects as read -> the policy's arrays --- */
+
+/* Lists less their excepts, groups in order. Says cycles and lists of which nothing is left. */
+void settle_policy(struct parse *c);
 
 /* --- check, check_tests: with policy filled --- */
 

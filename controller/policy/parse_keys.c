@@ -3,6 +3,7 @@
  * refused by name: a key that is accepted and ignored would give more than the policy says. */
 #include "controller/policy/parse_section.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "controller/policy/engine.h"
@@ -25,7 +26,7 @@ static bool item_who(struct parse *c, const struct span *s, const char *help, vo
 
 static bool item_member(struct parse *c, const struct span *s, const char *help, void *ret)
 {
-	return value_selector(c, s, ALLOW_USER | ALLOW_TAG, help, ret);
+	return value_selector(c, s, ALLOW_USER | ALLOW_TAG | ALLOW_GROUP, help, ret);
 }
 
 static bool item_host(struct parse *c, const struct span *s, const char *help, void *ret)
@@ -44,14 +45,15 @@ static bool item_condition(struct parse *c, const struct span *s, const char *he
 	return value_condition(c, s, ret);
 }
 
+enum { RESOURCE_ALL = UINT32_MAX }; /* "resource:*", until the list is spread out */
+
 static bool item_resource(struct parse *c, const struct span *s, const char *help, void *ret)
 {
 	struct span name;
 
 	if (span_is(s, "resource:*")) {
-		diag_hint(problem_with(c, s, "is not supported by this version"),
-			  "name each resource");
-		return false;
+		*(uint32_t *)ret = RESOURCE_ALL;
+		return true;
 	}
 	if (span_starts(s, "resource:")) {
 		name = span_skip(*s, strlen("resource:"));
@@ -68,8 +70,7 @@ static bool item_resource(struct parse *c, const struct span *s, const char *hel
 /* Conditions of the full grammar that nothing enforces yet. */
 static bool is_later_condition(const struct span *s)
 {
-	static const char *const words[] = {
-		"login", "mfa", "approval", "app:", "user:", "place:", "country:"};
+	static const char *const words[] = {"login", "mfa", "approval", "app:", "user:"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (span_starts(s, words[i]))
@@ -86,7 +87,7 @@ static bool item_posture(struct parse *c, const struct span *s, const char *help
 		return value_reference(c, &name, s, THING_POSTURE, ret);
 	}
 	if (is_later_condition(s))
-		diag_hint(problem_with(c, s, "is not supported by this version"),
+		diag_hint(problem_with(c, s, "cannot be enforced by the running system yet"),
 			  "a rule asks for %s only; without this condition it would allow more "
 			  "than it says",
 			  help);
@@ -120,47 +121,103 @@ static void set_lease(struct parse *c, void *object, const struct lex *v, const 
 
 static void set_members(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_group *g = object;
+	struct selectors *l = &((struct policy_group *)object)->members;
 
-	g->members = value_list(c, v, help, sizeof(*g->members), item_member, &g->n_members);
+	l->in = value_list(c, v, help, sizeof(*l->in), item_member, &l->n_in);
+}
+
+static void set_member_except(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct selectors *l = &((struct policy_group *)object)->members;
+
+	l->except = value_list(c, v, help, sizeof(*l->except), item_member, &l->n_except);
 }
 
 static void set_on(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_resource *r = object;
+	struct selectors *l = &((struct parse_resource *)object)->r.on;
 
-	r->on = value_list(c, v, help, sizeof(*r->on), item_host, &r->n_on);
+	l->in = value_list(c, v, help, sizeof(*l->in), item_host, &l->n_in);
 }
 
 static void set_ports(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_resource *r = object;
+	struct policy_resource *r = &((struct parse_resource *)object)->r;
 
 	r->ports = value_list(c, v, help, sizeof(*r->ports), item_service, &r->n_ports);
 }
 
 static void set_data(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_resource *r = object;
+	struct policy_resource *r = &((struct parse_resource *)object)->r;
 	struct span s;
 
 	if (value_line(c, v, help, &s))
 		value_name(c, &s, &r->data);
 }
 
-static void set_owner(struct parse *c, void *object, const struct lex *v, const char *help)
+/* "user:ada@example.com" or "group:finance", as written; NULL when it is neither. */
+static const char *read_owner(struct parse *c, const struct lex *v, const char *help)
 {
-	struct policy_resource *r = object;
 	struct selector owner;
 	struct span s;
-	char *text;
 
 	if (!value_line(c, v, help, &s) ||
 	    !value_selector(c, &s, ALLOW_USER | ALLOW_GROUP, help, &owner))
-		return;
-	text = parse_text(c, &s);
-	if (text)
-		r->owner = text;
+		return NULL;
+	return parse_text(c, &s);
+}
+
+static void set_resource_owner(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_resource *)object)->r.owner = read_owner(c, v, help);
+}
+
+static void set_rule_owner(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_rule *)object)->r.owner = read_owner(c, v, help);
+}
+
+/* except of a resource: devices, addresses or ports, each taken from the list of its kind. */
+struct resource_except {
+	enum { EXCEPT_HOST, EXCEPT_PORT } kind;
+	struct selector host;
+	struct service port;
+};
+
+static bool item_resource_except(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct resource_except *e = ret;
+
+	if (span_starts(s, "tag:") || span_starts(s, "device:")) {
+		e->kind = EXCEPT_HOST;
+		return item_host(c, s, help, &e->host);
+	}
+	e->kind = EXCEPT_PORT;
+	return value_service(c, s, help, &e->port);
+}
+
+static void set_resource_except(struct parse *c, void *object, const struct lex *v,
+				const char *help)
+{
+	struct parse_resource *r = object;
+	struct resource_except *list;
+	struct selector *hosts;
+	struct service *ports;
+	size_t n;
+
+	list = value_list(c, v, help, sizeof(*list), item_resource_except, &n);
+	hosts = arena_array(c->arena, n, sizeof(*hosts));
+	ports = arena_array(c->arena, n, sizeof(*ports));
+	if (!list || !hosts || !ports)
+		return parse_fail(c, -ENOMEM);
+	r->r.on.except = hosts;
+	r->ports_except = ports;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].kind == EXCEPT_HOST)
+			hosts[r->r.on.n_except++] = list[i].host;
+		else
+			ports[r->n_ports_except++] = list[i].port;
 }
 
 static void set_require(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -197,37 +254,102 @@ static void set_max_age(struct parse *c, void *object, const struct lex *v, cons
 
 static void set_who(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_rule *r = object;
+	struct selectors *l = &((struct parse_rule *)object)->r.who;
 
-	r->who = value_list(c, v, help, sizeof(*r->who), item_who, &r->n_who);
+	l->in = value_list(c, v, help, sizeof(*l->in), item_who, &l->n_in);
 }
 
 static void set_what(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_rule *r = object;
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
 
 	r->what = value_list(c, v, help, sizeof(*r->what), item_resource, &r->n_what);
+	for (size_t i = 0; i < r->n_what; i++)
+		r->what_all = r->what_all || r->what[i] == RESOURCE_ALL;
+}
+
+/* except of a rule: each item is taken from the list of its kind. */
+struct rule_except {
+	enum { EXCEPT_WHO, EXCEPT_WHAT } kind;
+	struct selector who;
+	uint32_t what;
+};
+
+static bool item_rule_except(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct rule_except *e = ret;
+
+	if (span_starts(s, "resource:") && !span_is(s, "resource:*")) {
+		e->kind = EXCEPT_WHAT;
+		return item_resource(c, s, help, &e->what);
+	}
+	e->kind = EXCEPT_WHO;
+	return value_selector(c, s, ALLOW_USER | ALLOW_GROUP | ALLOW_TAG | ALLOW_DEVICE, help,
+			      &e->who);
+}
+
+static void set_rule_except(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_rule *r = object;
+	struct rule_except *list;
+	struct selector *who;
+	uint32_t *what;
+	size_t n;
+
+	list = value_list(c, v, help, sizeof(*list), item_rule_except, &n);
+	who = arena_array(c->arena, n, sizeof(*who));
+	what = arena_array(c->arena, n, sizeof(*what));
+	if (!list || !who || !what)
+		return parse_fail(c, -ENOMEM);
+	r->r.who.except = who;
+	r->what_except = what;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].kind == EXCEPT_WHO)
+			who[r->r.who.n_except++] = list[i].who;
+		else
+			what[r->n_what_except++] = list[i].what;
 }
 
 static void set_how(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_rule *r = object;
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
 
 	r->how = value_list(c, v, help, sizeof(*r->how), item_posture, &r->n_how);
 }
 
-static void set_why(struct parse *c, void *object, const struct lex *v, const char *help)
+static void set_action(struct parse *c, void *object, const struct lex *v, const char *help)
 {
-	struct policy_rule *r = object;
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+	struct span s;
+
+	if (!value_line(c, v, help, &s))
+		return;
+	r->deny = span_is(&s, "deny");
+	if (!r->deny && !span_is(&s, "allow"))
+		diag_hint(problem_with(c, &s, "is neither allow nor deny"), "write %s", help);
+}
+
+/* Text of at most ZT_WHY_MAX bytes, its lines joined; NULL out of memory. */
+static const char *read_words(struct parse *c, const struct lex *v, const char *noun,
+			      const char *help)
+{
 	const char *text = value_text(c, *v);
 
-	if (!text)
-		return;
-	if (strlen(text) > ZT_WHY_MAX)
-		diag_hint(problem_at(c, value_place(*v), "the reason is %zu bytes long",
+	if (text && strlen(text) > ZT_WHY_MAX)
+		diag_hint(problem_at(c, value_place(*v), "the %s is %zu bytes long", noun,
 				     strlen(text)),
 			  "write %s", help);
-	r->why = text;
+	return text;
+}
+
+static void set_why(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_rule *)object)->r.why = read_words(c, v, "reason", help);
+}
+
+static void set_ticket(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_rule *)object)->r.ticket = read_words(c, v, "ticket", help);
 }
 
 static void set_from(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -285,18 +407,20 @@ static const struct key network_keys[] = {
 	 "how long devices may act without word from the controller: 1h"},
 };
 static const struct key group_keys[] = {
-	{"members", set_members, false, "a list of user:EMAIL and tag:NAME"},
-	{"except", NULL, false, "list the members that remain"},
+	{"members", set_members, false, "a list of user:EMAIL, tag:NAME and group:NAME"},
+	{"except", set_member_except, false,
+	 "a list of user:EMAIL, tag:NAME and group:NAME: who is not a member after all"},
 };
 static const struct key resource_keys[] = {
 	{"on", set_on, true, "a list of tag:NAME and device:NAME: the devices that offer it"},
 	{"ports", set_ports, true, "a list of tcp/5432, tcp/8000-8100, udp/53, icmp or any"},
+	{"except", set_resource_except, false,
+	 "a list of tag:NAME, device:NAME and ports: what does not belong to it after all"},
 	{"data", set_data, false, "a name for the class of data: confidential"},
-	{"owner", set_owner, false, "user:EMAIL or group:NAME"},
+	{"owner", set_resource_owner, false, "user:EMAIL or group:NAME"},
 	{"via", NULL, false, "resources are on enrolled devices: on = tag:NAME"},
 	{"address", NULL, false, "resources are on enrolled devices: on = tag:NAME"},
 	{"lease", NULL, false, "the lease of [network] holds for all resources"},
-	{"except", NULL, false, "list the devices that remain"},
 };
 static const struct key posture_keys[] = {
 	{"require", set_require, true,
@@ -307,17 +431,19 @@ static const struct key posture_keys[] = {
 static const struct key rule_keys[] = {
 	{"who", set_who, true,
 	 "a list of user:EMAIL, group:NAME, tag:NAME and device:NAME, or anyone"},
-	{"what", set_what, true, "a list of resource:NAME"},
+	{"what", set_what, true, "a list of resource:NAME, or resource:*"},
 	{"how", set_how, false, "posture:NAME"},
+	{"except", set_rule_except, false,
+	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME and resource:NAME: what the "
+	 "rule is not about after all"},
+	{"action", set_action, false, "allow (as without this key) or deny, which wins over allow"},
 	{"why", set_why, true, "the reason for this access, in words, at most 500 bytes"},
+	{"owner", set_rule_owner, false, "user:EMAIL or group:NAME: who answers for the rule"},
+	{"ticket", set_ticket, false, "where it was asked for, in words, at most 500 bytes"},
 	{"when", NULL, false, "take it out, and the rule holds at all times"},
 	{"where", NULL, false, "take it out, and the rule holds from anywhere"},
-	{"except", NULL, false, "list those who remain"},
-	{"deny", NULL, false, "what no rule allows is denied"},
-	{"action", NULL, false, "what no rule allows is denied"},
+	{"deny", NULL, false, "write action = deny"},
 	{"until", NULL, false, "take the rule out when its time is over"},
-	{"owner", NULL, false, "say it in a comment"},
-	{"ticket", NULL, false, "say it in why or in a comment"},
 	{"review", NULL, false, "say it in a comment"},
 };
 static const struct key test_keys[] = {
@@ -326,9 +452,10 @@ static const struct key test_keys[] = {
 	{"expect", set_expect, true, "allow or deny"},
 };
 
-#define OBJECT(type)                                                                               \
-	sizeof(struct type), offsetof(struct type, name), offsetof(struct type, line),             \
-		offsetof(struct type, column)
+#define OBJECT(type) OBJECT_IN(type, )
+#define OBJECT_IN(type, at)                                                                        \
+	sizeof(struct type), offsetof(struct type, at name), offsetof(struct type, at line),       \
+		offsetof(struct type, at column)
 #define KEYS(k) k, sizeof(k) / sizeof((k)[0])
 static const struct section sections[] = {
 	[THING_NETWORK] = {"network", THING_NETWORK, "[network]", 1, OBJECT(parse_network),
@@ -336,10 +463,10 @@ static const struct section sections[] = {
 	[THING_GROUP] = {"group", THING_GROUP, "[group NAME]", POLICY_SECTIONS_MAX,
 			 OBJECT(policy_group), KEYS(group_keys)},
 	[THING_RESOURCE] = {"resource", THING_RESOURCE, "[resource NAME]", POLICY_SECTIONS_MAX,
-			    OBJECT(policy_resource), KEYS(resource_keys)},
+			    OBJECT_IN(parse_resource, r.), KEYS(resource_keys)},
 	[THING_POSTURE] = {"posture", THING_POSTURE, "[posture NAME]", ENGINE_POSTURES_MAX,
 			   OBJECT(policy_posture), KEYS(posture_keys)},
-	[THING_RULE] = {"rule", THING_RULE, "[rule NAME]", ZT_RULES_MAX, OBJECT(policy_rule),
+	[THING_RULE] = {"rule", THING_RULE, "[rule NAME]", ZT_RULES_MAX, OBJECT_IN(parse_rule, r.),
 			KEYS(rule_keys)},
 	[THING_TEST] = {"test", THING_TEST, "[test NAME]", POLICY_SECTIONS_MAX, OBJECT(policy_test),
 			KEYS(test_keys)},

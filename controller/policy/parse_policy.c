@@ -64,36 +64,6 @@ static void read_all(struct parse *c, const char *text, size_t n)
 	section_end(c, &run);
 }
 
-static void fill_policy(struct parse *c)
-{
-	struct parse_network *network = c->objects[THING_NETWORK];
-	struct policy_resource *resources = c->objects[THING_RESOURCE];
-	struct policy_posture *postures = c->objects[THING_POSTURE];
-	struct policy_rule *rules = c->objects[THING_RULE];
-	struct policy *p = c->policy;
-
-	p->lease_s = network->lease_s ? network->lease_s : ZT_LEASE_DEFAULT_S;
-	for (uint32_t i = 0; i < c->count[THING_RESOURCE]; i++) {
-		resources[i].data = resources[i].data ? resources[i].data : "";
-		resources[i].owner = resources[i].owner ? resources[i].owner : "";
-	}
-	for (uint32_t i = 0; i < c->count[THING_POSTURE]; i++)
-		if (!postures[i].max_age_s)
-			postures[i].max_age_s = ZT_FACT_MAX_AGE_S;
-	for (uint32_t i = 0; i < c->count[THING_RULE]; i++)
-		rules[i].id = i + 1;
-	p->groups = c->objects[THING_GROUP];
-	p->resources = resources;
-	p->postures = postures;
-	p->rules = rules;
-	p->tests = c->objects[THING_TEST];
-	p->n_groups = c->count[THING_GROUP];
-	p->n_resources = c->count[THING_RESOURCE];
-	p->n_postures = c->count[THING_POSTURE];
-	p->n_rules = c->count[THING_RULE];
-	p->n_tests = c->count[THING_TEST];
-}
-
 static void parse_all(struct parse *c, const char *text, size_t n)
 {
 	check_bytes(c, text, n);
@@ -103,8 +73,9 @@ static void parse_all(struct parse *c, const char *text, size_t n)
 		read_all(c, text, n);
 	if (c->stop)
 		return;
-	fill_policy(c);
-	check_policy(c);
+	settle_policy(c);
+	if (!c->stop)
+		check_policy(c);
 }
 
 static int compare_places(const void *a, const void *b)

@@ -298,16 +298,9 @@ static bool selector_unknown(struct parse *c, const struct span *s, unsigned all
 	return false;
 }
 
-static bool selector_refused(struct parse *c, const struct span *s, unsigned allowed,
-			     const char *help)
+static bool selector_refused(struct parse *c, const struct span *s, const char *help)
 {
-	if (span_starts(s, "group:") && allowed == (ALLOW_USER | ALLOW_TAG))
-		diag_hint(problem_with(
-				  c, s,
-				  "is a group in a group, which is not supported by this version"),
-			  "name its users and tags here");
-	else
-		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
+	diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
 	return false;
 }
 
@@ -340,14 +333,14 @@ bool value_selector(struct parse *c, const struct span *s, unsigned allowed, con
 
 	if (span_is(s, "anyone")) {
 		if (!(allowed & ALLOW_ANYONE))
-			return selector_refused(c, s, allowed, help);
+			return selector_refused(c, s, help);
 		*ret = (struct selector){.kind = SELECTOR_ANYONE, .line = s->at.line};
 		return true;
 	}
 	if (!f)
 		return selector_unknown(c, s, allowed, help);
 	if (!(allowed & 1u << f->kind))
-		return selector_refused(c, s, allowed, help);
+		return selector_refused(c, s, help);
 	return selector_named(c, s, f, ret);
 }
 

@@ -30,19 +30,27 @@ struct selector {
 	unsigned line;
 };
 
+/* A list less another: whoever is one of `in` and none of `except`. */
+struct selectors {
+	const struct selector *in;
+	size_t n_in;
+	const struct selector *except;
+	size_t n_except;
+};
+
 struct policy_group {
 	const char *name;
-	const struct selector
-		*members; /* users and tags (groups in groups: with the whole grammar) */
-	size_t n_members;
+	struct selectors members; /* users, tags, groups */
 	unsigned line, column;
 };
 
 struct policy_resource {
 	const char *name;
-	const struct selector *on; /* tags or devices that host it */
-	size_t n_on;
-	const struct service *ports;
+	struct selectors on;	      /* tags or devices that host it */
+	struct selectors via;	      /* tags or devices that forward to it; else n_in is 0 */
+	const struct prefix *address; /* behind the gateways: disjoint, what except leaves */
+	size_t n_address;
+	const struct service *ports; /* what except leaves; disjoint */
 	size_t n_ports;
 	const char *data;  /* "" if not given */
 	const char *owner; /* "" if not given */
@@ -79,13 +87,16 @@ struct policy_posture {
 struct policy_rule {
 	uint32_t id; /* 1.. in file order; what grants carry */
 	const char *name;
-	const struct selector *who;
-	size_t n_who;
-	const uint32_t *what; /* resource indexes */
+	bool deny; /* wins over every rule that allows */
+	struct selectors who;
+	const uint32_t *what; /* resource indexes, sorted, without those of except */
 	size_t n_what;
-	const uint32_t *how; /* posture indexes; all must hold */
+	bool what_all;	     /* the list named resource:* (for words; what has them) */
+	const uint32_t *how; /* posture indexes; all must hold on the source. Never of a deny */
 	size_t n_how;
 	const char *why;
+	const char *owner, *ticket; /* "" if not given; for reviews */
+	int64_t review_s;	    /* when it should be looked at again; INT64_MAX never */
 	unsigned line, column;
 };
 
@@ -102,6 +113,7 @@ struct policy {
 	struct arena arena; /* owns everything below */
 	uint64_t lease_s;   /* [network] lease; default ZT_LEASE_DEFAULT_S */
 	const struct policy_group *groups;
+	const uint32_t *group_order; /* all groups, members before those that contain them */
 	const struct policy_resource *resources;
 	const struct policy_posture *postures;
 	const struct policy_rule *rules;
@@ -117,6 +129,8 @@ struct policy {
 int policy_parse(const char *file, const char *text, size_t n, struct policy **ret,
 		 struct diag_list *problems) ZT_MUST_USE;
 void policy_free(struct policy *p);
+/* Does the rule hold at all times, everywhere, whatever state the device is in? */
+bool policy_rule_is_plain(const struct policy_rule *r);
 /* Does some selector name this device, or one that the name would become by a suffix ("db":
  * "db-2")? A device chooses its name itself, so one that the policy knows by name has to be let in
  * by an admin. */

@@ -31,7 +31,7 @@ static void print_service(const void *list, size_t i, char *out)
 	service_print((const struct service *)list + i, out);
 }
 
-static const char *list_print(const void *list, size_t n, print_fn print, struct arena *a)
+static const char *items_print(const void *list, size_t n, print_fn print, struct arena *a)
 {
 	char text[(LIST_SHOWN + 1) * (SELECTOR_TEXT_MAX + 2)], item[SELECTOR_TEXT_MAX];
 	struct buf b;
@@ -48,17 +48,20 @@ static const char *list_print(const void *list, size_t n, print_fn print, struct
 
 const char *services_print(const struct service *s, size_t n, struct arena *a)
 {
-	return list_print(s, n, print_service, a);
+	return items_print(s, n, print_service, a);
 }
 
 const char *selectors_print(const struct selector *s, size_t n, struct arena *a)
 {
-	return list_print(s, n, print_selector, a);
+	return items_print(s, n, print_selector, a);
 }
 
-bool service_overlaps(const struct service *a, const struct service *b)
+const char *list_print(const struct selectors *l, struct arena *a)
 {
-	if (a->proto == SERVICE_ANY || b->proto == SERVICE_ANY)
-		return true;
-	return a->proto == b->proto && a->lo <= b->hi && b->lo <= a->hi;
+	const char *in = selectors_print(l->in, l->n_in, a), *except;
+
+	if (!in || l->n_except == 0)
+		return in;
+	except = selectors_print(l->except, l->n_except, a);
+	return except ? arena_printf(a, "%s except %s", in, except) : NULL;
 }

@@ -9,5 +9,5 @@ void selector_print(const struct selector *s, char out[static SELECTOR_TEXT_MAX]
 /* "tcp/80, tcp/443, and 7 more" in the arena; NULL out of memory. */
 const char *services_print(const struct service *s, size_t n, struct arena *a);
 const char *selectors_print(const struct selector *s, size_t n, struct arena *a);
-/* Is there a packet that both mean? */
-bool service_overlaps(const struct service *a, const struct service *b);
+/* "group:staff except user:sam@example.com" */
+const char *list_print(const struct selectors *l, struct arena *a);

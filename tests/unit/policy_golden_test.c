@@ -16,16 +16,24 @@ static const char folder[] = "tests/golden/policy";
 
 /* --- what came out --- */
 
-static void print_selectors(struct buf *b, const char *key, const struct selector *s, size_t n)
+static void print_list(struct buf *b, const struct selector *s, size_t n)
 {
 	static const char *const kinds[] = {"user:", "group:", "tag:", "device:", "anyone"};
 
-	if (n)
-		buf_printf(b, "\t%s:", key);
 	for (size_t i = 0; i < n; i++)
 		buf_printf(b, " %s%s", kinds[s[i].kind], s[i].name ? s[i].name : "");
-	if (n)
-		buf_put_text(b, "\n");
+}
+
+static void print_selectors(struct buf *b, const char *key, const struct selectors *l)
+{
+	if (!l->n_in)
+		return;
+	buf_printf(b, "\t%s:", key);
+	print_list(b, l->in, l->n_in);
+	if (l->n_except)
+		buf_put_text(b, " except");
+	print_list(b, l->except, l->n_except);
+	buf_put_text(b, "\n");
 }
 
 static void print_services(struct buf *b, const struct service *s, size_t n)
@@ -47,7 +55,7 @@ static void print_resources(struct buf *b, const struct policy *p)
 
 		buf_printf(b, "%u: resource %s data=%s owner=%s\n", r->line, r->name, r->data,
 			   r->owner);
-		print_selectors(b, "on", r->on, r->n_on);
+		print_selectors(b, "on", &r->on);
 		print_services(b, r->ports, r->n_ports);
 	}
 }
@@ -70,8 +78,10 @@ static void print_rules(struct buf *b, const struct policy *p)
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *r = &p->rules[i];
 
-		buf_printf(b, "%u: rule %u %s\n", r->line, r->id, r->name);
-		print_selectors(b, "who", r->who, r->n_who);
+		buf_printf(b, "%u: %s %u %s%s%s%s%s\n", r->line, r->deny ? "deny" : "rule", r->id,
+			   r->name, r->owner[0] ? " owner=" : "", r->owner,
+			   r->ticket[0] ? " ticket=" : "", r->ticket);
+		print_selectors(b, "who", &r->who);
 		buf_put_text(b, "\twhat:");
 		for (size_t k = 0; k < r->n_what; k++)
 			buf_printf(b, " %s", p->resources[r->what[k]].name);
@@ -87,7 +97,7 @@ static void print_policy(struct buf *b, const struct policy *p)
 	buf_printf(b, "accepted\nlease %us\n", (unsigned)p->lease_s);
 	for (size_t i = 0; i < p->n_groups; i++) {
 		buf_printf(b, "%u: group %s\n", p->groups[i].line, p->groups[i].name);
-		print_selectors(b, "members", p->groups[i].members, p->groups[i].n_members);
+		print_selectors(b, "members", &p->groups[i].members);
 	}
 	print_resources(b, p);
 	print_postures(b, p);

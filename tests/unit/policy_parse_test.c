@@ -74,9 +74,10 @@ static void a_hundred_thousand_members_stand_on_one_line_or_on_many(void **state
 		list_of_members(&b, 100000, between[i]);
 		o = parse_buf(&b);
 		assert_int_equal(o.err, 0);
-		assert_int_equal(o.policy->groups[0].n_members, 100000);
-		assert_string_equal(o.policy->groups[0].members[99999].name, "u99999@example.com");
-		assert_int_equal(o.policy->groups[0].members[99999].line, i ? 100001 : 2);
+		assert_int_equal(o.policy->groups[0].members.n_in, 100000);
+		assert_string_equal(o.policy->groups[0].members.in[99999].name,
+				    "u99999@example.com");
+		assert_int_equal(o.policy->groups[0].members.in[99999].line, i ? 100001 : 2);
 		policy_free(o.policy);
 	}
 }

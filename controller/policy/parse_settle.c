@@ -1,0 +1,302 @@
+/* From what was read to the policy: lists less their excepts, groups in the order that their members
+ * ask for, numbers for rules. What is left empty by an except, and groups in circles, are problems. */
+#include "controller/policy/parse.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zt/buf.h"
+#include "controller/policy/services.h"
+
+/* --- groups in groups --- */
+
+enum { CYCLE_SHOWN = 8 };
+
+struct group_graph {
+	const struct policy_group *groups;
+	uint32_t n;
+	uint32_t *waits;   /* by group: named groups that are not in order yet */
+	uint32_t *back;	   /* by group: where those that name it begin in namers */
+	uint32_t *namers;  /* groups that name it */
+	uint32_t *order;   /* groups in order so far */
+	uint32_t n_order;
+};
+
+/* The i-th selector of a group, its excepts after its members. */
+static const struct selector *named_by(const struct policy_group *g, size_t i)
+{
+	return i < g->members.n_in ? &g->members.in[i] : &g->members.except[i - g->members.n_in];
+}
+
+static size_t count_named(const struct policy_group *g)
+{
+	return g->members.n_in + g->members.n_except;
+}
+
+/* waits and back count, then namers are filled. */
+static int graph_init(struct group_graph *g, struct arena *a)
+{
+	size_t total = 0;
+
+	g->waits = arena_array(a, g->n, sizeof(*g->waits));
+	g->back = arena_array(a, (size_t)g->n + 2, sizeof(*g->back));
+	if (!g->waits || !g->back)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < g->n; i++)
+		for (size_t k = 0; k < count_named(&g->groups[i]); k++) {
+			const struct selector *s = named_by(&g->groups[i], k);
+
+			if (s->kind != SELECTOR_GROUP)
+				continue;
+			g->waits[i]++;
+			g->back[s->group + 2]++;
+			total++;
+		}
+	for (uint32_t i = 2; i < g->n + 2; i++)
+		g->back[i] += g->back[i - 1];
+	g->namers = arena_array(a, total, sizeof(*g->namers));
+	if (!g->namers)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < g->n; i++)
+		for (size_t k = 0; k < count_named(&g->groups[i]); k++) {
+			const struct selector *s = named_by(&g->groups[i], k);
+
+			if (s->kind == SELECTOR_GROUP)
+				g->namers[g->back[s->group + 1]++] = i;
+		}
+	return 0;
+}
+
+/* Kahn: a group is in order when all groups that it names are. */
+static void graph_sort(struct group_graph *g)
+{
+	for (uint32_t i = 0; i < g->n; i++)
+		if (g->waits[i] == 0)
+			g->order[g->n_order++] = i;
+	for (uint32_t done = 0; done < g->n_order; done++) {
+		uint32_t group = g->order[done];
+
+		for (uint32_t k = g->back[group]; k < g->back[group + 1]; k++)
+			if (--g->waits[g->namers[k]] == 0)
+				g->order[g->n_order++] = g->namers[k];
+	}
+}
+
+/* A group named by this one that is not in order either. There is one, or it would be. */
+static uint32_t next_in_circle(const struct group_graph *g, uint32_t group)
+{
+	for (size_t k = 0; k < count_named(&g->groups[group]); k++) {
+		const struct selector *s = named_by(&g->groups[group], k);
+
+		if (s->kind == SELECTOR_GROUP && g->waits[s->group] > 0)
+			return s->group;
+	}
+	return group;
+}
+
+/* Says one circle and takes its groups out of those that wait. */
+static void say_circle(struct parse *c, struct group_graph *g, uint32_t group)
+{
+	const struct policy_group *first;
+	char text[(CYCLE_SHOWN + 2) * (ZT_NAME_MAX + 4)];
+	struct buf b;
+	uint32_t steps = 0, at;
+
+	for (uint32_t i = 0; i < g->n; i++) /* after n steps we are in the circle itself */
+		group = next_in_circle(g, group);
+	first = &g->groups[group];
+	buf_init(&b, text, sizeof(text));
+	buf_put_text(&b, first->name);
+	for (at = next_in_circle(g, group); at != group; at = next_in_circle(g, at)) {
+		if (++steps <= CYCLE_SHOWN)
+			buf_printf(&b, " > %s", g->groups[at].name);
+	}
+	diag_hint(problem_at(c, (struct place){first->line, first->column},
+			     "group \"%s\" contains itself: %.*s%s > %s", first->name, (int)b.len,
+			     (const char *)b.data, steps > CYCLE_SHOWN ? " > ..." : "",
+			     first->name),
+		  "take one of these groups out of the other");
+	while (g->waits[group] > 0) {
+		at = next_in_circle(g, group);
+		g->waits[group] = 0;
+		group = at;
+	}
+}
+
+static void settle_groups(struct parse *c)
+{
+	struct policy *p = c->policy;
+	struct group_graph g = {.groups = p->groups, .n = (uint32_t)p->n_groups};
+
+	g.order = arena_array(c->arena, g.n, sizeof(*g.order));
+	if (!g.order || graph_init(&g, &c->scratch) < 0)
+		return parse_fail(c, -ENOMEM);
+	graph_sort(&g);
+	p->group_order = g.order;
+	if (g.n_order == g.n)
+		return;
+	/* A group that only leads into a circle walks to the same one, which is said once. */
+	for (uint32_t i = 0; i < g.n; i++)
+		if (g.waits[i] > 0) {
+			say_circle(c, &g, i);
+			return;
+		}
+}
+
+/* --- lists less their excepts --- */
+
+static bool same_selector(const struct selector *a, const struct selector *b)
+{
+	return a->kind == b->kind && (a->kind == SELECTOR_ANYONE || strcmp(a->name, b->name) == 0);
+}
+
+/* Is every item of the list taken out by name? Then nobody is left, whoever is in the groups. Only
+ * looked at where both are short: it is for mistakes that people make. */
+static bool is_taken_out(const struct selectors *l)
+{
+	enum { SHORT = 64 };
+
+	if (l->n_except == 0 || l->n_in > SHORT || l->n_except > SHORT)
+		return false;
+	for (size_t i = 0; i < l->n_in; i++) {
+		size_t k = 0;
+
+		while (k < l->n_except && !same_selector(&l->in[i], &l->except[k]))
+			k++;
+		if (k == l->n_except)
+			return false;
+	}
+	return true;
+}
+
+static void check_left(struct parse *c, const struct selectors *l, unsigned line, unsigned column,
+		       const char *noun, const char *name, const char *key)
+{
+	if (is_taken_out(l))
+		diag_hint(problem_at(c, (struct place){line, column},
+				     "%s \"%s\" is empty: except takes out all of its %s", noun,
+				     name, key),
+			  "take the names out of one of the two lists");
+}
+
+static void settle_resource(struct parse *c, const struct parse_resource *from,
+			    struct policy_resource *r)
+{
+	*r = from->r;
+	r->data = r->data ? r->data : "";
+	r->owner = r->owner ? r->owner : "";
+	check_left(c, &r->on, r->line, r->column, "resource", r->name, "on");
+	if (from->n_ports_except == 0 || r->n_ports == 0)
+		return;
+	if (services_cut(r->ports, r->n_ports, from->ports_except, from->n_ports_except, c->arena,
+			 &r->ports, &r->n_ports) < 0)
+		return parse_fail(c, -ENOMEM);
+	if (r->n_ports == 0)
+		diag_hint(problem_at(c, (struct place){r->line, r->column},
+				     "resource \"%s\" is empty: except takes out all of its ports",
+				     r->name),
+			  "take the ports out of one of the two lists");
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool has_id(const uint32_t *v, size_t n, uint32_t id)
+{
+	return n > 0 && bsearch(&id, v, n, sizeof(*v), compare_ids) != NULL;
+}
+
+/* The rule's resources: sorted, without doubles and those of except. */
+static void settle_what(struct parse *c, const struct parse_rule *from, struct policy_rule *r)
+{
+	size_t n = r->what_all ? c->count[THING_RESOURCE] : r->n_what, kept = 0;
+	uint32_t *what = arena_array(c->arena, n, sizeof(*what));
+	uint32_t *except = arena_dup(&c->scratch, from->what_except,
+				     from->n_what_except * sizeof(*except));
+
+	if (!what || !except)
+		return parse_fail(c, -ENOMEM);
+	for (size_t i = 0; i < n; i++)
+		what[i] = r->what_all ? (uint32_t)i : r->what[i];
+	qsort(what, n, sizeof(*what), compare_ids);
+	qsort(except, from->n_what_except, sizeof(*except), compare_ids);
+	for (size_t i = 0; i < n; i++)
+		if ((i == 0 || what[i] != what[i - 1]) &&
+		    !has_id(except, from->n_what_except, what[i]))
+			what[kept++] = what[i];
+	if (n > 0 && kept == 0)
+		diag_hint(problem_at(c, (struct place){r->line, r->column},
+				     "rule \"%s\" can never match: except takes out all of its "
+				     "resources",
+				     r->name),
+			  "take the names out of one of the two lists");
+	r->what = what;
+	r->n_what = kept;
+}
+
+static void settle_rule(struct parse *c, const struct parse_rule *from, struct policy_rule *r)
+{
+	*r = from->r;
+	r->why = r->why ? r->why : "";
+	r->owner = r->owner ? r->owner : "";
+	r->ticket = r->ticket ? r->ticket : "";
+	settle_what(c, from, r);
+	check_left(c, &r->who, r->line, r->column, "rule", r->name, "who");
+	if (r->deny && r->n_how > 0)
+		diag_hint(problem_at(c, (struct place){r->line, r->column},
+				     "rule \"%s\" denies, and asks for a posture", r->name),
+			  "a deny holds whatever state a device is in; ask for posture:%s in the "
+			  "rules that allow",
+			  c->policy->postures[r->how[0]].name);
+}
+
+static void settle_lists(struct parse *c)
+{
+	const struct parse_resource *resources = c->objects[THING_RESOURCE];
+	const struct parse_rule *rules = c->objects[THING_RULE];
+	struct policy *p = c->policy;
+	struct policy_resource *out = arena_array(c->arena, p->n_resources, sizeof(*out));
+	struct policy_rule *out_rules = arena_array(c->arena, p->n_rules, sizeof(*out_rules));
+
+	if (!out || !out_rules)
+		return parse_fail(c, -ENOMEM);
+	for (size_t i = 0; i < p->n_groups && !c->stop; i++)
+		check_left(c, &p->groups[i].members, p->groups[i].line, p->groups[i].column,
+			   "group", p->groups[i].name, "members");
+	for (size_t i = 0; i < p->n_resources && !c->stop; i++)
+		settle_resource(c, &resources[i], &out[i]);
+	for (size_t i = 0; i < p->n_rules && !c->stop; i++) {
+		settle_rule(c, &rules[i], &out_rules[i]);
+		out_rules[i].id = (uint32_t)i + 1;
+	}
+	p->resources = out;
+	p->rules = out_rules;
+}
+
+void settle_policy(struct parse *c)
+{
+	struct parse_network *network = c->objects[THING_NETWORK];
+	struct policy_posture *postures = c->objects[THING_POSTURE];
+	struct policy *p = c->policy;
+
+	p->lease_s = network->lease_s ? network->lease_s : ZT_LEASE_DEFAULT_S;
+	for (uint32_t i = 0; i < c->count[THING_POSTURE]; i++)
+		if (!postures[i].max_age_s)
+			postures[i].max_age_s = ZT_FACT_MAX_AGE_S;
+	p->groups = c->objects[THING_GROUP];
+	p->postures = postures;
+	p->tests = c->objects[THING_TEST];
+	p->n_groups = c->count[THING_GROUP];
+	p->n_resources = c->count[THING_RESOURCE];
+	p->n_postures = c->count[THING_POSTURE];
+	p->n_rules = c->count[THING_RULE];
+	p->n_tests = c->count[THING_TEST];
+	settle_lists(c);
+	if (!c->stop)
+		settle_groups(c);
+}

@@ -62,7 +62,7 @@ controller := $(addprefix $(B)/lib/,c_api.a c_http.a c_store.a c_pure.a)
 ztnode     := $(addprefix $(B)/lib/,n_cli.a n_net.a n_kern.a n_posture.a n_core.a)
 
 LIBS_COMMON     = $(call pkg,--libs,libsodium) -lcap-ng -lseccomp
-LIBS_CONTROLLER = $(call pkg,--libs,libmicrohttpd gnutls jansson inih sqlite3 libsystemd)
+LIBS_CONTROLLER = $(call pkg,--libs,libmicrohttpd gnutls jansson inih sqlite3 libmaxminddb libsystemd)
 LIBS_CTL        = $(call pkg,--libs,libcurl jansson smartcols)
 LIBS_NODE       = $(call pkg,--libs,jansson inih libmnl libnftnl libsystemd)
 

@@ -13,6 +13,7 @@
 #include "zt/num.h"
 #include "zt/txt.h"
 #include "controller/advice.h"
+#include "controller/geo.h"
 
 enum {
 	TICK_MS = 1000,
@@ -668,12 +669,13 @@ static void evaluate(struct app *a, struct device *d)
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
 	int64_t now_ms = clock_now().wall_ms;
 	bool moves = model_standing(d, now_ms) != d->standing;
+	struct places was = d->places;
 	size_t n;
 
 	if (moves) /* those who could reach it until now */
 		mark_neighbours(a, d->row.id);
 	n = model_evaluate(&a->model, d, now_ms, changes);
-	if (n || moves)
+	if (n || moves || !places_equal(&was, &d->places))
 		mark_neighbours(a, d->row.id);
 	publish_advise(a->publisher, d);
 	for (size_t i = 0; i < n && d->standing == STANDING_ACTIVE; i++)
@@ -730,7 +732,9 @@ int app_open_stream(struct app *a, struct device *d, struct http_request *r, uin
 	http_peer(r, &peer);
 	if (!addr_equal(&d->source, &peer.addr) || d->psk_epoch != today) {
 		d->source = peer.addr;
+		geo_country(a->c.geo, &peer.addr, d->country);
 		d->psk_epoch = today;
+		evaluate(a, d);
 		mark_neighbours(a, d->row.id);
 	}
 	a->touched[d->row.id].due = a->touched[d->row.id].seen = true;

@@ -19,6 +19,7 @@ struct app;
 struct app_config {
 	struct loop *loop;
 	struct controller_keys *keys; /* borrowed */
+	struct geo *geo;	      /* borrowed; NULL: no country is known */
 	const char *version;
 };
 

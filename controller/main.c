@@ -19,6 +19,7 @@
 #include "zt/token.h"
 #include "zt/txt.h"
 #include "controller/api/api.h"
+#include "controller/geo.h"
 #include "controller/init.h"
 
 enum { PATH_TEXT_MAX = 4096, DRAIN_MAX_MS = 3000, DRAIN_STEP_MS = 20 };
@@ -27,6 +28,7 @@ struct settings { /* const after start */
 	const char *dir, *config, *url, *name;
 	char listen[ENDPOINT_TEXT_MAX + 8];
 	char store[PATH_TEXT_MAX];
+	char countries[PATH_TEXT_MAX]; /* file of the country database; "" none */
 	struct prefix net4, net6;
 	enum log_level log;
 };
@@ -36,6 +38,7 @@ struct server { /* what runs */
 	struct loop *loop;
 	struct controller_keys keys;
 	struct store *store;
+	struct geo *geo;
 	struct app *app;
 	struct http_server *http;
 	struct loop_timer *drain;
@@ -76,6 +79,11 @@ static int set_store(struct settings *s, const char *v)
 	return txt_copy(s->store, sizeof(s->store), v);
 }
 
+static int set_countries(struct settings *s, const char *v)
+{
+	return v[0] == '/' ? txt_copy(s->countries, sizeof(s->countries), v) : -ZT_EFORM;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct settings *s, const char *v);
@@ -83,6 +91,7 @@ static const struct {
 } keys[] = {
 	{"listen", set_listen, "ADDR:PORT, default all addresses on the url's port"},
 	{"store", set_store, "sqlite"},
+	{"country_database", set_countries, "the absolute path of a .mmdb file"},
 	{"log", set_log, "error, warn, info or debug"},
 };
 
@@ -108,7 +117,8 @@ static int read_config(struct settings *s, const char *path, bool must_exist, st
 		return 0;
 	diag_set(d, -ZT_EFORM,
 		 line > 0 ? "%s:%d: unknown key or wrong value" : "%s: cannot be read", path, line);
-	diag_hint(d, "known keys: listen = ADDR:PORT, store = sqlite, log = error|warn|info|debug");
+	diag_hint(d, "known keys: listen = ADDR:PORT, store = sqlite, country_database = /PATH, "
+		     "log = error|warn|info|debug");
 	return -ZT_EFORM;
 }
 
@@ -267,7 +277,11 @@ static int start(struct server *s, struct diag *d)
 	if (!s->drain || loop_signal(s->loop, SIGTERM, on_stop, s) ||
 	    loop_signal(s->loop, SIGINT, on_stop, s) || loop_signal(s->loop, SIGHUP, on_reload, s))
 		return diag_set(d, -ENOMEM, "cannot start: %s", zt_strerror(-ENOMEM));
-	err = app_new(&a, s->store, &s->app, d);
+	if (s->settings->countries[0])
+		err = geo_open(s->settings->countries, &s->geo, d);
+	a.geo = s->geo;
+	if (!err)
+		err = app_new(&a, s->store, &s->app, d);
 	if (!err)
 		err = open_http(s, d);
 	return err;
@@ -278,6 +292,7 @@ static void stop(struct server *s)
 	app_free(s->app);
 	http_server_free(s->http);
 	store_close(s->store);
+	geo_close(s->geo);
 	loop_timer_free(s->drain);
 	loop_free(s->loop);
 	keys_wipe(&s->keys);

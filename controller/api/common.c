@@ -137,6 +137,19 @@ static const struct fact_view *facts_of(void *arg, uint32_t id, size_t *ret_n)
 	return d ? d->facts : NULL;
 }
 
+static const char *whereabouts_of(void *arg, uint32_t id, struct arena *a)
+{
+	const struct device *d = model_device(arg, id);
+	char addr[ADDR_TEXT_MAX];
+
+	if (!d || d->source.family == ADDR_NONE)
+		return "";
+	addr_print(&d->source, addr);
+	if (d->country[0])
+		return arena_printf(a, "%s (%s)", addr, d->country);
+	return arena_text(a, addr, strlen(addr));
+}
+
 static struct device *find_by_address(const struct model *m, const char *text)
 {
 	struct addr want;
@@ -168,7 +181,11 @@ int api_explain_to(struct app *a, const struct device *from, const char *to,
 		   struct explanation *ret, struct device **ret_dst)
 {
 	struct model *m = app_model(a);
-	struct explain_context c = {facts_of, m, app_now(a).wall_ms, own_only};
+	struct explain_context c = {.facts = facts_of,
+				    .whereabouts = whereabouts_of,
+				    .arg = m,
+				    .now_ms = app_now(a).wall_ms,
+				    .own_only = own_only};
 	struct device *d = find_by_address(m, to);
 	const uint32_t *hosts;
 	uint32_t one;

@@ -130,7 +130,8 @@ static int put_subject(struct model *m, const struct device *d)
 			    .n_tags = d->row.tags.n,
 			    .groups = groups,
 			    .n_groups = u ? u->n_groups : 0,
-			    .verdicts = d->verdicts};
+			    .verdicts = d->verdicts,
+			    .places = d->places};
 
 	if (!m->engine)
 		return 0;
@@ -164,7 +165,15 @@ int model_verdict(const struct model *m, const struct device *d, size_t posture,
 				d->failing_since_ms[posture], a, ret);
 }
 
-/* The device's standing and verdicts now; which verdicts changed. */
+static struct places find_places(const struct model *m, const struct device *d)
+{
+	struct place_view v = {.source = d->source, .addr4 = d->row.addr4, .addr6 = d->row.addr6};
+
+	memcpy(v.country, d->country, sizeof(v.country));
+	return m->policy ? place_evaluate(m->policy, &v) : (struct places){0};
+}
+
+/* The device's standing, places and verdicts now; which verdicts changed. */
 static size_t judge(const struct model *m, struct device *d, int64_t now_ms,
 		    struct verdict_change changes[ENGINE_POSTURES_MAX])
 {
@@ -175,6 +184,7 @@ static size_t judge(const struct model *m, struct device *d, int64_t now_ms,
 	d->standing = model_standing(d, now_ms);
 	d->next_ms = d->standing == STANDING_ACTIVE ? d->row.cert_not_after_s * 1000 : INT64_MAX;
 	d->verdicts = 0;
+	d->places = find_places(m, d);
 	arena_init(&a, VERDICT_ARENA_MAX);
 	for (size_t i = 0; i < n; i++) {
 		struct verdict v = {.next_ms = INT64_MAX};
@@ -200,10 +210,11 @@ size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
 		      struct verdict_change changes[ENGINE_POSTURES_MAX])
 {
 	enum standing stood = d->standing;
+	struct places was = d->places;
 	uint64_t before = d->verdicts;
 	size_t n = judge(m, d, now_ms, changes);
 
-	if (before != d->verdicts || stood != d->standing)
+	if (before != d->verdicts || stood != d->standing || !places_equal(&was, &d->places))
 		(void)!put_or_remove(m, d);
 	return n;
 }

@@ -33,9 +33,11 @@ struct device {
 	struct endpoint endpoints[ZT_ENDPOINTS_PEER_MAX]; /* usable candidates, best first */
 	size_t n_endpoints;
 	struct addr source; /* where its stream comes from, as the controller sees it */
+	char country[3];    /* of source; "" not known */
 	uint16_t wg_port;
 	/* posture, per profile of the policy */
 	uint64_t verdicts; /* bit i: profile i is ok */
+	struct places places;
 	int64_t failing_since_ms[ENGINE_POSTURES_MAX];
 	int64_t next_ms; /* when a verdict or the standing next changes by itself; INT64_MAX never
 			  */
@@ -99,9 +101,9 @@ struct verdict_change {
 	uint32_t posture; /* index */
 	bool ok;
 };
-/* Evaluate the device's standing and profiles now and put it into the engine, or take it out, when
- * something changed. changes (ENGINE_POSTURES_MAX of them) tells which profiles flipped. -ENOMEM
- * fails closed: all profiles fail. */
+/* Evaluate the device's standing, profiles and places now and put it into the engine, or take it
+ * out, when something changed (places stand in d). changes (ENGINE_POSTURES_MAX of them) tells
+ * which profiles flipped. -ENOMEM fails closed: all profiles fail. */
 size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
 		      struct verdict_change changes[ENGINE_POSTURES_MAX]);
 /* Verdict of one profile with its words, in a. */

@@ -183,7 +183,7 @@ void check_policy(struct parse *c)
 
 bool policy_rule_is_plain(const struct policy_rule *r)
 {
-	return r->n_how == 0;
+	return r->n_how == 0 && !r->where && !r->where_except;
 }
 
 static bool some_name(const struct selectors *l, const char *name)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "controller/policy/policy.h"
+#include "controller/policy/place.h"
 #include "controller/policy/posture.h"
 
 enum { ENGINE_POSTURES_MAX = 64 }; /* profiles in one policy: verdicts are one 64-bit word */
@@ -16,7 +17,8 @@ struct subject {
 	size_t n_tags;
 	const char *const *groups; /* groups given to the owner by an admin */
 	size_t n_groups;
-	uint64_t verdicts; /* bit i: profile i of the policy is ok */
+	uint64_t verdicts;    /* bit i: profile i of the policy is ok */
+	struct places places; /* where it is */
 };
 
 struct grant {
@@ -63,6 +65,8 @@ struct explanation {
  * only rules whose who includes src are named, others give nearest NULL. */
 struct explain_context {
 	const struct fact_view *(*facts)(void *arg, uint32_t id, size_t *ret_n);
+	/* "192.0.2.7 (DE)", "" when it is not known; in a. NULL: out of memory */
+	const char *(*whereabouts)(void *arg, uint32_t id, struct arena *a);
 	void *arg;
 	int64_t now_ms;
 	bool own_only;

@@ -18,6 +18,7 @@ struct seat {
 struct node {
 	uint32_t id;
 	uint64_t verdicts;
+	struct places places;
 	const char *name, *owner; /* borrowed, as engine.h says */
 	const char **tags;
 	size_t n_tags;

@@ -12,9 +12,12 @@
 
 bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule)
 {
+	const struct policy_rule *r = &e->policy->rules[rule];
 	uint64_t needs = e->index.needs[rule];
 
-	return (n->verdicts & needs) == needs;
+	if (r->deny)
+		return !where_fails(r, &n->places);
+	return (n->verdicts & needs) == needs && where_holds(r, &n->places);
 }
 
 int bits_init(struct bits *b, size_t n, struct arena *a)

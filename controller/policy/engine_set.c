@@ -162,6 +162,7 @@ static struct node *node_new(const struct engine *e, const struct subject *s)
 		goto fail;
 	*n = (struct node){.id = s->id,
 			   .verdicts = s->verdicts,
+			   .places = s->places,
 			   .name = s->name ? s->name : "",
 			   .owner = s->owner ? s->owner : "",
 			   .n_tags = s->n_tags,

@@ -1,7 +1,7 @@
 /* Explain: why src may open svc to dst, or which rule comes nearest and everything in it that
  * fails. A rule that denies is nearer than all others. Nearness: who and port fit and only posture
  * fails; then only the port; then (never told to the device itself) who; then both. Among rules
- * equally near the one with fewer failing postures, then the first of the file. */
+ * equally near the one with fewer failing conditions, then the first of the file. */
 #include "controller/policy/engine_impl.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 enum rank {
 	RANK_DENIES,
 	RANK_ALLOWS,
-	RANK_POSTURE,
+	RANK_CONDITION,
 	RANK_PORT,
 	RANK_WHO,
 	RANK_WHO_AND_PORT,
@@ -22,8 +22,10 @@ enum rank {
 
 struct candidate {
 	enum rank rank;
-	uint64_t missing; /* postures that do not hold; 0 where who fails: nobody asked for them */
-	uint32_t rule;	  /* index */
+	/* Conditions that do not hold; none where who fails: nobody asked for them. */
+	uint64_t missing; /* postures */
+	bool elsewhere;
+	uint32_t rule; /* index */
 	uint32_t resource;
 };
 
@@ -48,6 +50,15 @@ static bool offers(const struct policy_resource *r, const struct service *svc)
 	return false;
 }
 
+static unsigned count_conditions(const struct candidate *k)
+{
+	unsigned n = k->elsewhere;
+
+	for (uint64_t v = k->missing; v; v &= v - 1)
+		n++;
+	return n;
+}
+
 /* A rule that denies some of the service to src in dst. */
 static bool denies(const struct explain_run *x, uint32_t rule, uint32_t resource)
 {
@@ -67,12 +78,16 @@ static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32
 	bool who = bits_has(&x->own_rules, rule);
 	bool port = offers(&x->e->policy->resources[resource], x->svc);
 	uint64_t missing = x->e->index.needs[rule] & ~x->src->verdicts;
-	struct candidate k = {.missing = who ? missing : 0, .rule = rule, .resource = resource};
+	struct candidate k = {
+		.missing = who ? missing : 0,
+		.elsewhere = who && !where_holds(&x->e->policy->rules[rule], &x->src->places),
+		.rule = rule,
+		.resource = resource};
 
 	if (x->e->policy->rules[rule].deny)
 		k.rank = denies(x, rule, resource) ? RANK_DENIES : RANK_NONE;
 	else if (who && port)
-		k.rank = missing ? RANK_POSTURE : RANK_ALLOWS;
+		k.rank = count_conditions(&k) ? RANK_CONDITION : RANK_ALLOWS;
 	else if (who)
 		k.rank = RANK_PORT;
 	else if (x->c->own_only)
@@ -82,18 +97,9 @@ static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32
 	return k;
 }
 
-static unsigned count_bits(uint64_t v)
-{
-	unsigned n = 0;
-
-	for (; v; v &= v - 1)
-		n++;
-	return n;
-}
-
 static bool is_nearer(const struct candidate *a, const struct candidate *b)
 {
-	unsigned x = count_bits(a->missing), y = count_bits(b->missing);
+	unsigned x = count_conditions(a), y = count_conditions(b);
 
 	if (a->rank != b->rank)
 		return a->rank < b->rank;
@@ -212,6 +218,23 @@ static int say_posture(struct explain_run *x, const struct policy_posture *p)
 	return err;
 }
 
+static int say_where(struct explain_run *x, const struct policy_rule *r)
+{
+	const char *where = where_print(x->e->policy, r, x->a), *is = "";
+
+	if (x->c->whereabouts)
+		is = x->c->whereabouts(x->c->arg, x->src->id, x->a);
+	if (!where || !is)
+		return -ENOMEM;
+	if (where_fails(r, &x->src->places))
+		return say(x, arena_printf(x->a, "where: %s", where), is,
+			   "Connect from there, or ask for a rule that holds where you are.");
+	return say(x, arena_printf(x->a, "where: %s", where),
+		   is[0] ? arena_printf(x->a, "not known for %s", is) : "not known",
+		   "Its address is seen when it connects; countries need the controller's "
+		   "country_database.");
+}
+
 static int say_deny(struct explain_run *x, const struct policy_rule *r)
 {
 	return say(x, "no rule denies", arena_printf(x->a, "rule %s denies: %s", r->name, r->why),
@@ -229,6 +252,8 @@ static int say_all(struct explain_run *x, const struct candidate *k)
 		err = say_who(x, &p->rules[k->rule]);
 	if (!err && (k->rank == RANK_PORT || k->rank == RANK_WHO_AND_PORT))
 		err = say_port(x, &p->resources[k->resource]);
+	if (!err && k->elsewhere)
+		err = say_where(x, &p->rules[k->rule]);
 	for (uint64_t left = k->missing; left && !err; left &= left - 1)
 		err = say_posture(x, &p->postures[__builtin_ctzll(left)]);
 	return err;

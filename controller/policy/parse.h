@@ -22,6 +22,7 @@ enum thing {
 	THING_GROUP,
 	THING_RESOURCE,
 	THING_POSTURE,
+	THING_PLACE,
 	THING_RULE,
 	THING_TEST,
 	THING_COUNT,
@@ -58,6 +59,12 @@ struct parse_rule {
 	size_t n_what_except;
 };
 
+struct parse_place {
+	struct policy_place p;
+	struct place_item *source, *overlay, *country, *except;
+	size_t n_source, n_overlay, n_country, n_except;
+};
+
 struct parse {
 	const char *file;
 	struct policy *policy; /* its arrays are the ones below */
@@ -69,6 +76,8 @@ struct parse {
 	struct names names;	    /* (enum thing, name) -> index */
 	void *objects[THING_COUNT]; /* arrays of what parse_keys.c reads into, by kind */
 	uint32_t count[THING_COUNT];
+	struct policy_spot spots[POLICY_SPOTS_MAX];
+	uint32_t n_spots;
 	const char **candidates[THING_COUNT]; /* names of a kind, for hints; NULL: not yet needed */
 };
 
@@ -130,6 +139,13 @@ bool value_name(struct parse *c, const struct span *s, const char **ret);
 bool value_selector(struct parse *c, const struct span *s, unsigned allowed, const char *help,
 		    struct selector *ret);
 bool value_service(struct parse *c, const struct span *s, const char *help, struct service *ret);
+/* "192.0.2.0/24" or an address alone. */
+bool value_prefix(struct parse *c, const struct span *s, const char *help, struct prefix *ret);
+/* s: "DE", as full stands in the file. */
+bool value_country(struct parse *c, const struct span *s, const struct span *full,
+		   char ret[static 3]);
+/* "place:NAME" or "country:DE": its bit among the policy's spots. */
+bool value_spot(struct parse *c, const struct span *s, const char *help, uint32_t *ret);
 bool value_condition(struct parse *c, const struct span *s, struct condition *ret);
 /* Index of a declared thing. s: its bare name; full: with its prefix, for the message. */
 bool value_reference(struct parse *c, const struct span *s, const struct span *full,

@@ -99,6 +99,44 @@ static bool item_posture(struct parse *c, const struct span *s, const char *help
 	return false;
 }
 
+static bool item_source(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct place_item *i = ret;
+
+	i->kind = PLACE_SOURCE;
+	return value_prefix(c, s, help, &i->prefix);
+}
+
+static bool item_overlay(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct place_item *i = ret;
+
+	i->kind = PLACE_OVERLAY;
+	return value_prefix(c, s, help, &i->prefix);
+}
+
+static bool item_country(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct place_item *i = ret;
+
+	(void)help;
+	i->kind = PLACE_COUNTRY;
+	return value_country(c, s, s, i->country);
+}
+
+/* A network is kept out by both of a device's addresses. */
+static bool item_place_except(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	if (s->n == 2)
+		return item_country(c, s, help, ret);
+	return item_source(c, s, help, ret);
+}
+
+static bool item_where(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	return value_spot(c, s, help, ret);
+}
+
 /* --- readers of keys --- */
 
 /* Where a value begins, behind the equals sign and white space. */
@@ -252,6 +290,45 @@ static void set_max_age(struct parse *c, void *object, const struct lex *v, cons
 		value_duration(c, &s, FACT_AGE_MIN_S, FACT_AGE_MAX_S, &p->max_age_s);
 }
 
+static void set_source(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_place *p = object;
+
+	p->source = value_list(c, v, help, sizeof(*p->source), item_source, &p->n_source);
+}
+
+static void set_overlay(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_place *p = object;
+
+	p->overlay = value_list(c, v, help, sizeof(*p->overlay), item_overlay, &p->n_overlay);
+}
+
+static void set_country(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_place *p = object;
+
+	p->country = value_list(c, v, help, sizeof(*p->country), item_country, &p->n_country);
+}
+
+static void set_place_except(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_place *p = object;
+
+	p->except = value_list(c, v, help, sizeof(*p->except), item_place_except, &p->n_except);
+}
+
+static void set_where(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+	uint32_t *spots;
+	size_t n;
+
+	spots = value_list(c, v, help, sizeof(*spots), item_where, &n);
+	for (size_t i = 0; spots && i < n; i++)
+		r->where |= UINT64_C(1) << spots[i];
+}
+
 static void set_who(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct selectors *l = &((struct parse_rule *)object)->r.who;
@@ -270,9 +347,9 @@ static void set_what(struct parse *c, void *object, const struct lex *v, const c
 
 /* except of a rule: each item is taken from the list of its kind. */
 struct rule_except {
-	enum { EXCEPT_WHO, EXCEPT_WHAT } kind;
+	enum { EXCEPT_WHO, EXCEPT_WHAT, EXCEPT_WHERE } kind;
 	struct selector who;
-	uint32_t what;
+	uint32_t what, spot;
 };
 
 static bool item_rule_except(struct parse *c, const struct span *s, const char *help, void *ret)
@@ -282,6 +359,10 @@ static bool item_rule_except(struct parse *c, const struct span *s, const char *
 	if (span_starts(s, "resource:") && !span_is(s, "resource:*")) {
 		e->kind = EXCEPT_WHAT;
 		return item_resource(c, s, help, &e->what);
+	}
+	if (span_starts(s, "place:") || span_starts(s, "country:")) {
+		e->kind = EXCEPT_WHERE;
+		return value_spot(c, s, help, &e->spot);
 	}
 	e->kind = EXCEPT_WHO;
 	return value_selector(c, s, ALLOW_USER | ALLOW_GROUP | ALLOW_TAG | ALLOW_DEVICE, help,
@@ -304,10 +385,17 @@ static void set_rule_except(struct parse *c, void *object, const struct lex *v, 
 	r->r.who.except = who;
 	r->what_except = what;
 	for (size_t i = 0; i < n; i++)
-		if (list[i].kind == EXCEPT_WHO)
+		switch (list[i].kind) {
+		case EXCEPT_WHO:
 			who[r->r.who.n_except++] = list[i].who;
-		else
+			break;
+		case EXCEPT_WHAT:
 			what[r->n_what_except++] = list[i].what;
+			break;
+		case EXCEPT_WHERE:
+			r->r.where_except |= UINT64_C(1) << list[i].spot;
+			break;
+		}
 }
 
 static void set_how(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -428,20 +516,27 @@ static const struct key posture_keys[] = {
 	{"grace", set_grace, false, "how long a device that stops complying keeps its access: 10m"},
 	{"max_age", set_max_age, false, "how old a fact may be: 15m"},
 };
+static const struct key place_keys[] = {
+	{"source", set_source, false,
+	 "a list of networks that connections come from: 192.0.2.0/24, 2001:db8::/32"},
+	{"overlay", set_overlay, false, "a list of networks of the overlay: 100.64.8.0/24"},
+	{"country", set_country, false, "a list of countries in two letters: DE, AT"},
+	{"except", set_place_except, false, "a list of networks and countries: what is not there"},
+};
 static const struct key rule_keys[] = {
 	{"who", set_who, true,
 	 "a list of user:EMAIL, group:NAME, tag:NAME and device:NAME, or anyone"},
 	{"what", set_what, true, "a list of resource:NAME, or resource:*"},
 	{"how", set_how, false, "posture:NAME"},
 	{"except", set_rule_except, false,
-	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME and resource:NAME: what the "
-	 "rule is not about after all"},
+	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME, resource:NAME, place:NAME and "
+	 "country:DE: what the rule is not about after all"},
+	{"where", set_where, false, "a list of place:NAME and country:DE"},
 	{"action", set_action, false, "allow (as without this key) or deny, which wins over allow"},
 	{"why", set_why, true, "the reason for this access, in words, at most 500 bytes"},
 	{"owner", set_rule_owner, false, "user:EMAIL or group:NAME: who answers for the rule"},
 	{"ticket", set_ticket, false, "where it was asked for, in words, at most 500 bytes"},
 	{"when", NULL, false, "take it out, and the rule holds at all times"},
-	{"where", NULL, false, "take it out, and the rule holds from anywhere"},
 	{"deny", NULL, false, "write action = deny"},
 	{"until", NULL, false, "take the rule out when its time is over"},
 	{"review", NULL, false, "say it in a comment"},
@@ -466,11 +561,12 @@ static const struct section sections[] = {
 			    OBJECT_IN(parse_resource, r.), KEYS(resource_keys)},
 	[THING_POSTURE] = {"posture", THING_POSTURE, "[posture NAME]", ENGINE_POSTURES_MAX,
 			   OBJECT(policy_posture), KEYS(posture_keys)},
+	[THING_PLACE] = {"place", THING_PLACE, "[place NAME]", POLICY_SECTIONS_MAX,
+			 OBJECT_IN(parse_place, p.), KEYS(place_keys)},
 	[THING_RULE] = {"rule", THING_RULE, "[rule NAME]", ZT_RULES_MAX, OBJECT_IN(parse_rule, r.),
 			KEYS(rule_keys)},
 	[THING_TEST] = {"test", THING_TEST, "[test NAME]", POLICY_SECTIONS_MAX, OBJECT(policy_test),
 			KEYS(test_keys)},
-	{.name = "place", .thing = THING_COUNT, .form = "[place NAME]"},
 	{.name = "schedule", .thing = THING_COUNT, .form = "[schedule NAME]"},
 	{.name = "invariant", .thing = THING_COUNT, .form = "[invariant NAME]"},
 };

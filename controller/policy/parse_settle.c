@@ -1,5 +1,6 @@
-/* From what was read to the policy: lists less their excepts, groups in the order that their members
- * ask for, numbers for rules. What is left empty by an except, and groups in circles, are problems. */
+/* From what was read to the policy: lists less their excepts, groups in the order that their
+ * members ask for, numbers for rules. What is left empty by an except, and groups in circles, are
+ * problems. */
 #include "controller/policy/parse.h"
 
 #include <errno.h>
@@ -16,10 +17,10 @@ enum { CYCLE_SHOWN = 8 };
 struct group_graph {
 	const struct policy_group *groups;
 	uint32_t n;
-	uint32_t *waits;   /* by group: named groups that are not in order yet */
-	uint32_t *back;	   /* by group: where those that name it begin in namers */
-	uint32_t *namers;  /* groups that name it */
-	uint32_t *order;   /* groups in order so far */
+	uint32_t *waits;  /* by group: named groups that are not in order yet */
+	uint32_t *back;	  /* by group: where those that name it begin in namers */
+	uint32_t *namers; /* groups that name it */
+	uint32_t *order;  /* groups in order so far */
 	uint32_t n_order;
 };
 
@@ -216,8 +217,8 @@ static void settle_what(struct parse *c, const struct parse_rule *from, struct p
 {
 	size_t n = r->what_all ? c->count[THING_RESOURCE] : r->n_what, kept = 0;
 	uint32_t *what = arena_array(c->arena, n, sizeof(*what));
-	uint32_t *except = arena_dup(&c->scratch, from->what_except,
-				     from->n_what_except * sizeof(*except));
+	uint32_t *except =
+		arena_dup(&c->scratch, from->what_except, from->n_what_except * sizeof(*except));
 
 	if (!what || !except)
 		return parse_fail(c, -ENOMEM);
@@ -247,6 +248,12 @@ static void settle_rule(struct parse *c, const struct parse_rule *from, struct p
 	r->ticket = r->ticket ? r->ticket : "";
 	settle_what(c, from, r);
 	check_left(c, &r->who, r->line, r->column, "rule", r->name, "who");
+	if (r->where && !(r->where & ~r->where_except))
+		diag_hint(problem_at(c, (struct place){r->line, r->column},
+				     "rule \"%s\" can never match: except takes out all of its "
+				     "places",
+				     r->name),
+			  "take the names out of one of the two lists");
 	if (r->deny && r->n_how > 0)
 		diag_hint(problem_at(c, (struct place){r->line, r->column},
 				     "rule \"%s\" denies, and asks for a posture", r->name),
@@ -278,6 +285,54 @@ static void settle_lists(struct parse *c)
 	p->rules = out_rules;
 }
 
+/* All that make a place, one behind the other; networks that are kept out are so by both of a
+ * device's addresses. */
+static void settle_place(struct parse *c, const struct parse_place *from, struct policy_place *p)
+{
+	size_t n_in = from->n_source + from->n_overlay + from->n_country;
+	struct place_item *in = arena_array(c->arena, n_in, sizeof(*in));
+	struct place_item *except = arena_array(c->arena, 2 * from->n_except, sizeof(*except));
+
+	*p = from->p;
+	if (!in || !except)
+		return parse_fail(c, -ENOMEM);
+	p->in = in;
+	p->except = except;
+	for (size_t i = 0; i < from->n_source; i++)
+		in[p->n_in++] = from->source[i];
+	for (size_t i = 0; i < from->n_overlay; i++)
+		in[p->n_in++] = from->overlay[i];
+	for (size_t i = 0; i < from->n_country; i++)
+		in[p->n_in++] = from->country[i];
+	for (size_t i = 0; i < from->n_except; i++) {
+		except[p->n_except++] = from->except[i];
+		if (from->except[i].kind != PLACE_SOURCE)
+			continue;
+		except[p->n_except] = from->except[i];
+		except[p->n_except++].kind = PLACE_OVERLAY;
+	}
+	if (!from->source && !from->overlay && !from->country)
+		diag_hint(problem_at(c, (struct place){p->line, p->column},
+				     "place \"%s\" is nowhere", p->name),
+			  "add source, overlay or country");
+}
+
+static void settle_places(struct parse *c)
+{
+	const struct parse_place *places = c->objects[THING_PLACE];
+	struct policy *p = c->policy;
+	struct policy_place *out = arena_array(c->arena, c->count[THING_PLACE], sizeof(*out));
+
+	p->spots = arena_dup(c->arena, c->spots, c->n_spots * sizeof(*c->spots));
+	if (!out || !p->spots)
+		return parse_fail(c, -ENOMEM);
+	for (size_t i = 0; i < c->count[THING_PLACE] && !c->stop; i++)
+		settle_place(c, &places[i], &out[i]);
+	p->places = out;
+	p->n_places = c->count[THING_PLACE];
+	p->n_spots = c->n_spots;
+}
+
 void settle_policy(struct parse *c)
 {
 	struct parse_network *network = c->objects[THING_NETWORK];
@@ -296,7 +351,9 @@ void settle_policy(struct parse *c)
 	p->n_postures = c->count[THING_POSTURE];
 	p->n_rules = c->count[THING_RULE];
 	p->n_tests = c->count[THING_TEST];
-	settle_lists(c);
+	settle_places(c);
+	if (!c->stop)
+		settle_lists(c);
 	if (!c->stop)
 		settle_groups(c);
 }

@@ -8,6 +8,7 @@
 
 #include "zt/num.h"
 #include "zt/txt.h"
+#include "controller/policy/place.h"
 
 /* --- whole values --- */
 
@@ -185,6 +186,7 @@ static const struct {
 	[THING_GROUP] = {"group", "group:"},
 	[THING_RESOURCE] = {"resource", "resource:"},
 	[THING_POSTURE] = {"posture", "posture:"},
+	[THING_PLACE] = {"place", "place:"},
 };
 
 /* The names of one kind, made when the first is missed. NULL: out of memory. */
@@ -371,5 +373,113 @@ bool value_service(struct parse *c, const struct span *s, const char *help, stru
 		diag_hint(d, "did you mean %s?", word);
 	else
 		diag_hint(d, "write %s", help);
+	return false;
+}
+
+/* --- places --- */
+
+/* "192.0.2.7/24" -> "192.0.2.0/24": the network that was probably meant. */
+static bool value_prefix_cut(const char *word, char out[static PREFIX_TEXT_MAX])
+{
+	const char *slash = strchr(word, '/');
+	char host[PREFIX_TEXT_MAX];
+	struct prefix p;
+	uint64_t bits;
+
+	if (!slash || num_parse_u64(slash + 1, 0, 128, &bits) < 0)
+		return false;
+	snprintf(host, sizeof(host), "%.*s", (int)(slash - word), word);
+	if (prefix_parse(host, &p) < 0 || bits > p.bits)
+		return false;
+	for (size_t i = (size_t)bits; i < p.bits; i++)
+		p.addr.b[i / 8] = (uint8_t)(p.addr.b[i / 8] & ~(0x80 >> (i % 8)));
+	p.bits = (uint8_t)bits;
+	prefix_print(&p, out);
+	return true;
+}
+
+bool value_prefix(struct parse *c, const struct span *s, const char *help, struct prefix *ret)
+{
+	char word[PREFIX_TEXT_MAX], text[PREFIX_TEXT_MAX];
+	int err = -ZT_EFORM;
+	struct diag *d;
+
+	if (span_text(s, word, sizeof(word)))
+		err = prefix_parse(word, ret);
+	if (err == 0)
+		return true;
+	if (err != -EINVAL) {
+		diag_hint(problem_with(c, s, "is not a network"), "write %s", help);
+		return false;
+	}
+	d = problem_with(c, s, "has bits behind its prefix");
+	if (value_prefix_cut(word, text))
+		diag_hint(d, "did you mean %s?", text);
+	return false;
+}
+
+bool value_country(struct parse *c, const struct span *s, const struct span *full,
+		   char ret[static 3])
+{
+	char word[3], upper[3];
+	struct diag *d;
+
+	if (span_text(s, word, sizeof(word)) && country_is_valid(word)) {
+		memcpy(ret, word, sizeof(word));
+		return true;
+	}
+	d = problem_with(c, full, "is not a country");
+	if (!span_text(s, upper, sizeof(upper)))
+		upper[0] = '\0';
+	for (size_t i = 0; upper[i]; i++)
+		if (upper[i] >= 'a' && upper[i] <= 'z')
+			upper[i] = (char)(upper[i] - 'a' + 'A');
+	if (strcmp(upper, "UK") == 0)
+		memcpy(upper, "GB", sizeof(upper));
+	if (country_is_valid(upper))
+		diag_hint(d, "did you mean %s?", upper);
+	else
+		diag_hint(d, "write its code of ISO 3166 in two capital letters: DE, AT");
+	return false;
+}
+
+/* The spot's number; it becomes one when it is first named. */
+static bool spot_number(struct parse *c, const struct span *s, const struct policy_spot *spot,
+			uint32_t *ret)
+{
+	for (*ret = 0; *ret < c->n_spots; (*ret)++)
+		if (c->spots[*ret].place == spot->place &&
+		    strcmp(c->spots[*ret].country, spot->country) == 0)
+			return true;
+	if (c->n_spots == POLICY_SPOTS_MAX) {
+		diag_hint(problem_with(c, s, "is one place too many"),
+			  "rules name at most %d different places and countries: put some together "
+			  "in a [place NAME]",
+			  POLICY_SPOTS_MAX);
+		return false;
+	}
+	c->spots[c->n_spots++] = *spot;
+	return true;
+}
+
+bool value_spot(struct parse *c, const struct span *s, const char *help, uint32_t *ret)
+{
+	struct policy_spot spot = {0};
+	struct span name;
+
+	if (span_starts(s, "country:")) {
+		name = span_skip(*s, strlen("country:"));
+		return value_country(c, &name, s, spot.country) && spot_number(c, s, &spot, ret);
+	}
+	if (span_starts(s, "place:")) {
+		name = span_skip(*s, strlen("place:"));
+		return value_reference(c, &name, s, THING_PLACE, &spot.place) &&
+		       spot_number(c, s, &spot, ret);
+	}
+	if (names_find(&c->names, THING_PLACE, s->p, s->n) != NAMES_ABSENT)
+		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean place:%.*s?",
+			  (int)s->n, s->p);
+	else
+		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
 	return false;
 }

@@ -84,6 +84,30 @@ struct policy_posture {
 	unsigned line, column;
 };
 
+/* Part of a place: where the controller sees a device's connection come from, the device's own
+ * address in the overlay, or the country of the former. */
+enum place_kind { PLACE_SOURCE, PLACE_OVERLAY, PLACE_COUNTRY };
+struct place_item {
+	enum place_kind kind;
+	struct prefix prefix;
+	char country[3];
+};
+
+struct policy_place { /* one of in and none of except */
+	const char *name;
+	const struct place_item *in;
+	size_t n_in;
+	const struct place_item *except;
+	size_t n_except;
+	unsigned line, column;
+};
+
+enum { POLICY_SPOTS_MAX = 64 };
+struct policy_spot {	/* what a rule's where can name: a place, or a country alone */
+	uint32_t place; /* index, when country is "" */
+	char country[3];
+};
+
 struct policy_rule {
 	uint32_t id; /* 1.. in file order; what grants carry */
 	const char *name;
@@ -94,6 +118,7 @@ struct policy_rule {
 	bool what_all;	     /* the list named resource:* (for words; what has them) */
 	const uint32_t *how; /* posture indexes; all must hold on the source. Never of a deny */
 	size_t n_how;
+	uint64_t where, where_except; /* bits by spot: one of where (0: anywhere), none of except */
 	const char *why;
 	const char *owner, *ticket; /* "" if not given; for reviews */
 	int64_t review_s;	    /* when it should be looked at again; INT64_MAX never */
@@ -116,9 +141,11 @@ struct policy {
 	const uint32_t *group_order; /* all groups, members before those that contain them */
 	const struct policy_resource *resources;
 	const struct policy_posture *postures;
+	const struct policy_place *places;
+	const struct policy_spot *spots; /* places and countries that rules name */
 	const struct policy_rule *rules;
 	const struct policy_test *tests;
-	size_t n_groups, n_resources, n_postures, n_rules, n_tests;
+	size_t n_groups, n_resources, n_postures, n_places, n_spots, n_rules, n_tests;
 	const char *const *facts; /* every fact some posture that some rule uses asks for, sorted */
 	size_t n_facts;
 };

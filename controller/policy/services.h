@@ -1,5 +1,5 @@
-/* Sets of services: lists of struct service and what is left when one is cut out of another. Private
- * to controller/policy. Pure. */
+/* Sets of services: lists of struct service and what is left when one is cut out of another.
+ * Private to controller/policy. Pure. */
 #pragma once
 
 #include "zt/addr.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "controller/policy/place.h"
 
 enum { LIST_SHOWN = 4 };
 
@@ -63,5 +64,33 @@ const char *list_print(const struct selectors *l, struct arena *a)
 	if (!in || l->n_except == 0)
 		return in;
 	except = selectors_print(l->except, l->n_except, a);
+	return except ? arena_printf(a, "%s except %s", in, except) : NULL;
+}
+
+static const char *spots_print(const struct policy *p, uint64_t spots, struct arena *a)
+{
+	char text[(LIST_SHOWN + 1) * (SPOT_TEXT_MAX + 2)], item[SPOT_TEXT_MAX];
+	struct buf b;
+	size_t n = 0;
+
+	buf_init(&b, text, sizeof(text));
+	for (uint64_t left = spots; left; left &= left - 1) {
+		if (n++ == LIST_SHOWN) {
+			buf_put_text(&b, " and more");
+			break;
+		}
+		spot_print(p, (uint32_t)__builtin_ctzll(left), item);
+		buf_printf(&b, "%s%s", n > 1 ? ", " : "", item);
+	}
+	return arena_text(a, (const char *)b.data, b.len);
+}
+
+const char *where_print(const struct policy *p, const struct policy_rule *r, struct arena *a)
+{
+	const char *in = r->where ? spots_print(p, r->where, a) : "anywhere", *except;
+
+	if (!in || !r->where_except)
+		return in;
+	except = spots_print(p, r->where_except, a);
 	return except ? arena_printf(a, "%s except %s", in, except) : NULL;
 }

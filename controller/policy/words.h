@@ -11,3 +11,5 @@ const char *services_print(const struct service *s, size_t n, struct arena *a);
 const char *selectors_print(const struct selector *s, size_t n, struct arena *a);
 /* "group:staff except user:sam@example.com" */
 const char *list_print(const struct selectors *l, struct arena *a);
+/* "place:office, country:DE except place:cafe"; "anywhere". */
+const char *where_print(const struct policy *p, const struct policy_rule *r, struct arena *a);

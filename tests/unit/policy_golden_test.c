@@ -6,7 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 
-#include "controller/policy/policy.h"
+#include "controller/policy/place.h"
 #include "zt/buf.h"
 #include "zt/num.h"
 
@@ -73,6 +73,50 @@ static void print_postures(struct buf *b, const struct policy *p)
 	}
 }
 
+static void print_place_items(struct buf *b, const char *key, const struct place_item *items,
+			      size_t n)
+{
+	static const char *const kinds[] = {"source", "overlay", "country"};
+	char text[PREFIX_TEXT_MAX];
+
+	if (n)
+		buf_printf(b, "\t%s:", key);
+	for (size_t i = 0; i < n; i++) {
+		prefix_print(&items[i].prefix, text);
+		buf_printf(b, " %s=%s", kinds[items[i].kind],
+			   items[i].kind == PLACE_COUNTRY ? items[i].country : text);
+	}
+	if (n)
+		buf_put_text(b, "\n");
+}
+
+static void print_places(struct buf *b, const struct policy *p)
+{
+	for (size_t i = 0; i < p->n_places; i++) {
+		const struct policy_place *s = &p->places[i];
+
+		buf_printf(b, "%u: place %s\n", s->line, s->name);
+		print_place_items(b, "in", s->in, s->n_in);
+		print_place_items(b, "except", s->except, s->n_except);
+	}
+}
+
+static void print_spots(struct buf *b, const struct policy *p, const char *key, uint64_t spots)
+{
+	char text[SPOT_TEXT_MAX];
+
+	if (spots)
+		buf_printf(b, "\t%s:", key);
+	for (uint32_t i = 0; i < p->n_spots; i++) {
+		if (!(spots >> i & 1))
+			continue;
+		spot_print(p, i, text);
+		buf_printf(b, " %s", text);
+	}
+	if (spots)
+		buf_put_text(b, "\n");
+}
+
 static void print_rules(struct buf *b, const struct policy *p)
 {
 	for (size_t i = 0; i < p->n_rules; i++) {
@@ -88,7 +132,10 @@ static void print_rules(struct buf *b, const struct policy *p)
 		buf_put_text(b, "\n\thow:");
 		for (size_t k = 0; k < r->n_how; k++)
 			buf_printf(b, " %s", p->postures[r->how[k]].name);
-		buf_printf(b, "\n\twhy: %s\n", r->why);
+		buf_put_text(b, "\n");
+		print_spots(b, p, "where", r->where);
+		print_spots(b, p, "where not", r->where_except);
+		buf_printf(b, "\twhy: %s\n", r->why);
 	}
 }
 
@@ -101,6 +148,7 @@ static void print_policy(struct buf *b, const struct policy *p)
 	}
 	print_resources(b, p);
 	print_postures(b, p);
+	print_places(b, p);
 	print_rules(b, p);
 	for (size_t i = 0; i < p->n_tests; i++)
 		buf_printf(b, "%u: test %s\n", p->tests[i].line, p->tests[i].name);

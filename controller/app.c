@@ -14,6 +14,7 @@
 #include "zt/txt.h"
 #include "controller/advice.h"
 #include "controller/geo.h"
+#include "controller/zones.h"
 
 enum {
 	TICK_MS = 1000,
@@ -49,6 +50,7 @@ struct app {
 	struct worker *worker;
 	struct publisher *publisher;
 	struct loop_timer *tick;
+	struct loop_timer *edge; /* the next instant at which a rule begins or ends */
 	struct admin_row *admins;
 	size_t n_admins;
 	struct session *sessions; /* by device id */
@@ -496,13 +498,25 @@ struct policy_job {
 	void *arg;
 };
 
+/* What the parser may know; of the thread that has the store: the worker, or the loop before it
+ * runs. */
+static struct policy_env policy_env(const struct app *a, int64_t now_ms)
+{
+	return (struct policy_env){.zone = a->c.zones ? zones_get : NULL,
+				   .zone_names = a->c.zones ? zones_names : NULL,
+				   .zones = a->c.zones,
+				   .now_s = now_ms / 1000,
+				   .countries = a->c.geo != NULL};
+}
+
 static void policy_work(struct job *j, struct store *s)
 {
 	struct policy_job *p = (struct policy_job *)j;
 	struct diag_list list = {.items = p->result.problems,
 				 .max = sizeof(p->result.problems) / sizeof(p->result.problems[0])};
+	struct policy_env env = policy_env(p->app, p->change.at_ms);
 
-	p->result.err = policy_parse("policy", p->change.policy.text, p->change.policy.len,
+	p->result.err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &env,
 				     &p->policy, &list);
 	p->result.n_problems = list.n;
 	p->result.dropped = list.dropped;
@@ -856,11 +870,35 @@ static void check_device(struct app *a, struct device *d, struct now now)
 	}
 }
 
+/* Rules begin and end. The timer is set for the instant itself; the tick looks too, because clocks
+ * are set. */
+static void pass_time(void *arg)
+{
+	struct app *a = arg;
+	struct now now = clock_now();
+	const uint32_t *ids;
+	struct arena arena;
+	int64_t next_s;
+	size_t n;
+
+	arena_init(&arena, MARK_ARENA_MAX);
+	if (engine_advance(a->model.engine, now.wall_ms / 1000, &arena, &ids, &n))
+		publish_mark_all(a->publisher); /* out of memory: everyone looks again */
+	else
+		for (size_t i = 0; i < n; i++)
+			publish_mark(a->publisher, ids[i]);
+	arena_done(&arena);
+	next_s = engine_next(a->model.engine);
+	if (next_s - now.wall_ms / 1000 < DAY_S)
+		loop_timer_set(a->edge, now.boot_ms + next_s * 1000 - now.wall_ms);
+}
+
 static void tick(void *arg)
 {
 	struct app *a = arg;
 	struct now now = clock_now();
 
+	pass_time(a);
 	for (size_t i = 0; i < a->model.n_devices; i++)
 		if (a->model.devices[i])
 			check_device(a, a->model.devices[i], now);
@@ -927,6 +965,7 @@ static int load_policy(struct app *a, struct diag *d)
 {
 	struct diag problem = {0};
 	struct diag_list list = {.items = &problem, .max = 1};
+	struct policy_env env = policy_env(a, clock_now().wall_ms);
 	struct policy_row row;
 	struct policy *p = NULL;
 	struct arena arena;
@@ -935,7 +974,7 @@ static int load_policy(struct app *a, struct diag *d)
 	arena_init(&arena, (size_t)ZT_POLICY_MAX + 4096);
 	err = store_policy_get(a->store, 0, &arena, &row);
 	if (!err)
-		err = policy_parse("policy", row.text, row.len, &p, &list);
+		err = policy_parse("policy", row.text, row.len, &env, &p, &list);
 	if (!err)
 		err = model_set_policy(&a->model, p, &row, clock_now().wall_ms);
 	arena_done(&arena);
@@ -996,8 +1035,9 @@ int app_new(const struct app_config *c, struct store *s, struct app **ret, struc
 
 		a->publisher = publisher_new(&p);
 		a->tick = loop_timer_new(c->loop, tick, a);
+		a->edge = loop_timer_new(c->loop, pass_time, a);
 		a->worker = worker_new(c->loop, s);
-		if (!a->publisher || !a->tick || !a->worker)
+		if (!a->publisher || !a->tick || !a->edge || !a->worker)
 			err = diag_set(d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
 	}
 	if (err) {
@@ -1019,6 +1059,7 @@ void app_free(struct app *a)
 	while (a->worker && write_touched(a));
 	worker_free(a->worker);
 	loop_timer_free(a->tick);
+	loop_timer_free(a->edge);
 	publisher_free(a->publisher);
 	model_done(&a->model);
 	for (size_t i = 0; i < a->n_by_id; i++)

@@ -20,6 +20,7 @@ struct app_config {
 	struct loop *loop;
 	struct controller_keys *keys; /* borrowed */
 	struct geo *geo;	      /* borrowed; NULL: no country is known */
+	struct zones *zones;	      /* borrowed; outlives the app. NULL: UTC alone */
 	const char *version;
 };
 

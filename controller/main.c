@@ -21,6 +21,9 @@
 #include "controller/api/api.h"
 #include "controller/geo.h"
 #include "controller/init.h"
+#include "controller/zones.h"
+
+static const char zones_dir[] = "/usr/share/zoneinfo";
 
 enum { PATH_TEXT_MAX = 4096, DRAIN_MAX_MS = 3000, DRAIN_STEP_MS = 20 };
 
@@ -39,6 +42,7 @@ struct server { /* what runs */
 	struct controller_keys keys;
 	struct store *store;
 	struct geo *geo;
+	struct zones *zones;
 	struct app *app;
 	struct http_server *http;
 	struct loop_timer *drain;
@@ -280,6 +284,7 @@ static int start(struct server *s, struct diag *d)
 	if (s->settings->countries[0])
 		err = geo_open(s->settings->countries, &s->geo, d);
 	a.geo = s->geo;
+	a.zones = s->zones = zones_new(zones_dir);
 	if (!err)
 		err = app_new(&a, s->store, &s->app, d);
 	if (!err)
@@ -293,6 +298,7 @@ static void stop(struct server *s)
 	http_server_free(s->http);
 	store_close(s->store);
 	geo_close(s->geo);
+	zones_free(s->zones);
 	loop_timer_free(s->drain);
 	loop_free(s->loop);
 	keys_wipe(&s->keys);

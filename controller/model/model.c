@@ -500,7 +500,7 @@ int model_set_policy(struct model *m, struct policy *p, const struct policy_row 
 {
 	struct policy *old_policy = m->policy;
 	struct engine *old_engine = m->engine;
-	struct engine *e = engine_new(p);
+	struct engine *e = engine_new(p, now_ms / 1000);
 	int err;
 
 	if (!e)

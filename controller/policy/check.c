@@ -177,13 +177,15 @@ void check_policy(struct parse *c)
 	for (size_t i = 0; i < p->n_rules; i++)
 		check_rule(c, &p->rules[i], &seen);
 	collect_facts(c);
+	if (c->err == 0)
+		check_warnings(c);
 	if (c->err == 0 && p->n_tests > 0)
 		check_tests(c);
 }
 
 bool policy_rule_is_plain(const struct policy_rule *r)
 {
-	return r->n_how == 0 && !r->where && !r->where_except;
+	return r->n_how == 0 && r->when == POLICY_ALWAYS && !r->where && !r->where_except;
 }
 
 static bool some_name(const struct selectors *l, const char *name)

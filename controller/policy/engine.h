@@ -28,8 +28,19 @@ struct grant {
 };
 
 struct engine;
-struct engine *engine_new(const struct policy *p); /* borrows p; NULL: out of memory */
+/* now_s: Unix seconds, for rules with a when. Borrows p. NULL: out of memory. */
+struct engine *engine_new(const struct policy *p, int64_t now_s);
 void engine_free(struct engine *e);
+
+/* --- time: nothing changes by itself until the next edge, which somebody has to pass on --- */
+
+/* When to call engine_advance again; INT64_MAX never. */
+int64_t engine_next(const struct engine *e);
+/* It is now_s (also earlier than before: a clock that was set). Rules begin and end; devices that
+ * one of these is about, sorted, in a: their grants may have changed. -ENOMEM: rules have changed
+ * all the same, everybody is to be looked at. */
+int engine_advance(struct engine *e, int64_t now_s, struct arena *a, const uint32_t **ret,
+		   size_t *ret_n) ZT_MUST_USE;
 
 /* Join or change. -ENOMEM: then nothing has changed. */
 int engine_put(struct engine *e, const struct subject *s) ZT_MUST_USE;

@@ -35,8 +35,12 @@ struct engine {
 	const struct policy *policy;
 	struct policy_index index;
 	struct crowd *crowds; /* by atom */
-	struct node **nodes;  /* hash table by id: linear probing, at most half full */
-	size_t cap, n;	      /* cap is a power of two */
+	uint8_t *open;	      /* by when of the policy: it holds now */
+	int64_t *edges;	      /* by when: next change; INT64_MAX never */
+	int64_t next_s;	      /* the least of them */
+	int64_t now_s;
+	struct node **nodes; /* hash table by id: linear probing, at most half full */
+	size_t cap, n;	     /* cap is a power of two */
 };
 
 struct node *engine_find(const struct engine *e, uint32_t id); /* NULL when absent */
@@ -44,6 +48,9 @@ struct node *engine_find(const struct engine *e, uint32_t id); /* NULL when abse
 /* Do the rule's conditions hold for this source now? Where it cannot be known an allowing rule does
  * not hold and a denying one does. */
 bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule);
+
+/* Which whens hold at this instant, and when they change. */
+void engine_start_clock(struct engine *e, int64_t now_s);
 
 /* Bits, one per rule, resource or atom. */
 struct bits {
@@ -54,3 +61,8 @@ int bits_init(struct bits *b, size_t n, struct arena *a) ZT_MUST_USE; /* -ENOMEM
 /* Sets bit i; was it clear? */
 bool bits_add(struct bits *b, uint32_t i);
 bool bits_has(const struct bits *b, uint32_t i);
+/* out |= lists[i] for every i in the set in. */
+void bits_spread(const struct ids *lists, const struct bits *in, struct bits *out);
+/* Ids of all devices that are one of the atoms, but not of except; sorted. */
+int engine_devices_of(const struct engine *e, const struct bits *atoms, const struct node *except,
+		      struct arena *a, const uint32_t **ret, size_t *ret_n) ZT_MUST_USE;

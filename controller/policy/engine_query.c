@@ -15,6 +15,8 @@ bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule)
 	const struct policy_rule *r = &e->policy->rules[rule];
 	uint64_t needs = e->index.needs[rule];
 
+	if (r->when != POLICY_ALWAYS && !e->open[r->when])
+		return false;
 	if (r->deny)
 		return !where_fails(r, &n->places);
 	return (n->verdicts & needs) == needs && where_holds(r, &n->places);
@@ -274,8 +276,7 @@ int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const st
 
 /* --- neighbours --- */
 
-/* out |= lists[i] for every i in the set in. */
-static void spread(const struct ids *lists, const struct bits *in, struct bits *out)
+void bits_spread(const struct ids *lists, const struct bits *in, struct bits *out)
 {
 	for (size_t w = 0; w < in->n_words; w++) {
 		for (uint64_t left = in->words[w]; left; left &= left - 1) {
@@ -302,12 +303,12 @@ static int atoms_around(const struct engine *e, const struct node *n, struct are
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n->n_seats; i++)
 		bits_add(&own, n->seats[i].atom);
-	spread(x->rules, &own, &rules);
-	spread(x->what, &rules, &reached);
-	spread(x->on, &reached, ret_atoms);
-	spread(x->hosted, &own, &hosted);
-	spread(x->opened, &hosted, &admitting);
-	spread(x->who, &admitting, ret_atoms);
+	bits_spread(x->rules, &own, &rules);
+	bits_spread(x->what, &rules, &reached);
+	bits_spread(x->on, &reached, ret_atoms);
+	bits_spread(x->hosted, &own, &hosted);
+	bits_spread(x->opened, &hosted, &admitting);
+	bits_spread(x->who, &admitting, ret_atoms);
 	return 0;
 }
 
@@ -322,8 +323,7 @@ static uint32_t crowd_ids(const struct crowd *c, const struct node *except, uint
 	return n;
 }
 
-/* Ids of all devices that are one of the atoms, but not of except; sorted. */
-static int devices_of(const struct engine *e, const struct bits *atoms, const struct node *except,
+int engine_devices_of(const struct engine *e, const struct bits *atoms, const struct node *except,
 		      struct arena *a, const uint32_t **ret, size_t *ret_n)
 {
 	uint32_t *v, n = 0;
@@ -357,7 +357,7 @@ int engine_neighbours(const struct engine *e, uint32_t id, struct arena *a, cons
 	}
 	if (atoms_around(e, n, a, &atoms) < 0)
 		return -ENOMEM;
-	return devices_of(e, &atoms, n, a, ret, ret_n);
+	return engine_devices_of(e, &atoms, n, a, ret, ret_n);
 }
 
 /* --- other questions --- */
@@ -386,7 +386,7 @@ int engine_hosts(const struct engine *e, const char *resource, struct arena *a,
 		return -ENOMEM;
 	for (uint32_t j = 0; j < e->index.on[i].n; j++)
 		bits_add(&atoms, e->index.on[i].v[j]);
-	return devices_of(e, &atoms, NULL, a, ret, ret_n);
+	return engine_devices_of(e, &atoms, NULL, a, ret, ret_n);
 }
 
 int engine_owned(const struct engine *e, const char *user, struct arena *a, const uint32_t **ret,

@@ -251,7 +251,7 @@ void engine_remove(struct engine *e, uint32_t id)
 	node_free(n);
 }
 
-struct engine *engine_new(const struct policy *p)
+struct engine *engine_new(const struct policy *p, int64_t now_s)
 {
 	struct engine *e = calloc(1, sizeof(*e));
 
@@ -263,10 +263,13 @@ struct engine *engine_new(const struct policy *p)
 		return NULL;
 	}
 	e->crowds = calloc(e->index.n_atoms + 1u, sizeof(*e->crowds));
-	if (!e->crowds) {
+	e->open = calloc(p->n_whens + 1, sizeof(*e->open));
+	e->edges = calloc(p->n_whens + 1, sizeof(*e->edges));
+	if (!e->crowds || !e->open || !e->edges) {
 		engine_free(e);
 		return NULL;
 	}
+	engine_start_clock(e, now_s);
 	return e;
 }
 
@@ -280,6 +283,8 @@ void engine_free(struct engine *e)
 		free(e->crowds[i].nodes);
 	free(e->nodes);
 	free(e->crowds);
+	free(e->open);
+	free(e->edges);
 	index_done(&e->index);
 	free(e);
 }

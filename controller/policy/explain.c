@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "controller/policy/services.h"
+#include "controller/policy/when.h"
 #include "controller/policy/words.h"
 
 enum rank {
@@ -24,7 +25,7 @@ struct candidate {
 	enum rank rank;
 	/* Conditions that do not hold; none where who fails: nobody asked for them. */
 	uint64_t missing; /* postures */
-	bool elsewhere;
+	bool elsewhere, closed;
 	uint32_t rule; /* index */
 	uint32_t resource;
 };
@@ -50,9 +51,16 @@ static bool offers(const struct policy_resource *r, const struct service *svc)
 	return false;
 }
 
+static bool is_closed(const struct engine *e, uint32_t rule)
+{
+	uint32_t when = e->policy->rules[rule].when;
+
+	return when != POLICY_ALWAYS && !e->open[when];
+}
+
 static unsigned count_conditions(const struct candidate *k)
 {
-	unsigned n = k->elsewhere;
+	unsigned n = (unsigned)k->elsewhere + k->closed;
 
 	for (uint64_t v = k->missing; v; v &= v - 1)
 		n++;
@@ -81,6 +89,7 @@ static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32
 	struct candidate k = {
 		.missing = who ? missing : 0,
 		.elsewhere = who && !where_holds(&x->e->policy->rules[rule], &x->src->places),
+		.closed = who && is_closed(x->e, rule),
 		.rule = rule,
 		.resource = resource};
 
@@ -218,6 +227,22 @@ static int say_posture(struct explain_run *x, const struct policy_posture *p)
 	return err;
 }
 
+/* "2026-11-23 18:40 UTC": closed, and when it opens, if it does. */
+static int say_when(struct explain_run *x, const struct policy_rule *r)
+{
+	const struct policy_when *w = &x->e->policy->whens[r->when];
+	int64_t next_s = when_next(w, x->e->now_s);
+	char now[DATE_TIME_TEXT_MAX], next[DATE_TIME_TEXT_MAX];
+	const char *hint = "Its time is over; ask for a rule that holds now.";
+
+	time_print(x->e->now_s, now);
+	if (next_s < INT64_MAX && when_holds(w, next_s)) {
+		time_print(next_s, next);
+		hint = arena_printf(x->a, "It opens again at %s.", next);
+	}
+	return say(x, arena_printf(x->a, "when: %s", w->text), arena_printf(x->a, "%s", now), hint);
+}
+
 static int say_where(struct explain_run *x, const struct policy_rule *r)
 {
 	const char *where = where_print(x->e->policy, r, x->a), *is = "";
@@ -252,6 +277,8 @@ static int say_all(struct explain_run *x, const struct candidate *k)
 		err = say_who(x, &p->rules[k->rule]);
 	if (!err && (k->rank == RANK_PORT || k->rank == RANK_WHO_AND_PORT))
 		err = say_port(x, &p->resources[k->resource]);
+	if (!err && k->closed)
+		err = say_when(x, &p->rules[k->rule]);
 	if (!err && k->elsewhere)
 		err = say_where(x, &p->rules[k->rule]);
 	for (uint64_t left = k->missing; left && !err; left &= left - 1)

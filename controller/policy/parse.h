@@ -5,9 +5,11 @@
  *     parse_section    tables: sections and their keys, each with its reader and its help
  *     parse_value      one value: durations, names, selectors, services, references, lists
  *     parse_condition  one value: conditions on facts
+ *     parse_when       values of time: windows, schedules, ends
  *     parse_settle     lists less their excepts, groups in groups
  *     parse_problem    problems with their place, hints, near misses
  *     check            what needs the whole: contradictions
+ *     check_warnings   what is no mistake and hardly meant
  *     check_tests      the file's own tests
  */
 #pragma once
@@ -23,6 +25,7 @@ enum thing {
 	THING_RESOURCE,
 	THING_POSTURE,
 	THING_PLACE,
+	THING_SCHEDULE,
 	THING_RULE,
 	THING_TEST,
 	THING_COUNT,
@@ -41,6 +44,18 @@ struct parse_network {
 	const char *name;
 	unsigned line, column; /* 0: the file has no [network] */
 	uint64_t lease_s;
+	const struct tz *zone; /* read beforehand (parse_when) */
+};
+
+/* One item of a rule's when: a named schedule, or a window written there. */
+struct when_item {
+	bool named;
+	uint32_t schedule; /* index */
+	struct window window;
+};
+struct when_list {
+	const struct when_item *v;
+	size_t n;
 };
 
 /* What a section's keys are read into where lists are still to be settled against each other: the
@@ -55,6 +70,9 @@ struct parse_resource {
 
 struct parse_rule {
 	struct policy_rule r;
+	struct when_list when, when_except;
+	int64_t until_s; /* 0: none given */
+	const char *until;
 	const uint32_t *what_except;
 	size_t n_what_except;
 };
@@ -73,6 +91,10 @@ struct parse {
 	struct diag_list *problems;
 	int err;   /* 0, -ZT_EFORM once there is a problem, else what ended the run */
 	bool stop; /* the run ends: memory or a limit; problems alone let it go on and find more */
+	const struct policy_env *env; /* never NULL */
+	const struct tz *zone;	      /* of windows that name none; NULL: UTC */
+	struct diag *warnings;	      /* POLICY_WARNINGS_MAX of them, when there is one */
+	size_t n_warnings;
 	struct names names;	    /* (enum thing, name) -> index */
 	void *objects[THING_COUNT]; /* arrays of what parse_keys.c reads into, by kind */
 	uint32_t count[THING_COUNT];
@@ -86,6 +108,8 @@ struct parse {
 struct diag *problem_with(struct parse *c, const struct span *s, const char *fmt, ...)
 	ZT_PRINTF(3, 4);
 struct diag *problem_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
+/* What is no mistake, but hardly meant. NULL as above. */
+struct diag *warn_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
 /* Ends the run: out of memory or over a limit. */
 void parse_fail(struct parse *c, int err);
 void text_to_lower(char *s); /* ASCII */
@@ -160,6 +184,19 @@ typedef bool (*value_item_fn)(struct parse *c, const struct span *s, const char 
 void *value_list(struct parse *c, const struct lex *v, const char *help, size_t size,
 		 value_item_fn one, size_t *ret_n);
 
+/* --- parse_when --- */
+
+/* "Mon-Fri 07:00-20:00 Europe/Berlin" */
+bool value_window(struct parse *c, const struct span *s, struct window *ret);
+/* "schedule:NAME", or a window. */
+bool value_when(struct parse *c, const struct span *s, const char *help, struct when_item *ret);
+/* "2027-01-31" and the other forms of until_parse. */
+bool value_until(struct parse *c, const struct span *s, int64_t *ret_s);
+/* "Europe/Berlin" */
+bool value_zone(struct parse *c, const struct span *s, const struct tz **ret);
+/* The whens of all rules, each different one once: rules' when, policy->whens. */
+void settle_whens(struct parse *c, const struct parse_rule *from, struct policy_rule *rules);
+
 /* --- parse_settle: objects as read -> the policy's arrays --- */
 
 /* Lists less their excepts, groups in order. Says cycles and lists of which nothing is left. */
@@ -169,5 +206,8 @@ void settle_policy(struct parse *c);
 
 /* Contradictions, and what is asked of devices; with nothing wrong so far also the tests. */
 void check_policy(struct parse *c);
+/* Rules past their review, countries without a database, names and resources too near each other.
+ */
+void check_warnings(struct parse *c);
 /* The file's own tests. References hold. */
 void check_tests(struct parse *c);

@@ -132,6 +132,17 @@ static bool item_place_except(struct parse *c, const struct span *s, const char 
 	return item_source(c, s, help, ret);
 }
 
+static bool item_window(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	(void)help; /* each part of a window says its own */
+	return value_window(c, s, ret);
+}
+
+static bool item_when(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	return value_when(c, s, help, ret);
+}
+
 static bool item_where(struct parse *c, const struct span *s, const char *help, void *ret)
 {
 	return value_spot(c, s, help, ret);
@@ -155,6 +166,15 @@ static void set_lease(struct parse *c, void *object, const struct lex *v, const 
 
 	if (value_line(c, v, help, &s))
 		value_duration(c, &s, ZT_LEASE_MIN_S, ZT_LEASE_MAX_S, &p->lease_s);
+}
+
+static void set_timezone(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_network *p = object;
+	struct span s;
+
+	if (value_line(c, v, help, &s))
+		value_zone(c, &s, &p->zone);
 }
 
 static void set_members(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -318,6 +338,45 @@ static void set_place_except(struct parse *c, void *object, const struct lex *v,
 	p->except = value_list(c, v, help, sizeof(*p->except), item_place_except, &p->n_except);
 }
 
+static void set_windows(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct schedule *w = &((struct policy_schedule *)object)->s;
+
+	w->in = value_list(c, v, help, sizeof(*w->in), item_window, &w->n_in);
+}
+
+static void set_window_except(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct schedule *w = &((struct policy_schedule *)object)->s;
+
+	w->except = value_list(c, v, help, sizeof(*w->except), item_window, &w->n_except);
+}
+
+static void set_when(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct when_list *l = &((struct parse_rule *)object)->when;
+
+	l->v = value_list(c, v, help, sizeof(*l->v), item_when, &l->n);
+}
+
+static void set_until(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_rule *r = object;
+	struct span s;
+
+	if (value_line(c, v, help, &s) && value_until(c, &s, &r->until_s))
+		r->until = parse_text(c, &s);
+}
+
+static void set_review(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+	struct span s;
+
+	if (value_line(c, v, help, &s))
+		value_until(c, &s, &r->review_s);
+}
+
 static void set_where(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct policy_rule *r = &((struct parse_rule *)object)->r;
@@ -347,10 +406,18 @@ static void set_what(struct parse *c, void *object, const struct lex *v, const c
 
 /* except of a rule: each item is taken from the list of its kind. */
 struct rule_except {
-	enum { EXCEPT_WHO, EXCEPT_WHAT, EXCEPT_WHERE } kind;
+	enum { EXCEPT_WHO, EXCEPT_WHAT, EXCEPT_WHERE, EXCEPT_WHEN } kind;
 	struct selector who;
 	uint32_t what, spot;
+	struct when_item when;
 };
+
+/* Windows begin with a date or a day; everything else in the list has a prefix. */
+static bool is_when(const struct span *s)
+{
+	return span_starts(s, "schedule:") || s->p[0] == '.' ||
+	       (s->p[0] >= '0' && s->p[0] <= '9') || (s->p[0] >= 'A' && s->p[0] <= 'Z');
+}
 
 static bool item_rule_except(struct parse *c, const struct span *s, const char *help, void *ret)
 {
@@ -364,6 +431,10 @@ static bool item_rule_except(struct parse *c, const struct span *s, const char *
 		e->kind = EXCEPT_WHERE;
 		return value_spot(c, s, help, &e->spot);
 	}
+	if (is_when(s)) {
+		e->kind = EXCEPT_WHEN;
+		return value_when(c, s, help, &e->when);
+	}
 	e->kind = EXCEPT_WHO;
 	return value_selector(c, s, ALLOW_USER | ALLOW_GROUP | ALLOW_TAG | ALLOW_DEVICE, help,
 			      &e->who);
@@ -374,16 +445,19 @@ static void set_rule_except(struct parse *c, void *object, const struct lex *v, 
 	struct parse_rule *r = object;
 	struct rule_except *list;
 	struct selector *who;
+	struct when_item *when;
 	uint32_t *what;
 	size_t n;
 
 	list = value_list(c, v, help, sizeof(*list), item_rule_except, &n);
 	who = arena_array(c->arena, n, sizeof(*who));
 	what = arena_array(c->arena, n, sizeof(*what));
-	if (!list || !who || !what)
+	when = arena_array(c->arena, n, sizeof(*when));
+	if (!list || !who || !what || !when)
 		return parse_fail(c, -ENOMEM);
 	r->r.who.except = who;
 	r->what_except = what;
+	r->when_except.v = when;
 	for (size_t i = 0; i < n; i++)
 		switch (list[i].kind) {
 		case EXCEPT_WHO:
@@ -394,6 +468,9 @@ static void set_rule_except(struct parse *c, void *object, const struct lex *v, 
 			break;
 		case EXCEPT_WHERE:
 			r->r.where_except |= UINT64_C(1) << list[i].spot;
+			break;
+		case EXCEPT_WHEN:
+			when[r->when_except.n++] = list[i].when;
 			break;
 		}
 }
@@ -493,6 +570,12 @@ static void set_expect(struct parse *c, void *object, const struct lex *v, const
 static const struct key network_keys[] = {
 	{"lease", set_lease, false,
 	 "how long devices may act without word from the controller: 1h"},
+	{"timezone", set_timezone, false, "the zone of times that name none: Europe/Berlin"},
+};
+static const struct key schedule_keys[] = {
+	{"when", set_windows, true,
+	 "a list of days and hours: Mon-Fri 07:00-20:00 Europe/Berlin, 2026-12-24"},
+	{"except", set_window_except, false, "a list of days and hours that are taken out"},
 };
 static const struct key group_keys[] = {
 	{"members", set_members, false, "a list of user:EMAIL, tag:NAME and group:NAME"},
@@ -529,17 +612,18 @@ static const struct key rule_keys[] = {
 	{"what", set_what, true, "a list of resource:NAME, or resource:*"},
 	{"how", set_how, false, "posture:NAME"},
 	{"except", set_rule_except, false,
-	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME, resource:NAME, place:NAME and "
-	 "country:DE: what the rule is not about after all"},
+	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME, resource:NAME, place:NAME, "
+	 "country:DE, schedule:NAME, days and hours: what the rule is not about after all"},
+	{"when", set_when, false,
+	 "a list of schedule:NAME and of days and hours: Mon-Fri 07:00-20:00 Europe/Berlin"},
 	{"where", set_where, false, "a list of place:NAME and country:DE"},
+	{"until", set_until, false, "the last day: 2027-01-31, or a time: 2027-01-31 18:00"},
+	{"review", set_review, false, "the day by which somebody looks at the rule: 2027-06-01"},
 	{"action", set_action, false, "allow (as without this key) or deny, which wins over allow"},
 	{"why", set_why, true, "the reason for this access, in words, at most 500 bytes"},
 	{"owner", set_rule_owner, false, "user:EMAIL or group:NAME: who answers for the rule"},
 	{"ticket", set_ticket, false, "where it was asked for, in words, at most 500 bytes"},
-	{"when", NULL, false, "take it out, and the rule holds at all times"},
 	{"deny", NULL, false, "write action = deny"},
-	{"until", NULL, false, "take the rule out when its time is over"},
-	{"review", NULL, false, "say it in a comment"},
 };
 static const struct key test_keys[] = {
 	{"from", set_from, true, "user:EMAIL, group:NAME, tag:NAME or device:NAME"},
@@ -563,11 +647,12 @@ static const struct section sections[] = {
 			   OBJECT(policy_posture), KEYS(posture_keys)},
 	[THING_PLACE] = {"place", THING_PLACE, "[place NAME]", POLICY_SECTIONS_MAX,
 			 OBJECT_IN(parse_place, p.), KEYS(place_keys)},
+	[THING_SCHEDULE] = {"schedule", THING_SCHEDULE, "[schedule NAME]", POLICY_SECTIONS_MAX,
+			    OBJECT(policy_schedule), KEYS(schedule_keys)},
 	[THING_RULE] = {"rule", THING_RULE, "[rule NAME]", ZT_RULES_MAX, OBJECT_IN(parse_rule, r.),
 			KEYS(rule_keys)},
 	[THING_TEST] = {"test", THING_TEST, "[test NAME]", POLICY_SECTIONS_MAX, OBJECT(policy_test),
 			KEYS(test_keys)},
-	{.name = "schedule", .thing = THING_COUNT, .form = "[schedule NAME]"},
 	{.name = "invariant", .thing = THING_COUNT, .form = "[invariant NAME]"},
 };
 enum { SECTIONS = sizeof(sections) / sizeof(sections[0]) };

@@ -21,15 +21,34 @@ static void check_bytes(struct parse *c, const char *text, size_t n)
 	}
 }
 
+/* The zone of windows that name none: they may stand before it. What is wrong with it is said when
+ * its key is read. */
+static void find_zone(struct parse *c, const struct lex *value)
+{
+	struct lex v = *value;
+	char name[TZ_NAME_MAX + 1];
+	const char *reason;
+	struct span s;
+
+	if (lex_value_line(&v, &s) && span_text(&s, name, sizeof(name)) && c->env->zone &&
+	    tz_name_is_valid(name))
+		c->zone = c->env->zone(c->env->zones, name, &reason);
+}
+
 static void declare_all(struct parse *c, const char *text, size_t n)
 {
+	bool in_network = false;
 	struct lex_item item;
 	struct lex l;
 
 	lex_init(&l, text, n);
-	for (lex_next(&l, &item); item.kind != LEX_END && !c->stop; lex_next(&l, &item))
+	for (lex_next(&l, &item); item.kind != LEX_END && !c->stop; lex_next(&l, &item)) {
 		if (item.kind == LEX_SECTION)
 			section_declare(c, &item);
+		in_network = item.kind == LEX_SECTION ? span_is(&item.name, "network") : in_network;
+		if (item.kind == LEX_KEY && in_network && span_is(&item.name, "timezone"))
+			find_zone(c, &item.value);
+	}
 	if (!c->stop && section_make_objects(c) < 0)
 		parse_fail(c, -ENOMEM);
 }
@@ -98,10 +117,14 @@ static struct policy *policy_new(void)
 	return p;
 }
 
-int policy_parse(const char *file, const char *text, size_t n, struct policy **ret,
-		 struct diag_list *problems)
+int policy_parse(const char *file, const char *text, size_t n, const struct policy_env *env,
+		 struct policy **ret, struct diag_list *problems)
 {
-	struct parse c = {.file = file, .problems = problems, .policy = policy_new()};
+	static const struct policy_env no_env;
+	struct parse c = {.file = file,
+			  .problems = problems,
+			  .policy = policy_new(),
+			  .env = env ? env : &no_env};
 
 	problems->n = problems->dropped = 0;
 	if (!c.policy)
@@ -127,6 +150,10 @@ int policy_parse(const char *file, const char *text, size_t n, struct policy **r
 		policy_free(c.policy);
 		return c.err;
 	}
+	if (c.n_warnings > 1)
+		qsort(c.warnings, c.n_warnings, sizeof(*c.warnings), compare_places);
+	c.policy->warnings = c.warnings;
+	c.policy->n_warnings = c.n_warnings;
 	*ret = c.policy;
 	return 0;
 }

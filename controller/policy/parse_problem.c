@@ -10,12 +10,21 @@
 
 enum { NEAREST_CANDIDATES_MAX = 20000, PROBLEMS_DROPPED_MAX = 10000 };
 
+static void diag_place(const struct parse *c, struct diag *d, struct place at)
+{
+	const char *file = c->file;
+	size_t n = strlen(file);
+
+	*d = (struct diag){.line = at.line, .column = at.column};
+	if (n >= sizeof(d->file)) /* its end says more than its beginning */
+		file += n - sizeof(d->file) + 1;
+	txt_safe(file, d->file, sizeof(d->file));
+}
+
 static struct diag *problem_new(struct parse *c, struct place at)
 {
 	struct diag_list *l = c->problems;
-	const char *file = c->file;
 	struct diag *d;
-	size_t n = strlen(file);
 
 	if (!c->err)
 		c->err = -ZT_EFORM;
@@ -25,10 +34,24 @@ static struct diag *problem_new(struct parse *c, struct place at)
 		return NULL;
 	}
 	d = &l->items[l->n++];
-	*d = (struct diag){.line = at.line, .column = at.column};
-	if (n >= sizeof(d->file)) /* its end says more than its beginning */
-		file += n - sizeof(d->file) + 1;
-	txt_safe(file, d->file, sizeof(d->file));
+	diag_place(c, d, at);
+	return d;
+}
+
+struct diag *warn_at(struct parse *c, struct place at, const char *fmt, ...)
+{
+	struct diag *d;
+	va_list ap;
+
+	if (!c->warnings)
+		c->warnings = arena_array(c->arena, POLICY_WARNINGS_MAX, sizeof(*c->warnings));
+	if (!c->warnings || c->n_warnings == POLICY_WARNINGS_MAX)
+		return NULL;
+	d = &c->warnings[c->n_warnings++];
+	diag_place(c, d, at);
+	va_start(ap, fmt);
+	vsnprintf(d->message, sizeof(d->message), fmt, ap);
+	va_end(ap);
 	return d;
 }
 

@@ -117,7 +117,7 @@ static void section_unknown(struct parse *c, const struct lex_item *item)
 		names[i] = section_at(i)->name;
 	hint_nearest(d, &item->name, "", names, THING_COUNT,
 		     "sections are [network], [group NAME], [resource NAME], [posture NAME], "
-		     "[place NAME], [rule NAME] and [test NAME]");
+		     "[place NAME], [schedule NAME], [rule NAME] and [test NAME]");
 }
 
 /* The name after the section's word is as it should be: none for [network], else a good one. */

@@ -246,6 +246,7 @@ static void settle_rule(struct parse *c, const struct parse_rule *from, struct p
 	r->why = r->why ? r->why : "";
 	r->owner = r->owner ? r->owner : "";
 	r->ticket = r->ticket ? r->ticket : "";
+	r->review_s = r->review_s ? r->review_s : INT64_MAX;
 	settle_what(c, from, r);
 	check_left(c, &r->who, r->line, r->column, "rule", r->name, "who");
 	if (r->where && !(r->where & ~r->where_except))
@@ -281,6 +282,8 @@ static void settle_lists(struct parse *c)
 		settle_rule(c, &rules[i], &out_rules[i]);
 		out_rules[i].id = (uint32_t)i + 1;
 	}
+	if (!c->stop)
+		settle_whens(c, rules, out_rules);
 	p->resources = out;
 	p->rules = out_rules;
 }
@@ -337,12 +340,17 @@ void settle_policy(struct parse *c)
 {
 	struct parse_network *network = c->objects[THING_NETWORK];
 	struct policy_posture *postures = c->objects[THING_POSTURE];
+	struct policy_schedule *schedules = c->objects[THING_SCHEDULE];
 	struct policy *p = c->policy;
 
 	p->lease_s = network->lease_s ? network->lease_s : ZT_LEASE_DEFAULT_S;
 	for (uint32_t i = 0; i < c->count[THING_POSTURE]; i++)
 		if (!postures[i].max_age_s)
 			postures[i].max_age_s = ZT_FACT_MAX_AGE_S;
+	for (uint32_t i = 0; i < c->count[THING_SCHEDULE]; i++)
+		schedules[i].s.until_s = INT64_MAX;
+	p->schedules = schedules;
+	p->n_schedules = c->count[THING_SCHEDULE];
 	p->groups = c->objects[THING_GROUP];
 	p->postures = postures;
 	p->tests = c->objects[THING_TEST];

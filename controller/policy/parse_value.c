@@ -183,10 +183,9 @@ bool value_name(struct parse *c, const struct span *s, const char **ret)
 static const struct {
 	const char *noun, *prefix;
 } thing_words[THING_COUNT] = {
-	[THING_GROUP] = {"group", "group:"},
-	[THING_RESOURCE] = {"resource", "resource:"},
-	[THING_POSTURE] = {"posture", "posture:"},
-	[THING_PLACE] = {"place", "place:"},
+	[THING_GROUP] = {"group", "group:"},	      [THING_RESOURCE] = {"resource", "resource:"},
+	[THING_POSTURE] = {"posture", "posture:"},    [THING_PLACE] = {"place", "place:"},
+	[THING_SCHEDULE] = {"schedule", "schedule:"},
 };
 
 /* The names of one kind, made when the first is missed. NULL: out of memory. */

@@ -5,9 +5,9 @@
 
 /* What is known of where a device is. */
 struct place_view {
-	struct addr source; /* of its connection to the controller; ADDR_NONE: not known */
+	struct addr source;	  /* of its connection to the controller; ADDR_NONE: not known */
 	struct addr addr4, addr6; /* in the overlay */
-	char country[3]; /* of source, "DE"; "" not known: no database, or not in it */
+	char country[3];	  /* of source, "DE"; "" not known: no database, or not in it */
 };
 
 /* Bits by spot of the policy: the device is there, it is not there. Neither: it cannot be known. */

@@ -6,6 +6,7 @@
 #include "zt/arena.h"
 #include "zt/err.h"
 #include "zt/report.h"
+#include "controller/policy/schedule.h"
 
 /* All mistakes of one run, in file order. */
 struct diag_list {
@@ -84,6 +85,23 @@ struct policy_posture {
 	unsigned line, column;
 };
 
+struct policy_schedule {
+	const char *name;
+	struct schedule s;
+	unsigned line, column;
+};
+
+/* When rules hold: at some of in (always when there is none), at none of except, before until_s. */
+struct policy_when {
+	const struct schedule *const *in;
+	size_t n_in;
+	const struct schedule *const *except;
+	size_t n_except;
+	int64_t until_s;  /* Unix seconds; INT64_MAX: no end */
+	const char *text; /* "Mon-Fri 07:00-20:00 Europe/Berlin except schedule:holidays" */
+};
+enum { POLICY_ALWAYS = UINT32_MAX };
+
 /* Part of a place: where the controller sees a device's connection come from, the device's own
  * address in the overlay, or the country of the former. */
 enum place_kind { PLACE_SOURCE, PLACE_OVERLAY, PLACE_COUNTRY };
@@ -118,6 +136,7 @@ struct policy_rule {
 	bool what_all;	     /* the list named resource:* (for words; what has them) */
 	const uint32_t *how; /* posture indexes; all must hold on the source. Never of a deny */
 	size_t n_how;
+	uint32_t when;		      /* index, or POLICY_ALWAYS */
 	uint64_t where, where_except; /* bits by spot: one of where (0: anywhere), none of except */
 	const char *why;
 	const char *owner, *ticket; /* "" if not given; for reviews */
@@ -142,19 +161,37 @@ struct policy {
 	const struct policy_resource *resources;
 	const struct policy_posture *postures;
 	const struct policy_place *places;
+	const struct policy_schedule *schedules;
+	const struct policy_when *whens; /* of rules; each different one once */
 	const struct policy_spot *spots; /* places and countries that rules name */
 	const struct policy_rule *rules;
 	const struct policy_test *tests;
-	size_t n_groups, n_resources, n_postures, n_places, n_spots, n_rules, n_tests;
+	size_t n_groups, n_resources, n_postures, n_places, n_spots, n_schedules, n_whens;
+	size_t n_rules, n_tests;
 	const char *const *facts; /* every fact some posture that some rule uses asks for, sorted */
 	size_t n_facts;
+	const struct diag *warnings; /* what is allowed and probably not meant; in file order */
+	size_t n_warnings;
 };
 
-/* file: name for messages. Checks everything, runs the file's own tests. On error *ret untouched
- * and problems filled. -ZT_EFORM refused, -ZT_ELIMIT, -ENOMEM. problems->items are the caller's
- * (problems->max of them). */
-int policy_parse(const char *file, const char *text, size_t n, struct policy **ret,
-		 struct diag_list *problems) ZT_MUST_USE;
+enum { POLICY_WARNINGS_MAX = 100 };
+
+/* What the parser is told of the world. */
+struct policy_env {
+	/* Zones of the zone database; what it gives outlives the policy. NULL: UTC alone. Answers
+	 * as struct window_env says. */
+	const struct tz *(*zone)(void *arg, const char *name, const char **ret_reason);
+	const char *const *(*zone_names)(void *arg, size_t *ret_n); /* for hints; or NULL */
+	void *zones;
+	int64_t now_s;	/* for warnings about what is over; 0: none */
+	bool countries; /* there is a database of countries */
+};
+
+/* file: name for messages. env: NULL for one that knows nothing. Checks everything, runs the file's
+ * own tests. On error *ret untouched and problems filled. -ZT_EFORM refused, -ZT_ELIMIT, -ENOMEM.
+ * problems->items are the caller's (problems->max of them). */
+int policy_parse(const char *file, const char *text, size_t n, const struct policy_env *env,
+		 struct policy **ret, struct diag_list *problems) ZT_MUST_USE;
 void policy_free(struct policy *p);
 /* Does the rule hold at all times, everywhere, whatever state the device is in? */
 bool policy_rule_is_plain(const struct policy_rule *r);

@@ -17,8 +17,10 @@ enum {
 	OFFSET_WEST = 89999 /* RFC 8536 section 3.2 */
 };
 
-/* What a file may say (RFC 8536 section 3.2, for the past), and what is answered beyond. */
-static const int64_t file_time_max = (int64_t)1 << 59, time_max = (int64_t)1 << 60;
+/* What a file may say: for the past RFC 8536 section 3.2 has it, the future ends in about the year
+ * 10000, so that all who step through it come to its end. */
+static const int64_t file_time_min = -((int64_t)1 << 59), file_time_max = (int64_t)1 << 38;
+static const int64_t time_max = (int64_t)1 << 60;
 
 struct change {
 	int64_t at_s;
@@ -316,7 +318,7 @@ static void changes_read(struct cur *c, const struct header *h, size_t width,
 	for (size_t i = 0; i < h->n_times; i++) {
 		int64_t at = cur_time(c, width);
 
-		if (at < -file_time_max || at > file_time_max ||
+		if (at < file_time_min || at > file_time_max ||
 		    (i > 0 && at <= changes[i - 1].at_s))
 			cur_fail(c);
 		changes[i].at_s = at;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "controller/policy/date.h"
 #include "controller/policy/place.h"
 
 enum { LIST_SHOWN = 4 };
@@ -93,4 +94,14 @@ const char *where_print(const struct policy *p, const struct policy_rule *r, str
 		return in;
 	except = spots_print(p, r->where_except, a);
 	return except ? arena_printf(a, "%s except %s", in, except) : NULL;
+}
+
+void time_print(int64_t t_s, char out[static DATE_TIME_TEXT_MAX])
+{
+	char day[DATE_TEXT_LEN + 1];
+	uint16_t minute = (uint16_t)(date_second(t_s) / 60);
+
+	date_print((int32_t)date_of_time(t_s), day);
+	snprintf(out, DATE_TIME_TEXT_MAX, "%s %02u:%02u UTC", day, minute / 60u % 24u,
+		 minute % 60u);
 }

@@ -13,3 +13,6 @@ const char *selectors_print(const struct selector *s, size_t n, struct arena *a)
 const char *list_print(const struct selectors *l, struct arena *a);
 /* "place:office, country:DE except place:cafe"; "anywhere". */
 const char *where_print(const struct policy *p, const struct policy_rule *r, struct arena *a);
+/* "2026-11-23 18:40 UTC" */
+enum { DATE_TIME_TEXT_MAX = 24 };
+void time_print(int64_t t_s, char out[static DATE_TIME_TEXT_MAX]);

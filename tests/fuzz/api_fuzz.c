@@ -44,7 +44,8 @@ static void load_policy(struct model *m)
 	struct policy_row row = {.version = 3, .author = "admin:1 (root)"};
 	struct policy *p;
 
-	fuzz_check(policy_parse("policy", policy_text, sizeof(policy_text) - 1, &p, &list) == 0);
+	fuzz_check(policy_parse("policy", policy_text, sizeof(policy_text) - 1, NULL, &p, &list) ==
+		   0);
 	fuzz_check(model_set_policy(m, p, &row, fake_now.wall_ms) == 0);
 }
 
@@ -163,7 +164,8 @@ static void grant_policy(struct wish *w)
 	struct policy *p = NULL;
 
 	result = (struct app_policy){.version = 4};
-	result.err = policy_parse("policy", w->change.policy.text, w->change.policy.len, &p, &list);
+	result.err = policy_parse("policy", w->change.policy.text, w->change.policy.len, NULL, &p,
+				  &list);
 	result.n_problems = list.n;
 	result.dropped = list.dropped;
 	fake.n_problems = list.n;

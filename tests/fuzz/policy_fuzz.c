@@ -28,7 +28,7 @@ static void put_devices(struct engine *e, const struct policy *p)
 static void ask(const struct policy *p)
 {
 	static const struct service svc = {SERVICE_TCP, 22, 22};
-	struct engine *e = engine_new(p);
+	struct engine *e = engine_new(p, 0);
 	struct explain_context c = {0};
 	struct explanation x;
 	const struct grant *grants;
@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct diag items[PROBLEMS_MAX];
 	struct diag_list problems = {.items = items, .max = PROBLEMS_MAX};
 	struct policy *p = NULL;
-	int err = policy_parse("fuzz", (const char *)data, size, &p, &problems);
+	int err = policy_parse("fuzz", (const char *)data, size, NULL, &p, &problems);
 
 	fuzz_check((err == 0) == (p != NULL));
 	fuzz_check((err == 0) == (problems.n == 0));

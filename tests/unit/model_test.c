@@ -24,7 +24,7 @@ static struct policy *parsed(const char *text)
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct policy *p = NULL;
 
-	if (policy_parse("policy", text, strlen(text), &p, &problems))
+	if (policy_parse("policy", text, strlen(text), NULL, &p, &problems))
 		fail_msg("%s", items[0].message);
 	return p;
 }

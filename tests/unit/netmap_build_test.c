@@ -51,7 +51,7 @@ static int setup(void **state)
 	add(3, "ada@x.org", "");
 	add(4, "eve@x.org", "");
 	add(5, "sam@x.org", "");
-	if (policy_parse("p", policy_text, strlen(policy_text), &p, &problems))
+	if (policy_parse("p", policy_text, strlen(policy_text), NULL, &p, &problems))
 		fail_msg("%s", items[0].message);
 	return model_set_policy(&m, p, &row, now_ms);
 }

@@ -97,7 +97,7 @@ static struct policy *throw_policy(void)
 		if (!roll(3))
 			put_list(&b, "except", except_kinds, N_OF(except_kinds), 3);
 	}
-	if (policy_parse("random", (const char *)b.data, b.len, &p, &problems) < 0) {
+	if (policy_parse("random", (const char *)b.data, b.len, NULL, &p, &problems) < 0) {
 		if (!strstr(items[0].message, "except takes out all"))
 			fail_msg("%s\n%s", items[0].message, buf_text(&b));
 		p = NULL;
@@ -416,7 +416,7 @@ static void grants_are_those_of_the_oracle_after_every_change(void **state)
 	(void)state;
 	for (int w = 0; w < WORLDS; w++) {
 		struct policy *p = random_policy();
-		struct engine *e = engine_new(p);
+		struct engine *e = engine_new(p, 0);
 
 		assert_non_null(e);
 		for (uint32_t i = 0; i < DEVICES; i++) {
@@ -441,7 +441,7 @@ static struct policy *policy_of(const char *text)
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct policy *p = NULL;
 
-	if (policy_parse("p", text, strlen(text), &p, &problems) < 0)
+	if (policy_parse("p", text, strlen(text), NULL, &p, &problems) < 0)
 		fail_msg("%s", items[0].message);
 	return p;
 }
@@ -453,7 +453,7 @@ static void two_rules_for_one_port_are_two_grants(void **state)
 			  "[rule a]\nwho = anyone, tag:s\nwhat = resource:r, resource:r\nwhy = a\n"
 			  "[rule b]\nwho = tag:s\nwhat = resource:r\nwhy = b\n");
 	static const char *const s[] = {"s", "s"}, *const r[] = {"r", "s"};
-	struct engine *e = engine_new(p);
+	struct engine *e = engine_new(p, 0);
 	const struct grant *g;
 	const uint32_t *ids;
 	struct arena a;
@@ -487,7 +487,7 @@ static void two_rules_for_one_port_are_two_grants(void **state)
 static void owners_are_found(void **state)
 {
 	struct policy *p = policy_of("");
-	struct engine *e = engine_new(p);
+	struct engine *e = engine_new(p, 0);
 	const uint32_t *ids;
 	struct arena a;
 	size_t n;

@@ -82,9 +82,9 @@ static struct world world_new(void)
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct world w = {0};
 
-	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, &w.policy, &problems) < 0)
+	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &w.policy, &problems) < 0)
 		fail_msg("%s", items[0].message);
-	w.engine = engine_new(w.policy);
+	w.engine = engine_new(w.policy, 0);
 	assert_non_null(w.engine);
 	put(&w, ADA, "ada-laptop", "ada@example.com", NULL, 0);
 	put(&w, SAM, "sam-laptop", "sam@example.com", NULL, 0);

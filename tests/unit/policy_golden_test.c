@@ -9,9 +9,12 @@
 #include "controller/policy/place.h"
 #include "zt/buf.h"
 #include "zt/num.h"
+#include "controller/zones.h"
 
 enum { PROBLEMS_MAX = 100, TEXT_MAX = 1 << 20 };
 
+enum { NOW_S = 1800000000 }; /* 2027-01-15 08:00 UTC */
+static struct zones *zones;
 static const char folder[] = "tests/golden/policy";
 
 /* --- what came out --- */
@@ -133,9 +136,23 @@ static void print_rules(struct buf *b, const struct policy *p)
 		for (size_t k = 0; k < r->n_how; k++)
 			buf_printf(b, " %s", p->postures[r->how[k]].name);
 		buf_put_text(b, "\n");
+		if (r->when != POLICY_ALWAYS)
+			buf_printf(b, "\twhen %u: %s\n", r->when, p->whens[r->when].text);
+		if (r->review_s != INT64_MAX)
+			buf_printf(b, "\treview: %lld\n", (long long)r->review_s);
 		print_spots(b, p, "where", r->where);
 		print_spots(b, p, "where not", r->where_except);
 		buf_printf(b, "\twhy: %s\n", r->why);
+	}
+}
+
+static void print_warnings(struct buf *b, const struct policy *p)
+{
+	char text[1024];
+
+	for (size_t i = 0; i < p->n_warnings; i++) {
+		diag_print(&p->warnings[i], text, sizeof(text));
+		buf_printf(b, "warning: %s\n\t%s\n", text, p->warnings[i].hint);
 	}
 }
 
@@ -174,12 +191,16 @@ static void print_outcome(struct buf *b, const char *name, const char *text, siz
 	static struct diag items[PROBLEMS_MAX];
 	struct diag_list problems = {.items = items, .max = PROBLEMS_MAX};
 	struct policy *p = NULL;
-	int err = policy_parse(name, text, n, &p, &problems);
+	struct policy_env env = {
+		.zone = zones_get, .zone_names = zones_names, .zones = zones, .now_s = NOW_S};
+	int err = policy_parse(name, text, n, &env, &p, &problems);
 
 	if (err < 0)
 		print_problems(b, err, &problems);
 	else
 		print_policy(b, p);
+	if (!err)
+		print_warnings(b, p);
 	policy_free(p);
 }
 
@@ -233,6 +254,8 @@ static void policies_are_understood_or_refused_as_written(void **state)
 
 	(void)state;
 	assert_true(n > 0);
+	zones = zones_new("/usr/share/zoneinfo");
+	assert_non_null(zones);
 	for (int i = 0; i < n; i++) {
 		const char *dot = strrchr(names[i]->d_name, '.');
 
@@ -243,6 +266,7 @@ static void policies_are_understood_or_refused_as_written(void **state)
 		free(names[i]);
 	}
 	free(names);
+	zones_free(zones);
 	assert_true(seen > 0);
 }
 

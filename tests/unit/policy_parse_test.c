@@ -22,7 +22,7 @@ static struct outcome parse(const char *text, size_t n)
 	struct outcome o = {.problems = {.items = items, .max = PROBLEMS_MAX}};
 
 	memset(items, 0, sizeof(items));
-	o.err = policy_parse("p.ini", text, n, &o.policy, &o.problems);
+	o.err = policy_parse("p.ini", text, n, NULL, &o.policy, &o.problems);
 	return o;
 }
 
@@ -239,7 +239,7 @@ static void a_caller_may_have_no_room_for_problems(void **state)
 	struct policy *p = NULL;
 
 	(void)state;
-	assert_int_equal(policy_parse("p", "[x]", 3, &p, &none), -ZT_EFORM);
+	assert_int_equal(policy_parse("p", "[x]", 3, NULL, &p, &none), -ZT_EFORM);
 	assert_null(p);
 	assert_int_equal(none.dropped, 1);
 }
@@ -253,7 +253,7 @@ static void a_long_file_name_shows_its_end(void **state)
 	(void)state;
 	memset(name, 'a', sizeof(name));
 	memcpy(name + 290, "/mine.ini", 10);
-	assert_int_equal(policy_parse(name, "x", 1, &p, &l), -ZT_EFORM);
+	assert_int_equal(policy_parse(name, "x", 1, NULL, &p, &l), -ZT_EFORM);
 	assert_int_equal(strlen(items[0].file), sizeof(items[0].file) - 1);
 	assert_non_null(strstr(items[0].file, "a/mine.ini"));
 }

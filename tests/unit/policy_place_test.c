@@ -23,7 +23,7 @@ static struct policy *parsed(void)
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct policy *p = NULL;
 
-	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, &p, &problems) < 0)
+	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &p, &problems) < 0)
 		fail_msg("%s", items[0].message);
 	return p;
 }
@@ -57,8 +57,7 @@ static const struct {
 	{"the overlay address counts when the source is not known", "", "100.64.8.3", "", "lab",
 	 'y'},
 	{"the source does not count for the overlay", "100.64.8.3", "100.64.0.1", "", "lab", 'n'},
-	{"kept out by a country that is not known", "203.0.113.1", "100.64.0.1", "", "abroad",
-	 '?'},
+	{"kept out by a country that is not known", "203.0.113.1", "100.64.0.1", "", "abroad", '?'},
 	{"not kept out by another country", "203.0.113.1", "100.64.0.1", "AT", "abroad", 'y'},
 	{"kept out by its country", "203.0.113.1", "100.64.0.1", "DE", "abroad", 'n'},
 	{"one of two is enough", "203.0.113.1", "100.64.8.1", "", "either", 'y'},
@@ -98,9 +97,9 @@ static void countries_are_those_of_the_standard(void **state)
 	static const struct {
 		const char *code;
 		bool good;
-	} codes[] = {{"DE", true},  {"AD", true},  {"ZW", true}, {"XK", true},	{"de", false},
-		     {"UK", false}, {"XX", false}, {"D", false}, {"DEU", false}, {"", false},
-		     {"E ", false}, {" A", false}};
+	} codes[] = {{"DE", true},   {"AD", true},  {"ZW", true},  {"XK", true},
+		     {"de", false},  {"UK", false}, {"XX", false}, {"D", false},
+		     {"DEU", false}, {"", false},   {"E ", false}, {" A", false}};
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(codes); i++)

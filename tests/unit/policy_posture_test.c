@@ -17,7 +17,7 @@ static struct policy *policy_of(const char *require, const char *more)
 	char text[1024];
 	int n = snprintf(text, sizeof(text), "[posture p]\nrequire = %s\n%s", require, more);
 
-	if (policy_parse("p", text, (size_t)n, &p, &problems) < 0)
+	if (policy_parse("p", text, (size_t)n, NULL, &p, &problems) < 0)
 		fail_msg("%s: %s", require, items[0].message);
 	return p;
 }

@@ -1,0 +1,295 @@
+/* Values of time: windows, named schedules, ends, zones; and what rules make of them. */
+#include "controller/policy/parse.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "zt/buf.h"
+#include "controller/policy/when.h"
+
+enum { WHEN_TEXT_MAX = 1 << 20 };
+
+/* --- values --- */
+
+static const struct tz *find_zone(void *arg, const char *name, const char **ret_reason)
+{
+	const struct parse *c = arg;
+
+	if (!c->env->zone) {
+		*ret_reason = "there is no zone database";
+		return strcmp(name, "UTC") == 0 ? tz_utc() : NULL;
+	}
+	return c->env->zone(c->env->zones, name, ret_reason);
+}
+
+/* "did you mean Europe/Berlin?", else the hint given. */
+static void hint_zone(struct parse *c, struct diag *d, const struct span *s, const char *otherwise)
+{
+	const char *const *names = NULL;
+	size_t n = 0;
+
+	if (c->env->zone_names)
+		names = c->env->zone_names(c->env->zones, &n);
+	hint_nearest(d, s, "", names, n, otherwise);
+}
+
+bool value_window(struct parse *c, const struct span *s, struct window *ret)
+{
+	struct window_env env = {.zone = c->zone, .find = find_zone, .arg = c};
+	struct window_problem problem;
+	int err = window_parse(s->p, s->n, &env, c->arena, ret, &problem);
+	struct span part;
+
+	if (err == 0)
+		return true;
+	if (err != -ZT_EFORM) {
+		parse_fail(c, err);
+		return false;
+	}
+	part = span_skip(*s, problem.at);
+	part.n = problem.n;
+	if (problem.kind == WINDOW_PROBLEM_ZONE)
+		hint_zone(c, problem_with(c, &part, "%s", problem.message), &part, problem.hint);
+	else
+		diag_hint(problem_with(c, &part, "%s", problem.message), "%s", problem.hint);
+	return false;
+}
+
+bool value_when(struct parse *c, const struct span *s, const char *help, struct when_item *ret)
+{
+	struct span name;
+
+	(void)help;
+	ret->named = span_starts(s, "schedule:");
+	if (!ret->named) {
+		if (names_find(&c->names, THING_SCHEDULE, s->p, s->n) == NAMES_ABSENT)
+			return value_window(c, s, &ret->window);
+		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean schedule:%.*s?",
+			  (int)s->n, s->p);
+		return false;
+	}
+	name = span_skip(*s, strlen("schedule:"));
+	return value_reference(c, &name, s, THING_SCHEDULE, &ret->schedule);
+}
+
+bool value_until(struct parse *c, const struct span *s, int64_t *ret_s)
+{
+	int err = until_parse(s->p, s->n, c->zone, ret_s);
+
+	if (err == 0)
+		return true;
+	if (err == -ERANGE)
+		diag_hint(problem_with(c, s, "is a day or time that does not exist"),
+			  "days are from 1970 to 2199, hours from 00:00 to 24:00");
+	else
+		diag_hint(problem_with(c, s, "is not a day"),
+			  "write the last day: 2027-01-31, or a time: 2027-01-31 18:00");
+	return false;
+}
+
+bool value_zone(struct parse *c, const struct span *s, const struct tz **ret)
+{
+	char name[TZ_NAME_MAX + 1];
+	const char *reason = NULL;
+
+	*ret = NULL;
+	if (span_text(s, name, sizeof(name)) && tz_name_is_valid(name))
+		*ret = find_zone(c, name, &reason);
+	if (*ret)
+		return true;
+	if (reason)
+		diag_hint(problem_with(c, s, "is a time zone that cannot be used: %s", reason),
+			  "install the package tzdata on the controller");
+	else
+		hint_zone(c, problem_with(c, s, "is not a time zone"), s,
+			  "write a name of the zone database: Europe/Berlin, UTC");
+	return false;
+}
+
+/* --- whens of rules --- */
+
+static void print_item(const struct parse *c, struct buf *b, const struct when_item *i)
+{
+	if (i->named)
+		buf_printf(b, "schedule:%s", thing_name(c, THING_SCHEDULE, i->schedule));
+	else
+		buf_put_text(b, i->window.text);
+}
+
+static void print_list(const struct parse *c, struct buf *b, const struct when_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		buf_put_text(b, i ? ", " : "");
+		print_item(c, b, &l->v[i]);
+	}
+}
+
+/* As words, which are also what tells whens apart. NULL: out of memory. */
+static const char *print_when(struct parse *c, const struct parse_rule *r)
+{
+	const char *text;
+	struct buf b;
+
+	buf_init_grow(&b, WHEN_TEXT_MAX);
+	print_list(c, &b, &r->when);
+	if (r->when_except.n)
+		buf_put_text(&b, r->when.n ? " except " : "always except ");
+	print_list(c, &b, &r->when_except);
+	if (r->until)
+		buf_printf(&b, "%suntil %s", r->when.n || r->when_except.n ? " " : "", r->until);
+	text = b.err == 0 ? arena_text(c->arena, (const char *)b.data, b.len) : NULL;
+	buf_free(&b);
+	return text;
+}
+
+/* Windows of the list, those of named schedules too, behind what is in out. */
+static size_t spread_out(const struct parse *c, const struct when_list *l, struct window *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct schedule *s = &c->policy->schedules[l->v[i].schedule].s;
+
+		if (l->v[i].named && s->n_in)
+			memcpy(out + n, s->in, s->n_in * sizeof(*out));
+		else if (!l->v[i].named)
+			out[n] = l->v[i].window;
+		n += l->v[i].named ? s->n_in : 1;
+	}
+	return n;
+}
+
+/* Number of windows in the list; *ret_plain: no named schedule in it has an except. */
+static size_t count_windows(const struct parse *c, const struct when_list *l, bool *ret_plain)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct schedule *s = &c->policy->schedules[l->v[i].schedule].s;
+
+		n += l->v[i].named ? s->n_in : 1;
+		*ret_plain = *ret_plain && !(l->v[i].named && s->n_except);
+	}
+	return n;
+}
+
+/* All of it as one schedule, whose next edge is exact. */
+static int make_flat(struct parse *c, const struct parse_rule *r, size_t n_in, size_t n_except,
+		     struct policy_when *ret)
+{
+	const struct schedule **list = arena_array(c->arena, 1, sizeof(*list));
+	struct schedule *all = arena_array(c->arena, 1, sizeof(*all));
+	struct window *in = arena_array(c->arena, n_in, sizeof(*in));
+	struct window *except = arena_array(c->arena, n_except, sizeof(*except));
+
+	if (!list || !all || !in || !except)
+		return -ENOMEM;
+	*all = (struct schedule){.in = in,
+				 .n_in = spread_out(c, &r->when, in),
+				 .except = except,
+				 .n_except = spread_out(c, &r->when_except, except),
+				 .until_s = ret->until_s};
+	list[0] = all;
+	ret->in = list;
+	ret->n_in = 1;
+	return 0;
+}
+
+/* The list as schedules: those it names, and one of all its windows. */
+static int make_list(struct parse *c, const struct when_list *l, const struct schedule *const **ret,
+		     size_t *ret_n)
+{
+	const struct schedule **all = arena_array(c->arena, l->n + 1, sizeof(*all));
+	struct window *windows = arena_array(c->arena, l->n, sizeof(*windows));
+	struct schedule *own = arena_array(c->arena, 1, sizeof(*own));
+	size_t n = 0;
+
+	if (!all || !windows || !own)
+		return -ENOMEM;
+	*own = (struct schedule){.in = windows, .until_s = INT64_MAX};
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].named)
+			all[n++] = &c->policy->schedules[l->v[i].schedule].s;
+		else
+			windows[own->n_in++] = l->v[i].window;
+	if (own->n_in)
+		all[n++] = own;
+	*ret = all;
+	*ret_n = n;
+	return 0;
+}
+
+static struct place place_of(const struct policy_rule *r)
+{
+	return (struct place){r->line, r->column};
+}
+
+/* Times that never come, and such that are over. */
+static void check_when(struct parse *c, const struct policy_rule *r, const struct policy_when *w)
+{
+	if (when_is_over(w, 0))
+		diag_hint(problem_at(c, place_of(r), "rule \"%s\" can never match: its when is %s",
+				     r->name, w->text),
+			  "no instant lies in it: look at days that are no such days, and at what "
+			  "except takes out");
+	else if (c->env->now_s && when_is_over(w, c->env->now_s))
+		diag_hint(warn_at(c, place_of(r), "rule \"%s\" is over: its when is %s", r->name,
+				  w->text),
+			  "take it out, or give it a later end");
+}
+
+static int make_when(struct parse *c, const struct parse_rule *from, const char *text,
+		     struct policy_when *ret)
+{
+	bool plain = true;
+	size_t n_in = count_windows(c, &from->when, &plain);
+	size_t n_except = count_windows(c, &from->when_except, &plain);
+	int err;
+
+	ret->until_s = from->until ? from->until_s : INT64_MAX;
+	ret->text = text;
+	if (plain)
+		return make_flat(c, from, n_in, n_except, ret);
+	err = make_list(c, &from->when, &ret->in, &ret->n_in);
+	return err ? err : make_list(c, &from->when_except, &ret->except, &ret->n_except);
+}
+
+static int settle_when(struct parse *c, struct names *known, struct policy_when *whens,
+		       const struct parse_rule *from, struct policy_rule *r)
+{
+	size_t *n = &c->policy->n_whens;
+	const char *text;
+	int err;
+
+	r->when = POLICY_ALWAYS;
+	if (!from->when.n && !from->when_except.n && !from->until)
+		return 0;
+	text = print_when(c, from);
+	if (!text)
+		return -ENOMEM;
+	r->when = names_find(known, 0, text, strlen(text));
+	if (r->when != NAMES_ABSENT)
+		return 0;
+	r->when = (uint32_t)*n;
+	err = make_when(c, from, text, &whens[*n]);
+	if (!err)
+		err = names_add(known, 0, text, strlen(text), (uint32_t)(*n)++);
+	if (!err)
+		check_when(c, r, &whens[r->when]);
+	return err;
+}
+
+void settle_whens(struct parse *c, const struct parse_rule *from, struct policy_rule *rules)
+{
+	size_t n = c->policy->n_rules;
+	struct policy_when *whens = arena_array(c->arena, n, sizeof(*whens));
+	struct names known;
+	int err = whens ? 0 : -ENOMEM;
+
+	names_init(&known, &c->scratch);
+	for (size_t i = 0; i < n && !c->stop && !err; i++)
+		err = settle_when(c, &known, whens, &from[i], &rules[i]);
+	c->policy->whens = whens;
+	if (err < 0)
+		parse_fail(c, err);
+}

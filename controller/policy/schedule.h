@@ -1,0 +1,75 @@
+/* When a rule holds: windows of local time, and the next instant at which that changes. Pure. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controller/policy/tz.h"
+
+enum { WINDOW_EVERY_DAY = 0x7f, WINDOW_DAY_MIN = 1440 };
+
+/* All instants whose local time lies in it. The local time of an instant is what the zone's clocks
+ * show then: in an hour that is repeated a window holds twice, in one that is skipped not at all.
+ */
+struct window {
+	/* Local dates, days since 1970-01-01, both inclusive; INT32_MIN, INT32_MAX: open. They and
+	 * the days are those on which the window's hours begin. */
+	int32_t first_day, last_day;
+	uint8_t days; /* bit 0 Monday .. bit 6 Sunday */
+	/* Minutes of the local day, start inclusive, end exclusive; 0, 1440: the whole day;
+	 * end <= start: past midnight into the next day. */
+	uint16_t start_min, end_min;
+	const struct tz *zone; /* NULL: UTC */
+	const char *text;      /* normal form: "Mon-Fri 07:00-20:00 Europe/Berlin" */
+};
+
+/* Holds in some of in (always when there is none), in none of except, and before until_s. */
+struct schedule {
+	const struct window *in;
+	size_t n_in;
+	const struct window *except;
+	size_t n_except;
+	int64_t until_s; /* Unix seconds; INT64_MAX: no end */
+};
+
+bool window_holds(const struct window *w, int64_t now_s);
+bool schedule_holds(const struct schedule *s, int64_t now_s);
+/* The first instant > now_s at which schedule_holds is not what it is now; INT64_MAX: never. Exact.
+ * Quick when it is near; for a never that follows from the clock changes of many years, some
+ * thousand steps with a look at each window. */
+int64_t schedule_next(const struct schedule *s, int64_t now_s);
+
+/* --- text --- */
+
+struct window_env {
+	const struct tz *zone; /* where none is written; NULL: UTC */
+	/* The zone of this name, which outlives the windows. NULL: there is none, or, with
+	 * *ret_reason set, it is there and that is why it cannot be used ("cannot be read"). */
+	const struct tz *(*find)(void *arg, const char *name, const char **ret_reason);
+	void *arg;
+};
+
+enum window_problem_kind {
+	WINDOW_PROBLEM_FORM,
+	WINDOW_PROBLEM_ZONE /* no such zone: the nearest name may help more than the hint */
+};
+
+/* What is wrong with a text: message follows the offending part ("\"Fry\" is not a day"). */
+struct window_problem {
+	enum window_problem_kind kind;
+	size_t at, n; /* that part, in bytes; n = 0: the whole text is empty */
+	char message[120];
+	char hint[160];
+};
+
+/* [DATE | DATE..DATE | DATE.. | ..DATE] [DAYS] [HH:MM-HH:MM] [ZONE], at least one of them:
+ * "2026-12-24..2027-01-02 Mon-Fri+Sun 22:00-06:00 Europe/Berlin". DAYS: days and ranges of days
+ * (Sat-Mon too) with spaces or '+' between them. -ZT_EFORM with *ret_problem set; -ENOMEM. */
+int window_parse(const char *s, size_t n, const struct window_env *env, struct arena *a,
+		 struct window *ret, struct window_problem *ret_problem) ZT_MUST_USE;
+/* The end of a rule: "2027-01-31" holds through that local day, "2027-01-31 18:00" to that local
+ * time, "2027-01-31T18:00:00Z" (or "+01:00") is RFC 3339. A local time that is shown twice is the
+ * first; one that is skipped, the first instant after. -ZT_EFORM: of another form; -ERANGE: no such
+ * day or time, or not in 1970..2199. */
+int until_parse(const char *s, size_t n, const struct tz *zone, int64_t *ret_s) ZT_MUST_USE;

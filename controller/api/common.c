@@ -176,6 +176,21 @@ bool api_explanation_is_better(const struct explanation *x, const struct explana
 	return x->n_failed < best->n_failed;
 }
 
+/* What is behind gateways: by its address, or by its name (then the first of its addresses). */
+static bool find_behind(const struct policy *p, const char *to, struct addr *ret)
+{
+	const char *name = txt_starts(to, "resource:") ? to + strlen("resource:") : to;
+
+	if (addr_parse(to, ret) == 0)
+		return true;
+	for (size_t i = 0; i < p->n_resources; i++)
+		if (p->resources[i].n_address && strcmp(p->resources[i].name, name) == 0) {
+			*ret = p->resources[i].address[0].addr;
+			return true;
+		}
+	return false;
+}
+
 int api_explain_to(struct app *a, const struct device *from, const char *to,
 		   const struct service *svc, bool own_only, struct arena *arena,
 		   struct explanation *ret, struct device **ret_dst)
@@ -188,12 +203,18 @@ int api_explain_to(struct app *a, const struct device *from, const char *to,
 				    .own_only = own_only};
 	struct device *d = find_by_address(m, to);
 	const uint32_t *hosts;
+	struct addr behind;
 	uint32_t one;
 	size_t n = 1;
 	int err = 0;
 
 	if (!d)
 		d = model_find_device(m, to);
+	if (!d && find_behind(m->policy, to, &behind)) {
+		*ret_dst = NULL;
+		return engine_explain_address(m->engine, from->row.id, &behind, svc, &c, arena,
+					      ret);
+	}
 	if (d) {
 		one = d->row.id;
 		hosts = &one;

@@ -38,9 +38,8 @@ static bool names_country(const struct parse *c, uint64_t spots)
 			continue;
 		for (size_t k = 0; !country && k < c->policy->places[s->place].n_in; k++)
 			country = c->policy->places[s->place].in[k].kind == PLACE_COUNTRY;
-		for (size_t k = 0; !country && !s->country[0] &&
-				   k < c->policy->places[s->place].n_except;
-		     k++)
+		for (size_t k = 0;
+		     !country && !s->country[0] && k < c->policy->places[s->place].n_except; k++)
 			country = c->policy->places[s->place].except[k].kind == PLACE_COUNTRY;
 		if (country)
 			return true;

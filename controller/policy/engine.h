@@ -85,6 +85,10 @@ struct explain_context {
 int engine_explain(const struct engine *e, uint32_t src, uint32_t dst, const struct service *svc,
 		   const struct explain_context *c, struct arena *a,
 		   struct explanation *ret) ZT_MUST_USE;
+/* The same for an address behind gateways; -ZT_EABSENT too when no resource has it. */
+int engine_explain_address(const struct engine *e, uint32_t src, const struct addr *dst,
+			   const struct service *svc, const struct explain_context *c,
+			   struct arena *a, struct explanation *ret) ZT_MUST_USE;
 /* Ids of devices that host a resource; sorted, in a. -ZT_EABSENT unknown resource. */
 int engine_hosts(const struct engine *e, const char *resource, struct arena *a,
 		 const uint32_t **ret, size_t *ret_n) ZT_MUST_USE;

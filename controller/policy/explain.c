@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "controller/policy/networks.h"
 #include "controller/policy/services.h"
 #include "controller/policy/when.h"
 #include "controller/policy/words.h"
@@ -32,7 +33,8 @@ struct candidate {
 
 struct explain_run {
 	const struct engine *e;
-	const struct node *src, *dst;
+	const struct node *src, *dst; /* dst NULL: address behind gateways */
+	const struct addr *address;
 	const struct service *svc;
 	const struct explain_context *c;
 	struct arena *a;
@@ -117,25 +119,34 @@ static bool is_nearer(const struct candidate *a, const struct candidate *b)
 	return a->rule < b->rule;
 }
 
+static void weigh_resource(const struct explain_run *x, uint32_t resource, struct candidate *best)
+{
+	const struct ids *rules = &x->e->index.opened[resource];
+
+	for (uint32_t k = 0; k < rules->n; k++) {
+		struct candidate one = weigh(x, rules->v[k], resource);
+
+		if (is_nearer(&one, best))
+			*best = one;
+	}
+}
+
+/* Among all that the destination hosts, or all that has its address behind gateways. */
 static struct candidate nearest(const struct explain_run *x)
 {
-	const struct policy_index *index = &x->e->index;
+	const struct policy *p = x->e->policy;
 	struct candidate best = {.rank = RANK_NONE};
 
-	for (uint32_t i = 0; i < x->dst->n_seats; i++) {
-		const struct ids *hosted = &index->hosted[x->dst->seats[i].atom];
+	for (uint32_t i = 0; x->dst && i < x->dst->n_seats; i++) {
+		const struct ids *hosted = &x->e->index.hosted[x->dst->seats[i].atom];
 
-		for (uint32_t j = 0; j < hosted->n; j++) {
-			const struct ids *rules = &index->opened[hosted->v[j]];
-
-			for (uint32_t k = 0; k < rules->n; k++) {
-				struct candidate one = weigh(x, rules->v[k], hosted->v[j]);
-
-				if (is_nearer(&one, &best))
-					best = one;
-			}
-		}
+		for (uint32_t j = 0; j < hosted->n; j++)
+			weigh_resource(x, hosted->v[j], &best);
 	}
+	for (uint32_t i = 0; x->address && i < p->n_resources; i++)
+		if (networks_contain(p->resources[i].address, p->resources[i].n_address,
+				     x->address))
+			weigh_resource(x, i, &best);
 	return best;
 }
 
@@ -299,6 +310,43 @@ static int run_init(struct explain_run *x)
 	return err;
 }
 
+/* No gateway forwards in this version, so no packet passes, whatever the rules say. */
+static int say_gateway(struct explain_run *x, const struct policy_rule *r)
+{
+	return say(x, "a gateway forwards",
+		   arena_printf(x->a, "rule %s allows it, but no gateway forwards in this version",
+				r->name),
+		   "Put the service on an enrolled device (on = tag:NAME) until gateways forward.");
+}
+
+static int run(struct explain_run *x, struct explanation *ret)
+{
+	const struct policy *p = x->e->policy;
+	struct candidate best = {.rank = RANK_NONE};
+	struct explanation result = {0};
+	bool allowed;
+	int err = run_init(x);
+
+	if (!err)
+		best = nearest(x);
+	allowed = best.rank == RANK_ALLOWS;
+	if (!err && allowed && x->address)
+		err = say_gateway(x, &p->rules[best.rule]);
+	else if (!err && !allowed && best.rank != RANK_NONE)
+		err = say_all(x, &best);
+	if (err < 0)
+		return err;
+	result.allowed = allowed && !x->address;
+	if (result.allowed)
+		result.rule = &p->rules[best.rule];
+	else if (best.rank != RANK_NONE)
+		result.nearest = &p->rules[best.rule];
+	result.failed = x->failed;
+	result.n_failed = x->n_failed;
+	*ret = result;
+	return 0;
+}
+
 int engine_explain(const struct engine *e, uint32_t src, uint32_t dst, const struct service *svc,
 		   const struct explain_context *c, struct arena *a, struct explanation *ret)
 {
@@ -308,28 +356,32 @@ int engine_explain(const struct engine *e, uint32_t src, uint32_t dst, const str
 				.svc = svc,
 				.c = c,
 				.a = a};
-	struct candidate best = {.rank = RANK_NONE};
-	struct explanation result = {0};
-	int err = 0;
 
 	if (!x.src || !x.dst)
 		return -ZT_EABSENT;
-	if (src != dst) { /* no rule is about a device and itself */
-		err = run_init(&x);
-		if (!err)
-			best = nearest(&x);
+	if (src == dst) { /* no rule is about a device and itself */
+		*ret = (struct explanation){0};
+		return 0;
 	}
-	if (!err && best.rank != RANK_ALLOWS && best.rank != RANK_NONE)
-		err = say_all(&x, &best);
-	if (err < 0)
-		return err;
-	result.allowed = best.rank == RANK_ALLOWS;
-	if (best.rank == RANK_ALLOWS)
-		result.rule = &e->policy->rules[best.rule];
-	else if (best.rank != RANK_NONE)
-		result.nearest = &e->policy->rules[best.rule];
-	result.failed = x.failed;
-	result.n_failed = x.n_failed;
-	*ret = result;
-	return 0;
+	return run(&x, ret);
+}
+
+static bool is_behind(const struct policy *p, const struct addr *a)
+{
+	for (size_t i = 0; i < p->n_resources; i++)
+		if (networks_contain(p->resources[i].address, p->resources[i].n_address, a))
+			return true;
+	return false;
+}
+
+int engine_explain_address(const struct engine *e, uint32_t src, const struct addr *dst,
+			   const struct service *svc, const struct explain_context *c,
+			   struct arena *a, struct explanation *ret)
+{
+	struct explain_run x = {
+		.e = e, .src = engine_find(e, src), .address = dst, .svc = svc, .c = c, .a = a};
+
+	if (!x.src || !is_behind(e->policy, dst))
+		return -ZT_EABSENT;
+	return run(&x, ret);
 }

@@ -62,6 +62,8 @@ struct when_list {
  * order of keys is free. */
 struct parse_resource {
 	struct policy_resource r;
+	const struct selector *host_except;
+	size_t n_host_except;
 	const struct prefix *address_except;
 	size_t n_address_except;
 	const struct service *ports_except;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "controller/policy/networks.h"
 #include "controller/policy/services.h"
 
 /* --- groups in groups --- */
@@ -181,13 +182,57 @@ static void check_left(struct parse *c, const struct selectors *l, unsigned line
 			  "take the names out of one of the two lists");
 }
 
-static void settle_resource(struct parse *c, const struct parse_resource *from,
-			    struct policy_resource *r)
+/* On devices, or behind gateways: one of the two, and the whole of it. */
+static void check_form(struct parse *c, const struct policy_resource *r)
 {
-	*r = from->r;
-	r->data = r->data ? r->data : "";
-	r->owner = r->owner ? r->owner : "";
-	check_left(c, &r->on, r->line, r->column, "resource", r->name, "on");
+	const struct place at = {r->line, r->column};
+	bool behind = r->via.in || r->address;
+
+	if (r->on.in && behind)
+		diag_hint(problem_at(c, at, "resource \"%s\" has on and %s", r->name,
+				     r->via.in ? "via" : "address"),
+			  "on names the devices that offer it themselves, via and address what is "
+			  "behind gateways: make two resources");
+	else if (!r->on.in && !behind)
+		diag_hint(problem_at(c, at, "resource \"%s\" has no on", r->name),
+			  "add \"on = ...\": a list of tag:NAME and device:NAME: the devices that "
+			  "offer it; or via and address, for what is behind gateways");
+	else if (behind && (!r->via.in || !r->address))
+		diag_hint(problem_at(c, at, "resource \"%s\" has no %s", r->name,
+				     r->via.in ? "address" : "via"),
+			  "via names the gateways, address the networks behind them");
+	else if (behind)
+		diag_hint(warn_at(c, at, "resource \"%s\" is behind gateways", r->name),
+			  "no gateway forwards in this version: rules about it open nothing yet");
+}
+
+static void settle_hosts(struct parse *c, const struct parse_resource *from,
+			 struct policy_resource *r)
+{
+	struct selectors *l = r->on.in ? &r->on : &r->via;
+
+	l->except = from->host_except;
+	l->n_except = from->n_host_except;
+	check_left(c, l, r->line, r->column, "resource", r->name, r->on.in ? "on" : "via");
+}
+
+static void settle_address(struct parse *c, const struct parse_resource *from,
+			   struct policy_resource *r)
+{
+	if (networks_cut(r->address, r->n_address, from->address_except, from->n_address_except,
+			 c->arena, &r->address, &r->n_address) < 0)
+		return parse_fail(c, -ENOMEM);
+	if (r->n_address == 0 && from->n_address_except)
+		diag_hint(problem_at(c, (struct place){r->line, r->column},
+				     "resource \"%s\" is empty: except takes out all of its "
+				     "addresses",
+				     r->name),
+			  "take the networks out of one of the two lists");
+}
+
+static void settle_ports(struct parse *c, const struct parse_resource *from,
+			 struct policy_resource *r)
+{
 	if (from->n_ports_except == 0 || r->n_ports == 0)
 		return;
 	if (services_cut(r->ports, r->n_ports, from->ports_except, from->n_ports_except, c->arena,
@@ -198,6 +243,19 @@ static void settle_resource(struct parse *c, const struct parse_resource *from,
 				     "resource \"%s\" is empty: except takes out all of its ports",
 				     r->name),
 			  "take the ports out of one of the two lists");
+}
+
+static void settle_resource(struct parse *c, const struct parse_resource *from,
+			    struct policy_resource *r)
+{
+	*r = from->r;
+	r->data = r->data ? r->data : "";
+	r->owner = r->owner ? r->owner : "";
+	check_form(c, r);
+	settle_hosts(c, from, r);
+	if (r->address)
+		settle_address(c, from, r);
+	settle_ports(c, from, r);
 }
 
 static int compare_ids(const void *a, const void *b)

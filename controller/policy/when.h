@@ -1,4 +1,5 @@
-/* When a rule holds: schedules put together, and the next instant at which the answer changes. Pure. */
+/* When a rule holds: schedules put together, and the next instant at which the answer changes.
+ * Pure. */
 #pragma once
 
 #include "controller/policy/policy.h"

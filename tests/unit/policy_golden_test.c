@@ -51,6 +51,20 @@ static void print_services(struct buf *b, const struct service *s, size_t n)
 	buf_put_text(b, "\n");
 }
 
+static void print_networks(struct buf *b, const struct policy_resource *r)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	if (r->n_address)
+		buf_put_text(b, "\taddress:");
+	for (size_t i = 0; i < r->n_address; i++) {
+		prefix_print(&r->address[i], text);
+		buf_printf(b, " %s", text);
+	}
+	if (r->n_address)
+		buf_put_text(b, "\n");
+}
+
 static void print_resources(struct buf *b, const struct policy *p)
 {
 	for (size_t i = 0; i < p->n_resources; i++) {
@@ -59,6 +73,8 @@ static void print_resources(struct buf *b, const struct policy *p)
 		buf_printf(b, "%u: resource %s data=%s owner=%s\n", r->line, r->name, r->data,
 			   r->owner);
 		print_selectors(b, "on", &r->on);
+		print_selectors(b, "via", &r->via);
+		print_networks(b, r);
 		print_services(b, r->ports, r->n_ports);
 	}
 }

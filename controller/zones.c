@@ -15,21 +15,23 @@
 
 enum {
 	FILE_MAX = 1 << 20,
-	MEMORY_MAX = 32 << 20, /* five times what all zones take */
+	ZONE_MEMORY_MAX = 1 << 20, /* ten times what the greatest one takes */
+	NAMES_MEMORY_MAX = 1 << 20,
 	NAMES_MAX = 4096,
 	OPEN_TRIES = 10
 };
 
 struct entry {
 	struct entry *next;
+	struct arena arena;
 	const struct tz *zone;
 };
 
 struct zones {
 	int dir; /* -1: there is none */
 	pthread_mutex_t lock;
-	struct arena arena;
 	struct entry *entries;
+	struct arena names_arena;
 	const char **names;
 	size_t n_names;
 	bool names_read;
@@ -43,18 +45,30 @@ struct zones *zones_new(const char *dir)
 		return NULL;
 	z->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	pthread_mutex_init(&z->lock, NULL);
-	arena_init(&z->arena, MEMORY_MAX);
+	arena_init(&z->names_arena, NAMES_MEMORY_MAX);
 	return z;
+}
+
+static void entry_free(struct entry *e)
+{
+	arena_done(&e->arena);
+	free(e);
 }
 
 void zones_free(struct zones *z)
 {
+	struct entry *next;
+
 	if (!z)
 		return;
+	for (struct entry *e = z->entries; e; e = next) {
+		next = e->next;
+		entry_free(e);
+	}
 	if (z->dir >= 0)
 		close(z->dir);
 	pthread_mutex_destroy(&z->lock);
-	arena_done(&z->arena);
+	arena_done(&z->names_arena);
 	free(z);
 }
 
@@ -141,6 +155,23 @@ static const struct tz *find_entry(const struct zones *z, const char *name)
 	return NULL;
 }
 
+static int entry_new(const char *name, const char *data, size_t n, struct entry **ret)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	arena_init(&e->arena, ZONE_MEMORY_MAX);
+	err = tz_decode(data, n, name, &e->arena, &e->zone);
+	if (err) {
+		entry_free(e);
+		return err;
+	}
+	*ret = e;
+	return 0;
+}
+
 static int load(struct zones *z, const char *name, const struct tz **ret)
 {
 	struct entry *e;
@@ -150,8 +181,7 @@ static int load(struct zones *z, const char *name, const struct tz **ret)
 
 	if (err)
 		return err;
-	e = arena_alloc(&z->arena, sizeof(*e));
-	err = e ? tz_decode(data, n, name, &z->arena, &e->zone) : -ENOMEM;
+	err = entry_new(name, data, n, &e);
 	free(data);
 	if (err)
 		return err;
@@ -222,7 +252,7 @@ static void add_name(struct zones *z, const char *name)
 
 	if (!name || !tz_name_is_valid(name) || z->n_names == NAMES_MAX)
 		return;
-	copy = arena_text(&z->arena, name, strlen(name));
+	copy = arena_text(&z->names_arena, name, strlen(name));
 	if (copy)
 		z->names[z->n_names++] = copy;
 }
@@ -266,7 +296,7 @@ static void read_names(struct zones *z)
 	char *data, *rest, *line;
 	size_t n;
 
-	z->names = arena_array(&z->arena, NAMES_MAX, sizeof(*z->names));
+	z->names = arena_array(&z->names_arena, NAMES_MAX, sizeof(*z->names));
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]) && z->names && !z->n_names; i++) {
 		if (read_file(z, lists[i].file, &data, &n))
 			continue;

@@ -138,9 +138,9 @@ static int64_t next_break(const struct schedule *s, int64_t t_s)
 /* The first local midnight, start or end > t_s, should the offset stay. */
 static int64_t window_edge(const struct window *w, int64_t t_s)
 {
-	const int32_t all[] = {0, w->start_min * 60, w->end_min * 60};
+	const int32_t all[] = {w->start_min * 60, w->end_min * 60};
 	int32_t offset = tz_offset(w->zone, t_s), second = date_second(t_s + offset);
-	int32_t best = DATE_DAY_S;
+	int32_t best = DATE_DAY_S; /* midnight */
 	struct span_of s = span_of(w);
 
 	if (!is_awake(&s, t_s))

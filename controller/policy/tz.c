@@ -109,32 +109,23 @@ static int32_t rule_offset(const struct rule *r, int64_t t_s)
 	return offset;
 }
 
-/* The first change > t_s of one year, when it is before best_s; else that. */
-static int64_t rule_next_of_year(const struct rule *r, int64_t year, int64_t t_s, int64_t best_s)
-{
-	const int64_t edges[] = {
-		edge_instant(&r->start, year, r->std_s),
-		edge_instant(&r->end, year, r->dst_s),
-	};
-
-	for (size_t i = 0; i < 2; i++)
-		if (edges[i] > t_s && edges[i] < best_s &&
-		    rule_offset(r, edges[i]) != rule_offset(r, t_s))
-			best_s = edges[i];
-	return best_s;
-}
-
-/* What did not happen in a cycle of the calendar never does. */
+/* Only edges to the other offset count, and of these each year has one, so the first that is found
+ * is the first there is. What did not happen in a cycle of the calendar never does. */
 static int64_t rule_next(const struct rule *r, int64_t t_s)
 {
-	int64_t year = year_of(t_s), last = year + CYCLE_YEARS + 2, best = INT64_MAX;
+	int64_t year = year_of(t_s);
+	int32_t now = rule_offset(r, t_s);
 
-	for (int64_t y = year - 2; y <= last; y++) {
-		best = rule_next_of_year(r, y, t_s, best);
-		if (best < INT64_MAX && last > y + 1)
-			last = y + 1; /* an edge of the year after may come before one of this */
+	for (int64_t y = year - 1; y <= year + CYCLE_YEARS + 2; y++) {
+		int64_t start = edge_instant(&r->start, y, r->std_s);
+		int64_t end = edge_instant(&r->end, y, r->dst_s);
+
+		if (start > t_s && rule_offset(r, start) != now)
+			return start;
+		if (end > t_s && rule_offset(r, end) != now)
+			return end;
 	}
-	return best;
+	return INT64_MAX;
 }
 
 /* --- the footer --- */

@@ -1,19 +1,13 @@
 /* Time zones against the C library's own reading of the same files and rules, and files that nobody
  * should believe. */
-#include "tests/unit/unit.h"
+#include "tests/unit/tz_fixture.h"
 
-#include <errno.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "controller/policy/date.h"
-#include "controller/policy/tz.h"
 #include "zt/buf.h"
 
-enum { FILE_MAX = 1 << 16, ARENA_MAX = 1 << 20 };
-
-static const char zoneinfo[] = "/usr/share/zoneinfo";
 /* libc takes every year before 1971 for 1970 where it has no file but a rule. */
 static const int64_t year_1950 = -631152000, year_1971 = 31536000, year_2200 = 7258118400;
 
@@ -30,33 +24,7 @@ static const char *const real_names[] = {
 	"UTC",
 };
 
-static uint64_t seed = 0x9e3779b97f4a7c15;
-
-/* xorshift64* (Vigna 2016): the same on every run. */
-static uint64_t rnd(uint64_t below)
-{
-	seed ^= seed >> 12;
-	seed ^= seed << 25;
-	seed ^= seed >> 27;
-	return ((seed * 0x2545f4914f6cdd1d) >> 11) % below;
-}
-
 /* --- the C library --- */
-
-/* A file ("dir/name") or a rule; libc keeps it until the next. */
-static void libc_use(const char *tz)
-{
-	assert_int_equal(setenv("TZ", tz, 1), 0);
-	tzset();
-}
-
-static int32_t libc_offset(int64_t t)
-{
-	struct tm tm;
-
-	assert_non_null(localtime_r(&t, &tm));
-	return (int32_t)tm.tm_gmtoff;
-}
 
 static void check_instant(const char *says, const struct tz *z, int64_t t)
 {
@@ -89,44 +57,16 @@ static void check_zone(const char *says, const struct tz *z, int64_t from, int64
 
 /* --- files --- */
 
-static size_t file_read(const char *path, uint8_t data[static FILE_MAX])
-{
-	FILE *f = fopen(path, "rbe");
-	size_t n;
-
-	if (!f)
-		fail_msg("%s: %s (is tzdata installed?)", path, strerror(errno));
-	n = fread(data, 1, FILE_MAX, f);
-	fclose(f);
-	assert_true(n > 0 && n < FILE_MAX);
-	return n;
-}
-
-static const struct tz *file_decode(const char *dir, const char *name, struct arena *a)
-{
-	uint8_t data[FILE_MAX];
-	const struct tz *z = NULL;
-	char path[200];
-	int err;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	err = tz_decode(data, file_read(path, data), name, a, &z);
-	if (err)
-		fail_msg("%s: %s", path, zt_strerror(err));
-	assert_string_equal(tz_name(z), name);
-	return z;
-}
-
 static void check_files(const char *dir)
 {
 	for (size_t i = 0; i < N_OF(real_names); i++) {
 		struct arena a;
 		char tz[200];
 
-		arena_init(&a, ARENA_MAX);
+		arena_init(&a, TZ_ARENA_MAX);
 		snprintf(tz, sizeof(tz), ":%s/%s", dir, real_names[i]);
 		libc_use(tz);
-		check_zone(tz, file_decode(dir, real_names[i], &a), year_1950, year_2200);
+		check_zone(tz, tz_file_decode(dir, real_names[i], &a), year_1950, year_2200);
 		arena_done(&a);
 	}
 }
@@ -180,18 +120,18 @@ static void a_version_1_file_has_its_own_block(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(real_names); i++) {
-		uint8_t data[FILE_MAX];
+		uint8_t data[TZ_FILE_MAX];
 		const struct tz *z = NULL;
 		struct arena a;
 		char path[200];
 		size_t n;
 
 		snprintf(path, sizeof(path), "%s/%s", zoneinfo, real_names[i]);
-		n = file_read(path, data);
+		n = tz_file_read(path, data);
 		/* the second header begins where the first block ends */
 		n = (size_t)((uint8_t *)memmem(data + 4, n - 4, "TZif", 4) - data);
 		data[4] = '\0';
-		arena_init(&a, ARENA_MAX);
+		arena_init(&a, TZ_ARENA_MAX);
 		assert_int_equal(tz_decode(data, n, real_names[i], &a, &z), 0);
 		libc_use(path);
 		check_zone(path, z, year_1950 > first ? year_1950 : first, last);
@@ -306,10 +246,44 @@ static void rules_are_as_libc_reads_them(void **state)
 		const struct tz *z = NULL;
 		struct arena a;
 
-		arena_init(&a, ARENA_MAX);
+		arena_init(&a, TZ_ARENA_MAX);
 		row_check(rules[i], decode_rule(rules[i], &a, &z) == 0);
 		libc_use(rules[i]);
 		check_zone(rules[i], z, year_1971, year_2200);
+		arena_done(&a);
+	}
+}
+
+/* libc looks at the edges of the instant's own year alone. */
+static void edges_may_lie_in_another_year(void **state)
+{
+	static const struct {
+		const char *says, *rule;
+		int64_t t;
+		int32_t offset;
+		int64_t next;
+	} rows[] = {
+		/* winter from 5 January 22:00 to 6 January 23:00 UTC */
+		{"of two years before", "ABC0DEF,J365/167,J364/167", 1798848000 /* 2027-01-02 */,
+		 3600, 1799186400},
+		{"of the year before", "ABC0DEF,J365/167,J364/167", 1799186400, 0, 1799276400},
+		{"of the same", "ABC0DEF,J365/167,J364/167", 1799276400, 3600, 1830722400},
+		/* summer from 25 December 01:00 UTC of the year before */
+		{"of the year after", "ABC0DEF,0/-167,M6.1.0", 1798416000 /* 2026-12-28 */, 3600,
+		 1812243600},
+		{"of the year after, before it", "ABC0DEF,0/-167,M6.1.0", 1798160399, 0,
+		 1798160400},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		const struct tz *z = NULL;
+		struct arena a;
+
+		arena_init(&a, TZ_ARENA_MAX);
+		row_check(rows[i].says, decode_rule(rows[i].rule, &a, &z) == 0);
+		row_check(rows[i].says, tz_offset(z, rows[i].t) == rows[i].offset);
+		row_check(rows[i].says, tz_next(z, rows[i].t) == rows[i].next);
 		arena_done(&a);
 	}
 }
@@ -331,7 +305,7 @@ static void a_rule_that_changes_nothing_has_no_next_change(void **state)
 		const struct tz *z = NULL;
 		struct arena a;
 
-		arena_init(&a, ARENA_MAX);
+		arena_init(&a, TZ_ARENA_MAX);
 		row_check(rows[i].says, decode_rule(rows[i].rule, &a, &z) == 0);
 		row_check(rows[i].says, tz_next(z, INT64_MIN) == INT64_MAX);
 		row_check(rows[i].says, tz_next(z, 1800000000) == INT64_MAX);
@@ -384,7 +358,7 @@ static void rules_that_are_none_are_refused(void **state)
 		const struct tz *z = NULL;
 		struct arena a;
 
-		arena_init(&a, ARENA_MAX);
+		arena_init(&a, TZ_ARENA_MAX);
 		row_check(rules[i], decode_rule(rules[i], &a, &z) == -ZT_EFORM && !z);
 		arena_done(&a);
 	}
@@ -412,7 +386,7 @@ static void transitions_to_the_same_offset_are_not_told(void **state)
 	struct arena a;
 
 	(void)state;
-	arena_init(&a, ARENA_MAX);
+	arena_init(&a, TZ_ARENA_MAX);
 	assert_int_equal(decode(&m, &a, &z), 0);
 	assert_int_equal(tz_next(z, INT64_MIN), 100);
 	assert_int_equal(tz_next(z, 99), 100);
@@ -438,7 +412,7 @@ static void the_rule_holds_from_the_last_transition_on(void **state)
 	struct arena a;
 
 	(void)state;
-	arena_init(&a, ARENA_MAX);
+	arena_init(&a, TZ_ARENA_MAX);
 	assert_int_equal(decode(&m, &a, &z), 0);
 	assert_int_equal(tz_offset(z, 999), 0);
 	assert_int_equal(tz_next(z, 0), 1000);
@@ -459,7 +433,7 @@ static void no_time_is_too_far(void **state)
 	struct arena a;
 
 	(void)state;
-	arena_init(&a, ARENA_MAX);
+	arena_init(&a, TZ_ARENA_MAX);
 	assert_int_equal(decode_rule("CET-1CEST,M3.5.0,M10.5.0/3", &a, &z), 0);
 	for (size_t i = 0; i < N_OF(times); i++) {
 		int32_t offset = tz_offset(z, times[i]);
@@ -510,7 +484,7 @@ static void files_that_are_wrong_are_refused(void **state)
 		const struct tz *z = NULL;
 		struct arena a;
 
-		arena_init(&a, ARENA_MAX);
+		arena_init(&a, TZ_ARENA_MAX);
 		row_check(rows[i].says, decode(&rows[i].m, &a, &z) == rows[i].err);
 		row_check(rows[i].says, (z != NULL) == (rows[i].err == 0));
 		arena_done(&a);
@@ -535,7 +509,7 @@ static void the_number_of_transitions_is_bounded(void **state)
 		times[i] = (int64_t)i;
 		types[i] = (uint8_t)(i % 2);
 	}
-	arena_init(&a, ARENA_MAX);
+	arena_init(&a, TZ_ARENA_MAX);
 	assert_int_equal(decode(&m, &a, &z), -ZT_ELIMIT);
 	assert_null(z);
 	m.n_times--;
@@ -549,10 +523,10 @@ static void the_number_of_transitions_is_bounded(void **state)
 /* Cut anywhere, or with one byte more. */
 static void half_a_file_is_refused(void **state)
 {
-	uint8_t data[FILE_MAX];
+	uint8_t data[TZ_FILE_MAX];
 	const struct tz *z = NULL;
 	struct arena a;
-	size_t n = file_read("/usr/share/zoneinfo/Europe/Berlin", data);
+	size_t n = tz_file_read("/usr/share/zoneinfo/Europe/Berlin", data);
 
 	(void)state;
 	data[n] = '\n';
@@ -561,12 +535,12 @@ static void half_a_file_is_refused(void **state)
 
 		assert_non_null(copy);
 		memcpy(copy, data, i);
-		arena_init(&a, ARENA_MAX);
+		arena_init(&a, TZ_ARENA_MAX);
 		assert_int_equal(tz_decode(copy, i, "A", &a, &z), i == n ? 0 : -ZT_EFORM);
 		arena_done(&a);
 		free(copy);
 	}
-	arena_init(&a, ARENA_MAX);
+	arena_init(&a, TZ_ARENA_MAX);
 	assert_int_equal(tz_decode("hello, world", 12, "A", &a, &z), -ZT_EFORM);
 	arena_done(&a);
 }
@@ -691,6 +665,7 @@ int main(void)
 		cmocka_unit_test(slim_files_are_as_libc_reads_them),
 		cmocka_unit_test(a_version_1_file_has_its_own_block),
 		cmocka_unit_test(rules_are_as_libc_reads_them),
+		cmocka_unit_test(edges_may_lie_in_another_year),
 		cmocka_unit_test(a_rule_that_changes_nothing_has_no_next_change),
 		cmocka_unit_test(rules_that_are_none_are_refused),
 		cmocka_unit_test(transitions_to_the_same_offset_are_not_told),

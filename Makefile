@@ -119,6 +119,10 @@ $(B)/tests/lab/hostile: $(call obj,tests/lab/hostile.c) $(ztnode) $(common)
 LAB := $(B)/tests/lab/hostile $(B)/tests/lab/tool $(B)/tests/lab/shift_clock.so $(B)/tests/lab/kernel_test
 
 # Benchmarks, for scripts/bench.
+$(B)/tests/bench/policy_bench: $(B)/obj/tests/bench/policy_bench.o $(B)/lib/c_pure.a $(common)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
 $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(ztnode) $(common)
 	@mkdir -p $(@D)
 	$(say) LD $@

@@ -116,10 +116,10 @@ static void check_rule(struct parse *c, const struct policy_rule *r, struct pair
 
 	for (size_t i = 0; i < r->n_how; i++)
 		asked |= UINT64_C(1) << r->how[i];
-	for (uint32_t i = 0; i < ENGINE_POSTURES_MAX; i++)
-		for (uint32_t j = i + 1; j < ENGINE_POSTURES_MAX; j++)
-			if (asked & UINT64_C(1) << i && asked & UINT64_C(1) << j)
-				check_pair(c, r, i, j, seen);
+	for (uint64_t first = asked; first; first &= first - 1)
+		for (uint64_t second = first & (first - 1); second; second &= second - 1)
+			check_pair(c, r, (uint32_t)__builtin_ctzll(first),
+				   (uint32_t)__builtin_ctzll(second), seen);
 }
 
 /* --- facts --- */

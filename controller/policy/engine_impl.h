@@ -20,10 +20,8 @@ struct node {
 	uint64_t verdicts;
 	struct places places;
 	const char *name, *owner; /* borrowed, as engine.h says */
-	const char **tags;
-	size_t n_tags;
-	struct seat *seats; /* sorted by atom */
 	uint32_t n_seats;
+	struct seat seats[]; /* sorted by atom */
 };
 
 struct crowd { /* devices that are an atom, in no order */

@@ -69,7 +69,7 @@ static void free_slot(struct engine *e, size_t i)
 
 /* --- crowds --- */
 
-static struct seat *seat_of(const struct node *n, uint32_t atom)
+static struct seat *seat_of(struct node *n, uint32_t atom)
 {
 	uint32_t lo = 0, hi = n->n_seats;
 
@@ -124,20 +124,11 @@ static void join_crowd(struct engine *e, struct node *n, struct seat *s)
 
 /* --- devices --- */
 
-static void node_free(struct node *n)
-{
-	if (!n)
-		return;
-	free(n->seats);
-	free(n->tags);
-	free(n);
-}
-
 /* All atoms that the subject is, sorted. */
 static int subject_atoms(const struct engine *e, const struct subject *s, struct atoms *ret)
 {
 	const struct policy_index *x = &e->index;
-	int err = atoms_add(ret, index_atom(x, SELECTOR_ANYONE, NULL));
+	int err = atoms_add(ret, x->anyone);
 
 	if (!err && s->name)
 		err = atoms_add(ret, index_atom(x, SELECTOR_DEVICE, s->name));
@@ -150,61 +141,52 @@ static int subject_atoms(const struct engine *e, const struct subject *s, struct
 	return err ? err : atoms_close(ret, x);
 }
 
+/* Enough for most; more comes from the arena. */
+enum { ATOMS_ROOM = 64 };
+
 /* A node of the subject with seats that no crowd knows yet. NULL: out of memory. */
 static struct node *node_new(const struct engine *e, const struct subject *s)
 {
-	struct node *n = calloc(1, sizeof(*n));
+	uint32_t room[ATOMS_ROOM];
+	uint64_t heap[ATOMS_ROOM];
+	struct node *n = NULL;
 	struct arena a;
-	struct atoms atoms = {.arena = &a};
+	struct atoms atoms = {
+		.arena = &a, .v = room, .cap = ATOMS_ROOM, .heap = heap, .heap_cap = ATOMS_ROOM};
 
 	arena_init(&a, PUT_MEMORY_MAX);
-	if (!n || subject_atoms(e, s, &atoms) < 0)
-		goto fail;
-	*n = (struct node){.id = s->id,
-			   .verdicts = s->verdicts,
-			   .places = s->places,
-			   .name = s->name ? s->name : "",
-			   .owner = s->owner ? s->owner : "",
-			   .n_tags = s->n_tags,
-			   .n_seats = atoms.n};
-	n->seats = calloc(atoms.n + 1u, sizeof(*n->seats));
-	n->tags = calloc(s->n_tags + 1, sizeof(*n->tags));
-	if (!n->seats || !n->tags)
-		goto fail;
-	for (uint32_t i = 0; i < atoms.n; i++)
-		n->seats[i].atom = atoms.v[i];
-	for (size_t i = 0; i < s->n_tags; i++)
-		n->tags[i] = s->tags[i];
+	if (subject_atoms(e, s, &atoms) == 0)
+		n = malloc(sizeof(*n) + atoms.n * sizeof(n->seats[0]));
+	if (n) {
+		*n = (struct node){.id = s->id,
+				   .verdicts = s->verdicts,
+				   .places = s->places,
+				   .name = s->name ? s->name : "",
+				   .owner = s->owner ? s->owner : "",
+				   .n_seats = atoms.n};
+		for (uint32_t i = 0; i < atoms.n; i++)
+			n->seats[i].atom = atoms.v[i];
+	}
 	arena_done(&a);
 	return n;
-fail:
-	arena_done(&a);
-	node_free(n);
-	return NULL;
 }
 
-/* What fresh is belongs to n now, and the other way round. */
-static void swap_contents(struct node *n, struct node *fresh)
+/* n takes the seats of old in the crowds that both are in, leaves those it is in no more, and joins
+ * the others. old: NULL when it is new. */
+static void reseat(struct engine *e, struct node *n, const struct node *old)
 {
-	struct node old = *n;
-
-	*n = *fresh;
-	*fresh = old;
-}
-
-/* Take n from the crowds it has left, and put it into those it has joined. In the others it stays
- * where it is. old: its seats before. */
-static void reseat(struct engine *e, struct node *n, const struct seat *old, uint32_t n_old)
-{
-	uint32_t i = 0, j = 0;
+	uint32_t i = 0, j = 0, n_old = old ? old->n_seats : 0;
 
 	while (i < n_old || j < n->n_seats) {
-		if (j == n->n_seats || (i < n_old && old[i].atom < n->seats[j].atom))
-			leave_crowd(e, &old[i++]);
-		else if (i == n_old || n->seats[j].atom < old[i].atom)
+		if (j == n->n_seats || (i < n_old && old->seats[i].atom < n->seats[j].atom)) {
+			leave_crowd(e, &old->seats[i++]);
+		} else if (i == n_old || n->seats[j].atom < old->seats[i].atom) {
 			join_crowd(e, n, &n->seats[j++]);
-		else
-			n->seats[j++].pos = old[i++].pos;
+		} else {
+			n->seats[j].pos = old->seats[i++].pos;
+			e->crowds[n->seats[j].atom].nodes[n->seats[j].pos] = n;
+			j++;
+		}
 	}
 }
 
@@ -219,22 +201,19 @@ static int reserve_all(struct engine *e, const struct node *n)
 
 int engine_put(struct engine *e, const struct subject *s)
 {
-	struct node *fresh = node_new(e, s), *n;
+	struct node *n = node_new(e, s), *old;
+	size_t slot;
 
-	if (!fresh || reserve_all(e, fresh) < 0) {
-		node_free(fresh);
+	if (!n || reserve_all(e, n) < 0) {
+		free(n);
 		return -ENOMEM;
 	}
-	n = engine_find(e, s->id);
-	if (!n) {
-		e->nodes[slot_of(e, s->id)] = fresh;
-		e->n++;
-		reseat(e, fresh, NULL, 0);
-		return 0;
-	}
-	swap_contents(n, fresh);
-	reseat(e, n, fresh->seats, fresh->n_seats);
-	node_free(fresh);
+	slot = slot_of(e, s->id);
+	old = e->nodes[slot];
+	e->nodes[slot] = n;
+	e->n += !old;
+	reseat(e, n, old);
+	free(old);
 	return 0;
 }
 
@@ -248,7 +227,7 @@ void engine_remove(struct engine *e, uint32_t id)
 		leave_crowd(e, &n->seats[i]);
 	free_slot(e, slot_of(e, id));
 	e->n--;
-	node_free(n);
+	free(n);
 }
 
 struct engine *engine_new(const struct policy *p, int64_t now_s)
@@ -278,7 +257,7 @@ void engine_free(struct engine *e)
 	if (!e)
 		return;
 	for (size_t i = 0; i < e->cap; i++)
-		node_free(e->nodes[i]);
+		free(e->nodes[i]);
 	for (uint32_t i = 0; e->crowds && i < e->index.n_atoms; i++)
 		free(e->crowds[i].nodes);
 	free(e->nodes);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEX_MEMORY_MAX = 1 << 30 };
+enum { INDEX_MEMORY_MAX = 1 << 30, SHORT = 16 };
 
 /* --- lists of ids --- */
 
@@ -16,12 +16,26 @@ static int compare_ids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* A device is a handful of atoms, and there are many devices. */
+static void sort_short(uint32_t *v, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++) {
+		uint32_t x = v[i], k = i;
+
+		for (; k > 0 && v[k - 1] > x; k--)
+			v[k] = v[k - 1];
+		v[k] = x;
+	}
+}
+
 uint32_t ids_sort(uint32_t *v, uint32_t n)
 {
 	uint32_t kept = 0;
 
-	if (n > 1)
+	if (n > SHORT)
 		qsort(v, n, sizeof(*v), compare_ids);
+	else
+		sort_short(v, n);
 	for (uint32_t i = 0; i < n; i++)
 		if (i == 0 || v[i] != v[kept - 1])
 			v[kept++] = v[i];
@@ -62,6 +76,8 @@ static int turn_round(struct arena *a, const struct ids *lists, size_t n_lists, 
 
 uint32_t index_atom(const struct policy_index *x, enum selector_kind kind, const char *name)
 {
+	if (!x->kinds[kind])
+		return NAMES_ABSENT;
 	if (kind == SELECTOR_ANYONE)
 		name = "";
 	return names_find(&x->names, kind, name, strlen(name));
@@ -75,6 +91,7 @@ static int intern(struct policy_index *x, enum selector_kind kind, const char *n
 	if (*ret != NAMES_ABSENT)
 		return 0;
 	*ret = x->n_atoms++;
+	x->kinds[kind] = true;
 	return names_add(&x->names, kind, name, strlen(name), *ret);
 }
 
@@ -322,6 +339,7 @@ static int index_build(struct policy_index *x, const struct policy *p)
 		err = index_resources(x, p, &d);
 	if (!err)
 		err = index_rules(x, p, &d);
+	x->anyone = index_atom(x, SELECTOR_ANYONE, NULL);
 	x->derived = d.atom;
 	x->n_derived = d.n;
 	if (!err)

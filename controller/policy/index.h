@@ -21,6 +21,8 @@ struct policy_index {
 	struct arena arena;	     /* owns the rest */
 	struct names names;	     /* (enum selector_kind, name) -> atom */
 	uint32_t n_atoms, n_derived;
+	uint32_t anyone;		 /* its atom, NAMES_ABSENT when nobody says anyone */
+	bool kinds[SELECTOR_ANYONE + 1]; /* by kind: some selector is of it */
 	const uint32_t *derived;  /* groups and lists, members before those that contain them */
 	const uint32_t *rank;	  /* by group: its place in derived */
 	const struct ids *ups;	  /* by atom: places in derived that it is a member of */

@@ -3,15 +3,18 @@
 #include "zt/ipc.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "zt/buf.h"
 #include "zt/cur.h"
 #include "zt/log.h"
+#include "zt/txt.h"
 
 enum { PACKET_MAX = 32 << 10, HEAD = 8, QUEUE_MAX = 64 << 20, PACKETS_TURN = 64 };
 
@@ -253,5 +256,71 @@ int ipc_pair(int ret_fd[2])
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_fd) < 0)
 		return -errno;
+	return 0;
+}
+
+/* 1 somebody is at the door, 0 the time is over, -errno. */
+static int wait_at_door(int listener, int64_t until_ms)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+	int64_t left = until_ms - clock_now().boot_ms;
+	int n = poll(&p, 1, left > 0 ? (int)left : 0);
+
+	return n < 0 ? -errno : n;
+}
+
+/* The kernel's word, given when the other side connected (unix(7)). */
+static bool is_of(int fd, uid_t uid)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		return false;
+	if (who.uid != uid)
+		log_warn("refused a connection of uid %u (process %d); only uid %u may talk here",
+			 who.uid, who.pid, uid);
+	return who.uid == uid;
+}
+
+int ipc_accept(int listener, uid_t uid, int64_t limit_ms, int *ret_fd)
+{
+	int64_t until_ms = clock_now().boot_ms + limit_ms;
+
+	for (;;) {
+		int fd, r = wait_at_door(listener, until_ms);
+
+		if (r == 0)
+			return -ETIMEDOUT;
+		if (r < 0 && r != -EINTR)
+			return r;
+		fd = r > 0 ? accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+		if (r > 0 && fd < 0 && errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
+			return -errno;
+		if (fd >= 0 && is_of(fd, uid)) {
+			*ret_fd = fd;
+			return 0;
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+int ipc_connect(const char *path, int *ret_fd)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd, err;
+
+	if (txt_copy(to.sun_path, sizeof(to.sun_path), path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	*ret_fd = fd;
 	return 0;
 }

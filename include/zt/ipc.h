@@ -3,6 +3,8 @@
  * in the receiver's table ends the process: the other side is broken or taken over. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "zt/loop.h"
 
 struct ipc;
@@ -23,3 +25,9 @@ void ipc_free(struct ipc *i);
 int ipc_send(struct ipc *i, uint32_t kind, const void *body, size_t n) ZT_MUST_USE;
 /* Both ends of a pair, close-on-exec and non-blocking. */
 int ipc_pair(int ret_fd[2]) ZT_MUST_USE;
+/* The same between two programs, one of which was started with a listening SOCK_SEQPACKET socket.
+ * accept: the first connection of this user; those of others are closed, and said in the log.
+ * -ETIMEDOUT: none within limit_ms. The listener stays the caller's. */
+int ipc_accept(int listener, uid_t uid, int64_t limit_ms, int *ret_fd) ZT_MUST_USE;
+/* -ENAMETOOLONG, -errno of connect(2). */
+int ipc_connect(const char *path, int *ret_fd) ZT_MUST_USE;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "zt/buf.h"
@@ -278,6 +279,89 @@ static void nothing_is_taken_after_a_broken_rule(void **state)
 	loop_free(l);
 }
 
+/* --- two programs instead of a pair --- */
+
+static struct door {
+	char dir[sizeof("/tmp/zt-ipc-XXXXXX")], path[64];
+	int listener;
+} open_door(void)
+{
+	struct door d = {.dir = "/tmp/zt-ipc-XXXXXX"};
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	assert_non_null(mkdtemp(d.dir));
+	snprintf(d.path, sizeof(d.path), "%s/door", d.dir);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", d.path);
+	d.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(d.listener, (const struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(d.listener, 8), 0);
+	return d;
+}
+
+static void close_door(const struct door *d)
+{
+	close(d->listener);
+	unlink(d->path);
+	rmdir(d->dir);
+}
+
+static void another_users_connection_is_closed(void **state)
+{
+	struct door d = open_door();
+	int fd, channel = -1;
+	char byte;
+
+	(void)state;
+	assert_int_equal(ipc_connect(d.path, &fd), 0);
+	assert_int_equal(ipc_accept(d.listener, geteuid() + 1, 50, &channel), -ETIMEDOUT);
+	assert_int_equal(channel, -1);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+	close(fd);
+	close_door(&d);
+}
+
+static void the_first_connection_of_the_user_is_the_channel(void **state)
+{
+	struct loop *l = loop_new();
+	struct side a = {.loop = l}, b = {.loop = l, .stop_after = 1};
+	struct door d = open_door();
+	int first, second, channel;
+	char byte;
+
+	(void)state;
+	assert_int_equal(ipc_connect(d.path, &first), 0);
+	assert_int_equal(ipc_connect(d.path, &second), 0);
+	assert_int_equal(ipc_accept(d.listener, geteuid(), GUARD_MS, &channel), 0);
+	a.ipc = ipc_new(l, first, kinds, gone, &a);
+	b.ipc = ipc_new(l, channel, kinds, gone, &b);
+	assert_int_equal(ipc_send(a.ipc, KIND_SMALL, "abc", 3), 0);
+	assert_int_equal(run(l), 0);
+	assert_int_equal(b.messages, 1);
+	assert_int_equal(recv(second, &byte, 1, MSG_DONTWAIT), -1); /* waits, unheard */
+	assert_int_equal(errno, EAGAIN);
+	ipc_free(a.ipc);
+	ipc_free(b.ipc);
+	close(second);
+	close_door(&d);
+	loop_free(l);
+}
+
+static void nobody_comes_and_nobody_listens(void **state)
+{
+	struct door d = open_door();
+	char path[200];
+	int fd = -1;
+
+	(void)state;
+	assert_int_equal(ipc_accept(d.listener, geteuid(), 20, &fd), -ETIMEDOUT);
+	close_door(&d);
+	assert_int_equal(ipc_connect(d.path, &fd), -ENOENT);
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = 0;
+	assert_int_equal(ipc_connect(path, &fd), -ENAMETOOLONG);
+	assert_int_equal(fd, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +371,9 @@ int main(void)
 		cmocka_unit_test(a_full_queue_is_an_error),
 		cmocka_unit_test(a_broken_rule_ends_the_channel),
 		cmocka_unit_test(nothing_is_taken_after_a_broken_rule),
+		cmocka_unit_test(another_users_connection_is_closed),
+		cmocka_unit_test(the_first_connection_of_the_user_is_the_channel),
+		cmocka_unit_test(nobody_comes_and_nobody_listens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,8 +20,9 @@ struct command {
 	const char *help;    /* sentences, for its own --help */
 };
 
-/* daemon.c, enroll.c, leave.c */
+/* daemon.c, activated.c, enroll.c, leave.c */
 int cmd_run(const struct node_config *c, int argc, char **argv);
+int cmd_role(const struct node_config *c, int argc, char **argv);
 int cmd_enroll(const struct node_config *c, int argc, char **argv);
 int cmd_leave(const struct node_config *c, int argc, char **argv);
 

@@ -1,7 +1,7 @@
 /* ztnode run: starts the two roles and waits. Does nothing else: no logic, no parsing; the roles
- * are this program again with
- * --role. They live and die together: when one ends, the other is ended and both start anew, while
- * the kernel keeps what it has. */
+ * are this program again with --role. They live and die together: when one ends, the other is ended
+ * and both start anew, while the kernel keeps what it has. Under systemd the units do the same
+ * without this process, and without its rights (activated.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -22,11 +22,10 @@
 #include "zt/ipc.h"
 #include "zt/log.h"
 #include "ztnode/cli/cli.h"
-#include "ztnode/cli/options.h"
+#include "ztnode/cli/role.h"
 #include "ztnode/kern/state.h"
 
-enum { ROLES = 2, BACKLOG = 16, GRACE_MS = 3000, YOUNG_MS = 5000, RESTART_MS = 500 };
-enum role { ROLE_KERN, ROLE_NET };
+enum { BACKLOG = 16, GRACE_MS = 3000, YOUNG_MS = 5000, RESTART_MS = 500 };
 
 struct supervisor {
 	const struct node_config *config;
@@ -36,8 +35,6 @@ struct supervisor {
 	bool stopping;
 	bool ending; /* the roles: their ends are no news */
 };
-
-static const char *const role_names[ROLES] = {"kern", "net"};
 
 /* --- the socket of the command line, made while we are root --- */
 
@@ -91,29 +88,15 @@ static int listen_control(const struct node_config *c, int *ret_fd, struct diag 
 
 /* --- roles --- */
 
-/* Only the child: descriptors to their places (both may be in each other's), then this program
- * again. */
-static void become_role(const struct supervisor *s, enum role r, int channel)
+/* Only the child. */
+static _Noreturn void become_role(const struct supervisor *s, enum role r, int channel)
 {
-	struct role_argv args;
-	int control = r == ROLE_NET ? s->control : -1;
-	int high = fcntl(channel, F_DUPFD, 10),
-	    high_control = control >= 0 ? fcntl(control, F_DUPFD, 10) : -1;
 	sigset_t none;
 
-	options_role_argv(s->config, role_names[r], &args);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (high < 0 || dup2(high, ROLE_FD) < 0 ||
-	    (high_control >= 0 && dup2(high_control, ROLE_FD + 1) < 0))
-		_exit(ZT_EXIT_FAILED);
-	close(high);
-	if (high_control >= 0)
-		close(high_control);
-	execv("/proc/self/exe", (char **)(uintptr_t)args.argv);
-	log_error("cannot start the %s role: %s", role_names[r], zt_strerror(errno));
-	_exit(ZT_EXIT_FAILED);
+	_exit(role_exec(s->config, r, channel, r == ROLE_NET ? s->control : -1));
 }
 
 static int start_roles(struct supervisor *s)
@@ -156,7 +139,7 @@ static bool wait_a_while(struct supervisor *s, int64_t ms, bool *ret_failed)
 							WEXITSTATUS(status) == ZT_EXIT_FAILED);
 				if (WIFSIGNALED(status) && !s->ending)
 					log_warn("the %s role was killed by signal %d",
-						 role_names[r], WTERMSIG(status));
+						 role_name((enum role)r), WTERMSIG(status));
 			}
 	return ended;
 }

@@ -37,6 +37,14 @@ static const struct command commands[] = {
 	 .summary = "the daemon, in the foreground",
 	 .help = "Keeps the kernel as the policy wants it, until SIGTERM. Says READY to systemd.\n"
 		 "The tunnels stay when it ends; what they let through ends with the lease."},
+	{.name = "role",
+	 .run = cmd_role,
+	 .starts_roles = true,
+	 .words = "kern | net",
+	 .summary = "one role of the daemon, for systemd's units",
+	 .help = "How ztnode-kern.service and ztnode.service start the privileged and the talking "
+		 "role,\n"
+		 "each with the listening socket of its .socket unit. By hand: `ztnode run`."},
 	{.name = "up",
 	 .run = cmd_up,
 	 .needs_root = true,

@@ -6,8 +6,8 @@
 
 #include "zt/err.h"
 
-/* Keep one capability (or none: -1) in every set, never gain another (no_new_privs, bounding set
- * emptied), no core dumps. -errno. Start-up only. */
+/* Keep one capability (or none: -1) in every set, never gain another (no_new_privs; the bounding
+ * set is emptied where CAP_SETPCAP is there for it), no core dumps. -errno. Start-up only. */
 int sandbox_keep_capability(int cap) ZT_MUST_USE;
 /* Become an ordinary user: uid, gid, no other groups, no capability. "" keeps the uid and drops
  * capabilities only when not root already. -ENOENT no such user, -errno. */

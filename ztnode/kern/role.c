@@ -16,6 +16,8 @@
 #include "zt/memory.h"
 #include "zt/sandbox.h"
 #include "ztnode/kern/enforce.h"
+#include "ztnode/posture/collect.h"
+#include "ztnode/posture/fact.h"
 
 struct kern {
 	struct loop *loop;
@@ -164,18 +166,48 @@ static void port_changed(void *arg)
 	send_message(k, KN_PORT, mem, b.len);
 }
 
-static void firewall_changed(void *arg, bool known, bool on)
+static void send_fact(struct kern *k, const struct fact *f)
 {
-	struct kern *k = arg;
 	uint8_t mem[1 + ZT_FACT_NAME_MAX + ZT_FACT_VALUE_MAX];
 	struct buf b;
 
 	buf_init(&b, mem, sizeof(mem));
-	buf_put_u8(&b, known);
-	buf_put_fixed_text(&b, "firewall.enabled", ZT_FACT_NAME_MAX);
-	buf_put_fixed_text(&b, known ? (on ? "true" : "false") : "cannot list nftables",
-			   ZT_FACT_VALUE_MAX);
+	buf_put_u8(&b, f->state == FACT_KNOWN);
+	buf_put_fixed_text(&b, f->name, ZT_FACT_NAME_MAX);
+	buf_put_fixed_text(&b, f->value, ZT_FACT_VALUE_MAX);
 	send_message(k, KN_FACT, mem, b.len);
+}
+
+/* What the talking role cannot read in its unit (packaging/ztnode.service): asking the clock takes
+ * the same system call as setting it, and its host name is the one of its start. */
+static void send_readings(struct kern *k)
+{
+	static const char *const names[] = {"time.offset", "hostname"};
+	struct source machine;
+
+	if (source_init(&machine, "/"))
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct fact f = {0};
+
+		snprintf(f.name, sizeof(f.name), "%s", names[i]);
+		collect_read(&machine, &f);
+		send_fact(k, &f);
+	}
+	source_done(&machine);
+}
+
+/* Comes at least once a minute, so what has no event of its own goes with it. */
+static void firewall_changed(void *arg, bool known, bool on)
+{
+	struct fact f = {.name = "firewall.enabled"};
+
+	if (known)
+		fact_set_bool(&f, on);
+	else
+		fact_set_unknown(&f, "cannot list nftables");
+	send_fact(arg, &f);
+	send_readings(arg);
 }
 
 static void other_gone(void *arg)

@@ -30,7 +30,8 @@ enum {
 	CONTROL_FD = ROLE_FD + 1,
 	PENDING_MAX = 32,
 	REPORT_ARENA_MAX = 1 << 20,
-	PATH_MAX_BYTES = 1024
+	PATH_MAX_BYTES = 1024,
+	GIVEN_MAX = 4
 };
 
 struct waiters { /* calls that wait for the same kind of answer, in order */
@@ -57,8 +58,9 @@ struct net {
 	struct loop_timer *trim_timer;	 /* once connected, what start-up touched is given back */
 	int64_t report_interval_ms;
 	json_t *advice;
-	struct fact given; /* by the privileged role, which tells every change: as fresh as the
-			      channel is alive */
+	struct fact given[GIVEN_MAX]; /* by the privileged role, which tells every change: as fresh
+					 as the channel is alive */
+	size_t n_given;
 	struct waiters status, plan, done;
 };
 
@@ -136,9 +138,12 @@ static void ask_facts(struct net *n, json_t *facts)
 
 static void set_given(struct net *n)
 {
-	if (n->given.name[0] &&
-	    posture_set(n->posture, n->given.name, n->given.state, n->given.value))
-		log_error("cannot keep the fact %s", n->given.name);
+	for (size_t i = 0; i < n->n_given; i++) {
+		const struct fact *f = &n->given[i];
+
+		if (posture_set(n->posture, f->name, f->state, f->value))
+			log_error("cannot keep the fact %s", f->name);
+	}
 }
 
 /* The steady report: every fact is read again, so that its age is of now. */
@@ -312,20 +317,26 @@ static void on_done(void *arg, const void *p, size_t len)
 static void on_fact(void *arg, const void *p, size_t len)
 {
 	struct net *n = arg;
-	char name[ZT_FACT_NAME_MAX + 1], value[ZT_FACT_VALUE_MAX + 1];
-	enum fact_state state;
+	struct fact f = {0};
 	struct cur c;
+	size_t i = 0;
 
 	cur_init(&c, p, len);
-	state = cur_u8(&c) ? FACT_KNOWN : FACT_UNKNOWN;
-	cur_fixed_text(&c, name, ZT_FACT_NAME_MAX);
-	cur_fixed_text(&c, value, ZT_FACT_VALUE_MAX);
+	f.state = cur_u8(&c) ? FACT_KNOWN : FACT_UNKNOWN;
+	cur_fixed_text(&c, f.name, ZT_FACT_NAME_MAX);
+	cur_fixed_text(&c, f.value, ZT_FACT_VALUE_MAX);
 	if (cur_done(&c))
 		return;
-	n->given.state = (uint8_t)state;
-	memcpy(n->given.name, name, sizeof(name));
-	memcpy(n->given.value, value, sizeof(value));
-	set_given(n);
+	while (i < n->n_given && strcmp(n->given[i].name, f.name) != 0)
+		i++;
+	if (i == GIVEN_MAX) {
+		log_error("cannot keep the fact %s", f.name);
+		return;
+	}
+	n->given[i] = f;
+	n->n_given += i == n->n_given;
+	if (posture_set(n->posture, f.name, f.state, f.value))
+		log_error("cannot keep the fact %s", f.name);
 }
 
 static void on_port(void *arg, const void *p, size_t len)

@@ -160,9 +160,13 @@ static int64_t use_given(struct posture *p, struct fact *f, int64_t read_ms)
 {
 	const struct given *g = given_find(p, f->name);
 
-	if (!g || g->state != FACT_KNOWN || (f->state == FACT_KNOWN && txt_equal(f->value, "true")))
+	if (!g ||
+	    (f->state == FACT_KNOWN && (g->state != FACT_KNOWN || txt_equal(f->value, "true"))))
 		return read_ms;
-	fact_set_text(f, g->value);
+	if (g->state == FACT_KNOWN)
+		fact_set_text(f, g->value);
+	else
+		fact_set_unknown(f, g->value);
 	return g->set_ms;
 }
 

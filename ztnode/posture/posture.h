@@ -26,7 +26,7 @@ int posture_ask(struct posture *p, const char *const *names, size_t n) ZT_MUST_U
 
 /* What another process, which has the rights, found for a fact; asked for or not yet. It takes the
  * place of an own reading, unless that one is "true" (firewall.enabled: either view suffices) or
- * the given one is unknown. Its age counts from this call, so it has to be repeated. -ZT_ELIMIT:
+ * the only one that is known. Its age counts from this call, so it has to be repeated. -ZT_ELIMIT:
  * too many, or too long. */
 int posture_set(struct posture *p, const char *name, enum fact_state state,
 		const char *value) ZT_MUST_USE;

@@ -154,8 +154,9 @@ clean:
 bindir    = $(PREFIX)/bin
 unitdir   = $(PREFIX)/lib/systemd/system
 mandir    = $(PREFIX)/share/man
+units     = ztcontroller.service ztnode.service ztnode.socket ztnode-kern.service ztnode-kern.socket
 installed = $(bindir)/ztcontroller $(bindir)/ztctl $(bindir)/ztnode \
-	$(unitdir)/ztcontroller.service $(unitdir)/ztnode.service $(PREFIX)/lib/sysusers.d/ztnode.conf \
+	$(addprefix $(unitdir)/,$(units)) $(PREFIX)/lib/sysusers.d/ztnode.conf \
 	$(mandir)/man8/ztcontroller.8 $(mandir)/man8/ztnode.8 $(mandir)/man1/ztctl.1 \
 	$(mandir)/man5/controller.ini.5 $(mandir)/man5/ztnode.ini.5 \
 	$(addprefix $(PREFIX)/share/bash-completion/completions/,ztcontroller ztctl ztnode) \
@@ -164,8 +165,8 @@ to        = $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(addprefix $(DESTDIR),$(sort $(dir $(installed))))
 	install -m 0755 $(B)/ztcontroller $(B)/ztctl $(B)/ztnode $(DESTDIR)$(bindir)
-	for u in ztcontroller ztnode; do sed 's|@bindir@|$(bindir)|' packaging/$$u.service | \
-		install -m 0644 /dev/stdin $(DESTDIR)$(unitdir)/$$u.service; done
+	for u in $(units); do sed 's|@bindir@|$(bindir)|' packaging/$$u | \
+		install -m 0644 /dev/stdin $(DESTDIR)$(unitdir)/$$u; done
 	install -m 0644 packaging/sysusers.conf $(to)/lib/sysusers.d/ztnode.conf
 	for n in 1 5 8; do install -m 0644 packaging/man/*.$$n $(DESTDIR)$(mandir)/man$$n; done
 	install -m 0644 packaging/completion/ztcontroller $(to)/share/bash-completion/completions

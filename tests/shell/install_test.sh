@@ -38,11 +38,15 @@ tells_version()
 # What a unit starts is what we put there; what it makes itself are systemd's own folders.
 unit_is_at_home()
 {
-	local unit=$root/dest$prefix/lib/systemd/system/$1.service word
+	local unit=$root/dest$prefix/lib/systemd/system/$1 word
 
 	! grep -nE '@[a-z]+@' "$unit" || return 1
-	word=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit")
-	[ -x "$root/dest$word" ] || { echo "not installed: $word"; return 1; }
+	for word in $(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit"); do
+		[ -x "$root/dest$word" ] || { echo "not installed: $word"; return 1; }
+	done
+	for word in $(sed -nE 's/^(Requires|PartOf)=//p' "$unit"); do
+		[ -f "$(dirname "$unit")/$word" ] || { echo "not installed: $word"; return 1; }
+	done
 	for word in $(sed -n 's/^Documentation=//p' "$unit"); do
 		page_exists "$word" || { echo "not installed: $word"; return 1; }
 	done
@@ -63,7 +67,8 @@ users_are_made()
 {
 	local user
 
-	for user in $(sed -nE 's/^(User|Group|SupplementaryGroups)=//p' packaging/*.service); do
+	for user in $(sed -nE 's/^(User|Group|SupplementaryGroups|SocketUser|SocketGroup)=//p' packaging/*.service packaging/*.socket); do
+		[ "$user" != root ] || continue
 		grep -qE "^u $user " "$root/dest$prefix/lib/sysusers.d/ztnode.conf" || { echo "nobody makes $user"; return 1; }
 	done
 }
@@ -98,8 +103,9 @@ for program in ztcontroller ztctl ztnode; do
 	check "$program starts" tells_version "$program"
 	check "completion of $program is bash" bash -n "$root/dest$prefix/share/bash-completion/completions/$program"
 done
-for unit in ztcontroller ztnode; do
-	check "$unit.service names what is installed" unit_is_at_home "$unit"
+for unit in packaging/*.service packaging/*.socket; do
+	unit=${unit##*/}
+	check "$unit names what is installed" unit_is_at_home "$unit"
 done
 check "users of the units are made" users_are_made
 for page in "$root/dest$prefix"/share/man/man?/*; do

@@ -1,8 +1,6 @@
 #!/bin/bash
 # The shipped units: well-formed, and exposed no more than this (systemd-analyze security, lower is better).
-#
-# ztnode.service is both roles and their supervisor in one unit, so it has what either needs: sockets of the one, CAP_NET_ADMIN
-# of the other, the capabilities to tell them apart, and all that posture looks at. docs/bench.md tells each point.
+# docs/bench.md tells each point.
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/../.."
@@ -46,10 +44,13 @@ is_well_formed()
 	sed 's/^/# /' "$dir/log"
 }
 
-for unit in ztcontroller.service ztnode.service; do
-	sed 's|@bindir@/[a-z]*|/bin/true|' "packaging/$unit" >"$dir/$unit"
-	is_well_formed "$unit"
+for unit in packaging/*.service packaging/*.socket; do
+	sed 's|@bindir@/[a-z]*|/bin/true|' "$unit" >"$dir/${unit##*/}"
+done
+for unit in "$dir"/*.service "$dir"/*.socket; do
+	is_well_formed "${unit##*/}"
 done
 exposed_at_most ztcontroller.service 1.5
-exposed_at_most ztnode.service 3.2
+exposed_at_most ztnode.service 1.5
+exposed_at_most ztnode-kern.service 2.5
 exit "$failed"

@@ -19,7 +19,7 @@
 static int fail_silent(struct diag *d)
 {
 	diag_set(d, -ZT_EUNREACH, "the daemon does not answer");
-	diag_hint(d, "journalctl -u ztnode");
+	diag_hint(d, "journalctl -u 'ztnode*'");
 	return ZT_EXIT_UNREACHABLE;
 }
 

@@ -28,7 +28,7 @@ struct kern {
 
 static void send_message(struct kern *k, enum role_message kind, const void *p, size_t n)
 {
-	/* A full queue means the other side hangs; the supervisor starts both anew. */
+	/* A full queue means the other side hangs: both are started anew. */
 	if (ipc_send(k->ipc, kind, p, n)) {
 		log_error("the talking role does not read");
 		loop_stop(k->loop, ZT_EXIT_FAILED);

@@ -113,10 +113,12 @@ static int build_grants(const struct device *d, const struct grant *grants, size
 		const struct grant *g = &grants[i];
 		bool outward = g->src == d->row.id;
 
-		out[i] = (struct netmap_grant){.peer = outward ? g->dst : g->src,
-					       .dir = outward ? NETMAP_OUT : NETMAP_IN,
-					       .svc = g->svc,
-					       .rule = g->rule};
+		out[i] = (struct netmap_grant){
+			.peer = outward ? g->dst : g->src,
+			.dir = outward ? NETMAP_OUT : NETMAP_IN,
+			.svc = g->svc,
+			.rule = g->rule,
+			.expires_s = g->until_s == INT64_MAX ? 0 : (uint64_t)g->until_s};
 	}
 	qsort(out, n, sizeof(*out), netmap_grant_compare);
 	ret->grants = out;

@@ -25,6 +25,7 @@ struct grant {
 	uint32_t src, dst; /* device ids */
 	uint32_t rule;
 	struct service svc;
+	int64_t until_s; /* it ends by itself then, as far as times decide; INT64_MAX never */
 };
 
 struct engine;

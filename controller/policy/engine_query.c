@@ -50,6 +50,7 @@ struct grants {
 	const struct engine *e;
 	struct arena *arena;
 	bool deny;
+	bool later; /* denying rules that do not hold yet, but will */
 	struct grant *v;
 	size_t n, cap;
 };
@@ -73,6 +74,24 @@ static int grants_add(struct grants *g, const struct grant *one)
 	return 0;
 }
 
+static int64_t next_edge(const struct engine *e, uint32_t rule)
+{
+	uint32_t when = e->policy->rules[rule].when;
+
+	return when == POLICY_ALWAYS ? INT64_MAX : e->edges[when];
+}
+
+/* Of the kind that is collected, and it holds for this source (or will). */
+static bool counts(const struct grants *g, const struct node *src, uint32_t rule)
+{
+	const struct policy_rule *r = &g->e->policy->rules[rule];
+
+	if (g->later)
+		return r->when != POLICY_ALWAYS && !g->e->open[r->when] &&
+		       next_edge(g->e, rule) != INT64_MAX && !where_fails(r, &src->places);
+	return engine_holds(g->e, src, rule);
+}
+
 /* One grant for each port of the resource. */
 static int grant_ports(struct grants *g, const struct policy_resource *r, uint32_t rule,
 		       uint32_t src, uint32_t dst)
@@ -83,7 +102,8 @@ static int grant_ports(struct grants *g, const struct policy_resource *r, uint32
 		err = grants_add(g, &(struct grant){.src = src,
 						    .dst = dst,
 						    .rule = g->e->policy->rules[rule].id,
-						    .svc = r->ports[i]});
+						    .svc = r->ports[i],
+						    .until_s = next_edge(g->e, rule)});
 	return err;
 }
 
@@ -122,7 +142,7 @@ static int grants_from(struct grants *g, const struct node *n)
 			const struct ids *what = &x->what[rules->v[j]];
 
 			if (!is_wanted(g, rules->v[j]) || !bits_add(&seen, rules->v[j]) ||
-			    !engine_holds(g->e, n, rules->v[j]))
+			    !counts(g, n, rules->v[j]))
 				continue;
 			for (uint32_t k = 0; k < what->n && !err; k++)
 				err = grant_hosts(g, rules->v[j], what->v[k], n->id);
@@ -141,7 +161,7 @@ static int grant_sources(struct grants *g, uint32_t rule, uint32_t resource, uin
 		const struct crowd *c = &g->e->crowds[who->v[i]];
 
 		for (uint32_t j = 0; j < c->n && !err; j++)
-			if (c->nodes[j]->id != dst && engine_holds(g->e, c->nodes[j], rule))
+			if (c->nodes[j]->id != dst && counts(g, c->nodes[j], rule))
 				err = grant_ports(g, &g->e->policy->resources[resource], rule,
 						  c->nodes[j]->id, dst);
 	}
@@ -215,6 +235,20 @@ static int collect(struct grants *g, const struct node *n)
 	return err;
 }
 
+/* The part of a sorted list that is about the pair of one, looked for behind the part before. */
+static void find_pair(const struct grants *list, const struct grant *one, size_t *from, size_t *to)
+{
+	for (*from = *to; *from < list->n && compare_pairs(&list->v[*from], one) < 0;)
+		(*from)++;
+	for (*to = *from; *to < list->n && compare_pairs(&list->v[*to], one) == 0;)
+		(*to)++;
+}
+
+static bool begins_pair(const struct grants *g, size_t i)
+{
+	return i == 0 || compare_pairs(&g->v[i], &g->v[i - 1]) != 0;
+}
+
 /* What is left of one grant without the denied services of its pair. */
 static int add_left(struct grants *out, const struct grant *one, const struct service *denied,
 		    size_t n)
@@ -241,15 +275,51 @@ static int take_away(const struct grants *allowed, const struct grants *denied, 
 	for (size_t k = 0; k < denied->n && !err; k++)
 		cuts[k] = denied->v[k].svc;
 	for (size_t i = 0; i < allowed->n && !err; i++) {
-		if (i == 0 || compare_pairs(&allowed->v[i], &allowed->v[i - 1]) != 0) {
-			for (from = to; from < denied->n &&
-					compare_pairs(&denied->v[from], &allowed->v[i]) < 0;)
-				from++;
-			for (to = from;
-			     to < denied->n && compare_pairs(&denied->v[to], &allowed->v[i]) == 0;)
-				to++;
-		}
+		if (begins_pair(allowed, i))
+			find_pair(denied, &allowed->v[i], &from, &to);
 		err = add_left(out, &allowed->v[i], cuts + from, to - from);
+	}
+	out->n = sort_grants(out->v, out->n);
+	return err;
+}
+
+/* One grant against the denials to come of its pair: where they overlap it ends with the first. */
+static int add_ending(struct grants *out, const struct grant *one, const struct grant *later,
+		      size_t n)
+{
+	struct service rest[SERVICES_CUT_MAX];
+	struct grant piece = *one;
+	size_t n_rest;
+	int err;
+
+	while (n > 0 &&
+	       (!service_overlaps(&one->svc, &later->svc) || later->until_s >= one->until_s)) {
+		later++;
+		n--;
+	}
+	if (n == 0)
+		return grants_add(out, one);
+	piece.svc = service_both(&one->svc, &later->svc);
+	piece.until_s = later->until_s;
+	n_rest = service_cut(&one->svc, &later->svc, rest);
+	err = add_ending(out, &piece, later + 1, n - 1);
+	for (size_t i = 0; i < n_rest && !err; i++) {
+		piece = *one;
+		piece.svc = rest[i];
+		err = add_ending(out, &piece, later + 1, n - 1);
+	}
+	return err;
+}
+
+static int end_early(const struct grants *allowed, const struct grants *later, struct grants *out)
+{
+	size_t from = 0, to = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < allowed->n && !err; i++) {
+		if (begins_pair(allowed, i))
+			find_pair(later, &allowed->v[i], &from, &to);
+		err = add_ending(out, &allowed->v[i], later->v + from, to - from);
 	}
 	out->n = sort_grants(out->v, out->n);
 	return err;
@@ -260,17 +330,27 @@ int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const st
 {
 	const struct node *n = engine_find(e, id);
 	struct grants allowed = {.e = e, .arena = a}, denied = {.e = e, .arena = a, .deny = true},
-		      left = {.e = e, .arena = a};
+		      later = {.e = e, .arena = a, .deny = true, .later = true},
+		      left = {.e = e, .arena = a}, ending = {.e = e, .arena = a},
+		      *result = &allowed;
 	int err = n ? collect(&allowed, n) : 0;
 
 	if (n && !err && e->index.n_denies)
 		err = collect(&denied, n);
-	if (!err && denied.n)
-		err = take_away(&allowed, &denied, &left);
+	if (n && !err && e->index.n_denies && e->policy->n_whens)
+		err = collect(&later, n);
+	if (!err && denied.n) {
+		err = take_away(result, &denied, &left);
+		result = &left;
+	}
+	if (!err && later.n) {
+		err = end_early(result, &later, &ending);
+		result = &ending;
+	}
 	if (err < 0)
 		return err;
-	*ret_n = denied.n ? left.n : allowed.n;
-	*ret = denied.n ? left.v : allowed.v;
+	*ret_n = result->n;
+	*ret = result->v;
 	return 0;
 }
 

@@ -6,14 +6,16 @@
 
 #include "controller/policy/when.h"
 
-/* One when at this instant; has it changed? */
+/* One when at this instant; is it, or its edge, another than before? Grants carry the edge. */
 static bool set_when(struct engine *e, size_t i, int64_t now_s)
 {
 	const struct policy_when *w = &e->policy->whens[i];
-	bool open = when_holds(w, now_s), changed = open != e->open[i];
+	bool open = when_holds(w, now_s);
+	int64_t edge = when_next(w, now_s);
+	bool changed = open != e->open[i] || edge != e->edges[i];
 
 	e->open[i] = open;
-	e->edges[i] = when_next(w, now_s);
+	e->edges[i] = edge;
 	return changed;
 }
 

@@ -51,6 +51,16 @@ size_t service_cut(const struct service *a, const struct service *cut,
 	return n;
 }
 
+struct service service_both(const struct service *a, const struct service *b)
+{
+	if (a->proto == SERVICE_ANY)
+		return *b;
+	if (b->proto == SERVICE_ANY)
+		return *a;
+	return (struct service){a->proto, a->lo > b->lo ? a->lo : b->lo,
+				a->hi < b->hi ? a->hi : b->hi};
+}
+
 /* The pieces of all boxes without one cut. */
 static int cut_all(const struct service *from, size_t n, const struct service *cut, struct arena *a,
 		   const struct service **ret, size_t *ret_n)

@@ -14,6 +14,8 @@ bool service_overlaps(const struct service *a, const struct service *b);
  * open). */
 size_t service_cut(const struct service *a, const struct service *cut,
 		   struct service ret[static SERVICES_CUT_MAX]);
+/* What both mean, which overlap. */
+struct service service_both(const struct service *a, const struct service *b);
 /* list without cuts, in a: sorted, pieces of each item in turn. -ENOMEM. */
 int services_cut(const struct service *list, size_t n, const struct service *cuts, size_t n_cuts,
 		 struct arena *a, const struct service **ret, size_t *ret_n) ZT_MUST_USE;

@@ -32,15 +32,22 @@ int netmap_rule_compare(const void *a, const void *b)
 	return compare_u64(x->id, y->id);
 }
 
-int netmap_endpoint_compare(const void *a, const void *b)
+int netmap_endpoint_compare_rank(const void *a, const void *b)
 {
 	const struct netmap_endpoint *x = a, *y = b;
-	int c;
 
 	if (x->peer != y->peer)
 		return compare_u64(x->peer, y->peer);
-	if (x->rank != y->rank)
-		return compare_u64(x->rank, y->rank);
+	return compare_u64(x->rank, y->rank);
+}
+
+int netmap_endpoint_compare(const void *a, const void *b)
+{
+	const struct netmap_endpoint *x = a, *y = b;
+	int c = netmap_endpoint_compare_rank(a, b);
+
+	if (c)
+		return c;
 	c = addr_compare(&x->ep.addr, &y->ep.addr);
 	return c ? c : compare_u64(x->ep.port, y->ep.port);
 }

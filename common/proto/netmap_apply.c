@@ -4,6 +4,7 @@
 #include "zt/netmap.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/proto/netmap_wire.h"
@@ -16,7 +17,8 @@ struct merge {
 	size_t size;	 /* of a record of old and put */
 	size_t del_size; /* of del: the same, or an id */
 	compare_fn compare;
-	bool replaces; /* put of a key that is there replaces it; else it is an error */
+	compare_fn same; /* del is what is there in all of it; NULL: the key is enough */
+	bool replaces;	 /* put of a key that is there replaces it; else it is an error */
 	size_t max;
 };
 
@@ -36,7 +38,8 @@ static int check_del(const struct merge *g)
 
 		while (i < g->old.n && g->compare(at(g->old, g->size, i), del) < 0)
 			i++;
-		if (i == g->old.n || g->compare(at(g->old, g->size, i), del) != 0)
+		if (i == g->old.n || g->compare(at(g->old, g->size, i), del) != 0 ||
+		    (g->same && g->same(at(g->old, g->size, i), del) != 0))
 			return -ZT_ECHAIN;
 		while (j < g->put.n && g->compare(at(g->put, g->size, j), del) < 0)
 			j++;
@@ -89,29 +92,10 @@ static int merge(const struct merge *g, struct arena *a, struct items *ret)
 	return 0;
 }
 
-/* A set whose records have an id; del names ids. */
-static int merge_by_id(struct items old, const struct netmap_msg *msg, enum section_kind del,
-		       enum section_kind put, struct arena *a, struct items *ret)
+static struct merge merge_of(struct items old, const struct netmap_msg *msg, enum section_kind del,
+			     enum section_kind put)
 {
-	struct merge g = {
-		.old = old,
-		.del = netmap_section_get(msg, del),
-		.put = netmap_section_get(msg, put),
-		.size = netmap_sections[put - 1].item_size,
-		.del_size = netmap_sections[del - 1].item_size,
-		.compare = netmap_id_compare,
-		.replaces = true,
-		.max = netmap_sections[put - 1].max,
-	};
-
-	return merge(&g, a, ret);
-}
-
-/* A set of whole records. */
-static int merge_whole(struct items old, const struct netmap_msg *msg, enum section_kind del,
-		       enum section_kind put, struct arena *a, struct items *ret)
-{
-	struct merge g = {
+	return (struct merge){
 		.old = old,
 		.del = netmap_section_get(msg, del),
 		.put = netmap_section_get(msg, put),
@@ -120,8 +104,91 @@ static int merge_whole(struct items old, const struct netmap_msg *msg, enum sect
 		.compare = netmap_sections[put - 1].compare,
 		.max = netmap_sections[put - 1].max,
 	};
+}
 
-	return merge(&g, a, ret);
+static int merge_peers(struct items *peers, const struct netmap_msg *msg, struct arena *a)
+{
+	struct merge g = merge_of(*peers, msg, SECTION_PEERS_DEL, SECTION_PEERS_PUT);
+
+	g.compare = netmap_id_compare;
+	g.replaces = true;
+	return merge(&g, a, peers);
+}
+
+/* What is put replaces what has its peer and rank; what is taken away must be what is there. */
+static int merge_endpoints(struct items *endpoints, const struct netmap_msg *msg, struct arena *a)
+{
+	struct merge g = merge_of(*endpoints, msg, SECTION_ENDPOINTS_DEL, SECTION_ENDPOINTS_PUT);
+
+	g.same = netmap_endpoint_compare;
+	g.replaces = true;
+	return merge(&g, a, endpoints);
+}
+
+static int merge_grants(struct items *grants, const struct netmap_msg *msg, struct arena *a)
+{
+	struct merge g = merge_of(*grants, msg, SECTION_GRANTS_DEL, SECTION_GRANTS_PUT);
+
+	return merge(&g, a, grants);
+}
+
+/* Nothing takes a rule away but its last grant (drop_rules). */
+static int merge_rules(struct items *rules, const struct netmap_msg *msg, struct arena *a)
+{
+	struct merge g = merge_of(*rules, msg, SECTION_RULES_PUT, SECTION_RULES_PUT);
+
+	g.del = (struct items){NULL, 0};
+	g.compare = netmap_id_compare;
+	g.replaces = true;
+	return merge(&g, a, rules);
+}
+
+/* Of a set whose records begin with a peer's id: those of peers that are taken away go with them.
+ */
+static int drop_gone(struct items *set, size_t size, const struct netmap_msg *msg, struct arena *a)
+{
+	const uint8_t *p = set->p;
+	uint8_t *out;
+	size_t n = 0, k = 0;
+
+	if (!msg->n_peers_del)
+		return 0;
+	out = arena_array(a, set->n, size);
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < set->n; i++) {
+		const void *record = p + i * size;
+
+		while (k < msg->n_peers_del && netmap_id_compare(&msg->peers_del[k], record) < 0)
+			k++;
+		if (k == msg->n_peers_del || netmap_id_compare(&msg->peers_del[k], record) != 0)
+			memcpy(out + n++ * size, record, size);
+	}
+	*set = (struct items){out, n};
+	return 0;
+}
+
+/* Rules that no grant names go. */
+static int drop_rules(struct items *rules, struct items grants, struct arena *a)
+{
+	const struct netmap_rule *old = rules->p, *found;
+	const struct netmap_grant *g = grants.p;
+	struct netmap_rule *out = arena_array(a, rules->n, sizeof(*out));
+	uint8_t *named = arena_alloc(a, rules->n);
+	size_t n = 0;
+
+	if (!out || !named)
+		return -ENOMEM;
+	for (size_t i = 0; i < grants.n && rules->n; i++) {
+		found = bsearch(&g[i].rule, old, rules->n, sizeof(*old), netmap_id_compare);
+		if (found)
+			named[found - old] = 1;
+	}
+	for (size_t i = 0; i < rules->n; i++)
+		if (named[i])
+			out[n++] = old[i];
+	*rules = (struct items){out, n};
+	return 0;
 }
 
 static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, struct arena *a,
@@ -130,15 +197,20 @@ static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, st
 	struct items peers = {old->peers, old->n_peers}, rules = {old->rules, old->n_rules};
 	struct items endpoints = {old->endpoints, old->n_endpoints};
 	struct items grants = {old->grants, old->n_grants};
-	int err = merge_by_id(peers, msg, SECTION_PEERS_DEL, SECTION_PEERS_PUT, a, &peers);
+	int err = merge_peers(&peers, msg, a);
 
 	if (!err)
-		err = merge_whole(endpoints, msg, SECTION_ENDPOINTS_DEL, SECTION_ENDPOINTS_PUT, a,
-				  &endpoints);
+		err = drop_gone(&endpoints, sizeof(struct netmap_endpoint), msg, a);
 	if (!err)
-		err = merge_whole(grants, msg, SECTION_GRANTS_DEL, SECTION_GRANTS_PUT, a, &grants);
+		err = drop_gone(&grants, sizeof(struct netmap_grant), msg, a);
 	if (!err)
-		err = merge_by_id(rules, msg, SECTION_RULES_DEL, SECTION_RULES_PUT, a, &rules);
+		err = merge_endpoints(&endpoints, msg, a);
+	if (!err)
+		err = merge_grants(&grants, msg, a);
+	if (!err)
+		err = merge_rules(&rules, msg, a);
+	if (!err)
+		err = drop_rules(&rules, grants, a);
 	if (err)
 		return err;
 	m->peers = peers.p;

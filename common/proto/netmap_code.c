@@ -45,6 +45,26 @@ static int check_self(const struct netmap_msg *m)
 	return 0;
 }
 
+/* What the wire cannot say. */
+static int check_grants(const struct netmap_grant *g, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (g[i].rule == 0 || g[i].rule > NETMAP_RULE_MAX)
+			return -ZT_EFORM;
+	return 0;
+}
+
+static int check_names(const struct netmap_msg *m)
+{
+	for (size_t i = 0; i < m->n_peers_put; i++)
+		if (!m->peers_put[i].name[0])
+			return -ZT_EFORM;
+	for (size_t i = 0; i < m->n_rules_put; i++)
+		if (!m->rules_put[i].name[0] || m->rules_put[i].id > NETMAP_RULE_MAX)
+			return -ZT_EFORM;
+	return 0;
+}
+
 static int check_sections(const struct netmap_msg *m, uint16_t *ret_count)
 {
 	uint16_t count = 0;
@@ -87,10 +107,15 @@ static void put_entry(struct buf *b, const struct section *s, size_t n)
 	buf_put_u32(b, (uint32_t)n);
 }
 
-static void put_records(struct buf *b, const struct section *s, struct items items)
+static void put_records(struct buf *b, const struct section *s, const struct netmap_msg *m)
 {
+	struct items items = netmap_section_get(m, s->kind);
 	const uint8_t *p = items.p;
 
+	if (s->kind == SECTION_NAMES) {
+		netmap_names_put(b, m);
+		return;
+	}
 	if (!s->put) {
 		buf_put(b, p, items.n);
 		return;
@@ -109,6 +134,12 @@ int netmap_encode(const struct netmap_msg *m, struct buf *out)
 		err = check_sections(m, &count);
 	if (!err)
 		err = check_self(m);
+	if (!err)
+		err = check_names(m);
+	if (!err)
+		err = check_grants(m->grants_del, m->n_grants_del);
+	if (!err)
+		err = check_grants(m->grants_put, m->n_grants_put);
 	if (err)
 		return err;
 	put_head(out, &m->head, count);
@@ -116,8 +147,7 @@ int netmap_encode(const struct netmap_msg *m, struct buf *out)
 		put_entry(out, &netmap_sections[i],
 			  netmap_section_get(m, netmap_sections[i].kind).n);
 	for (size_t i = 0; i < SECTION_COUNT; i++)
-		put_records(out, &netmap_sections[i],
-			    netmap_section_get(m, netmap_sections[i].kind));
+		put_records(out, &netmap_sections[i], m);
 	if (!out->err && out->len - start > ZT_NETMAP_MAX)
 		out->err = -ZT_ELIMIT;
 	return out->err;
@@ -182,6 +212,17 @@ static int get_table(struct cur *c, uint8_t kind, size_t n, struct entry *entrie
 	return c->err || cur_left(c) != total ? -ZT_EFORM : 0;
 }
 
+/* The names that the records before have announced, neither more nor less. */
+static int get_names(struct cur *c, size_t n, struct netmap_msg *m)
+{
+	size_t before = cur_left(c);
+
+	/* Of this message's own arena. */
+	netmap_names_get(c, (struct netmap_peer *)(uintptr_t)m->peers_put, m->n_peers_put,
+			 (struct netmap_rule *)(uintptr_t)m->rules_put, m->n_rules_put);
+	return c->err || before - cur_left(c) != n ? -ZT_EFORM : 0;
+}
+
 static int get_records(struct cur *c, const struct entry *e, struct arena *a, struct netmap_msg *m)
 {
 	const struct section *s = e->section;
@@ -206,6 +247,7 @@ int netmap_decode(const void *p, size_t n, struct arena *a, struct netmap_msg *r
 	struct netmap_msg m = {0};
 	uint16_t sections;
 	struct cur c;
+	bool named = false;
 	int err;
 
 	if (n > ZT_NETMAP_MAX)
@@ -215,7 +257,14 @@ int netmap_decode(const void *p, size_t n, struct arena *a, struct netmap_msg *r
 	if (!err)
 		err = get_table(&c, m.head.kind, sections, entries);
 	for (size_t i = 0; !err && i < sections; i++)
-		err = get_records(&c, &entries[i], a, &m);
+		if (entries[i].section->kind != SECTION_NAMES) {
+			err = get_records(&c, &entries[i], a, &m);
+		} else {
+			err = get_names(&c, entries[i].count, &m);
+			named = true;
+		}
+	if (!err && !named && m.n_peers_put + m.n_rules_put > 0)
+		err = -ZT_EFORM;
 	if (!err)
 		err = cur_done(&c);
 	if (!err)

@@ -67,15 +67,35 @@ static int diff_peers(const struct netmap *old, const struct netmap *new, struct
 		   : put_minus(is, was, size, netmap_peer_compare_all, SECTION_PEERS_PUT, a, m);
 }
 
+/* A rule goes by itself with its last grant. */
 static int diff_rules(const struct netmap *old, const struct netmap *new, struct arena *a,
 		      struct netmap_msg *m)
 {
 	struct items was = {old->rules, old->n_rules}, is = {new->rules, new->n_rules};
-	const size_t size = sizeof(struct netmap_rule);
-	int err = put_minus(was, is, size, netmap_rule_compare, SECTION_RULES_DEL, a, m);
 
-	return err ? err
-		   : put_minus(is, was, size, netmap_rule_compare_all, SECTION_RULES_PUT, a, m);
+	return put_minus(is, was, sizeof(struct netmap_rule), netmap_rule_compare_all,
+			 SECTION_RULES_PUT, a, m);
+}
+
+/* Records of a set, all beginning with a peer's id and sorted by it, without those of the peers
+ * that go: these go by themselves. */
+static int without_gone(struct items set, size_t size, const struct netmap_msg *m, struct arena *a,
+			struct items *ret)
+{
+	const uint8_t *p = set.p;
+	uint8_t *out = arena_array(a, set.n, size);
+	size_t n = 0, k = 0;
+
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < set.n; i++) {
+		while (k < m->n_peers_del && netmap_id_compare(&m->peers_del[k], p + i * size) < 0)
+			k++;
+		if (k == m->n_peers_del || netmap_id_compare(&m->peers_del[k], p + i * size) != 0)
+			memcpy(out + n++ * size, p + i * size, size);
+	}
+	*ret = (struct items){out, n};
+	return 0;
 }
 
 static int diff_endpoints(const struct netmap *old, const struct netmap *new, struct arena *a,
@@ -84,8 +104,11 @@ static int diff_endpoints(const struct netmap *old, const struct netmap *new, st
 	struct items was = {old->endpoints, old->n_endpoints},
 		     is = {new->endpoints, new->n_endpoints};
 	const size_t size = sizeof(struct netmap_endpoint);
-	int err = put_minus(was, is, size, netmap_endpoint_compare, SECTION_ENDPOINTS_DEL, a, m);
+	int err = m->n_peers_del ? without_gone(was, size, m, a, &was) : 0;
 
+	if (!err)
+		err = put_minus(was, is, size, netmap_endpoint_compare_rank, SECTION_ENDPOINTS_DEL,
+				a, m);
 	return err ? err
 		   : put_minus(is, was, size, netmap_endpoint_compare, SECTION_ENDPOINTS_PUT, a, m);
 }
@@ -95,8 +118,10 @@ static int diff_grants(const struct netmap *old, const struct netmap *new, struc
 {
 	struct items was = {old->grants, old->n_grants}, is = {new->grants, new->n_grants};
 	const size_t size = sizeof(struct netmap_grant);
-	int err = put_minus(was, is, size, netmap_grant_compare, SECTION_GRANTS_DEL, a, m);
+	int err = m->n_peers_del ? without_gone(was, size, m, a, &was) : 0;
 
+	if (!err)
+		err = put_minus(was, is, size, netmap_grant_compare, SECTION_GRANTS_DEL, a, m);
 	return err ? err : put_minus(is, was, size, netmap_grant_compare, SECTION_GRANTS_PUT, a, m);
 }
 

@@ -125,8 +125,8 @@ static void get_self(struct cur *c, void *item)
 		cur_fail(c);
 }
 
-/* --- PEERS_PUT: u32 id | u32 psk_epoch | wg_key[32] | u8 families | name[63] | addr4[4] |
- * addr6[16] --- */
+/* --- PEERS_PUT: u32 id | u32 psk_epoch | wg_key[32] | addr4[4] | addr6[16] | u8 families |
+ *                u8 length of its name | u16 zero --- */
 
 static void put_peer(struct buf *b, const void *item)
 {
@@ -135,23 +135,39 @@ static void put_peer(struct buf *b, const void *item)
 	buf_put_u32(b, p->id);
 	buf_put_u32(b, p->psk_epoch);
 	buf_put(b, p->wg_key.b, sizeof(p->wg_key.b));
-	buf_put_u8(b, families(&p->addr4, &p->addr6));
-	buf_put_fixed_text(b, p->name, ZT_NAME_MAX);
 	put_addrs(b, &p->addr4, &p->addr6);
+	buf_put_u8(b, families(&p->addr4, &p->addr6));
+	buf_put_u8(b, (uint8_t)strlen(p->name));
+	buf_put_u16(b, 0);
+}
+
+static void get_name_len(struct cur *c, char *name)
+{
+	uint8_t n = cur_u8(c);
+
+	if (n == 0 || n > ZT_NAME_MAX)
+		cur_fail(c);
+	name[0] = (char)n;
 }
 
 static void get_peer(struct cur *c, void *item)
 {
+	static const uint8_t zero[16];
 	struct netmap_peer *p = item;
 	uint8_t has;
 
 	p->id = get_id(c);
 	p->psk_epoch = cur_u32(c);
 	get_wg_key(c, &p->wg_key);
+	cur_copy(c, p->addr4.b, 4);
+	cur_copy(c, p->addr6.b, 16);
 	has = get_families(c);
-	get_hostname(c, p->name);
-	get_addrs(c, has, &p->addr4, &p->addr6);
-	if ((has & HAS_V4 && !addr_is_host(&p->addr4)) ||
+	p->addr4.family = has & HAS_V4 ? ADDR_V4 : ADDR_NONE;
+	p->addr6.family = has & HAS_V6 ? ADDR_V6 : ADDR_NONE;
+	get_name_len(c, p->name);
+	if (cur_u16(c) != 0 || (!(has & HAS_V4) && memcmp(p->addr4.b, zero, 4) != 0) ||
+	    (!(has & HAS_V6) && memcmp(p->addr6.b, zero, 16) != 0) ||
+	    (has & HAS_V4 && !addr_is_host(&p->addr4)) ||
 	    (has & HAS_V6 && !addr_is_host(&p->addr6)))
 		cur_fail(c);
 }
@@ -185,21 +201,19 @@ static void get_endpoint(struct cur *c, void *item)
 		cur_fail(c);
 }
 
-/* --- GRANTS_*: u32 peer | u8 dir | u8 proto | u16 lo | u16 hi | u16 zero | u32 rule | u64
- * expires_s --- */
+/* --- GRANTS_*: u32 peer | u16 rule | u8 dir | u8 proto | u16 lo | u16 hi | u32 expires_s --- */
 
 static void put_grant(struct buf *b, const void *item)
 {
 	const struct netmap_grant *g = item;
 
 	buf_put_u32(b, g->peer);
+	buf_put_u16(b, (uint16_t)g->rule);
 	buf_put_u8(b, g->dir);
 	buf_put_u8(b, g->svc.proto);
 	buf_put_u16(b, g->svc.lo);
 	buf_put_u16(b, g->svc.hi);
-	buf_put_u16(b, 0);
-	buf_put_u32(b, g->rule);
-	buf_put_u64(b, g->expires_s);
+	buf_put_u32(b, g->expires_s);
 }
 
 static bool service_is_valid(const struct service *s)
@@ -220,27 +234,26 @@ static void get_grant(struct cur *c, void *item)
 	struct netmap_grant *g = item;
 
 	g->peer = get_id(c);
+	g->rule = cur_u16(c);
 	g->dir = cur_u8(c);
 	g->svc.proto = cur_u8(c);
 	g->svc.lo = cur_u16(c);
 	g->svc.hi = cur_u16(c);
-	if (cur_u16(c) != 0 || g->dir > NETMAP_IN || !service_is_valid(&g->svc))
-		cur_fail(c);
-	g->rule = get_id(c);
-	g->expires_s = cur_u64(c);
-	if (g->expires_s > NETMAP_TIME_MAX_S)
+	g->expires_s = cur_u32(c);
+	if (g->rule == 0 || g->dir > NETMAP_IN || !service_is_valid(&g->svc))
 		cur_fail(c);
 }
 
-/* --- RULES_PUT: u32 id | name[63] | u8 zero --- */
+/* --- RULES_PUT: u32 id | u8 length of its name | u8[3] zero --- */
 
 static void put_rule(struct buf *b, const void *item)
 {
 	const struct netmap_rule *r = item;
 
 	buf_put_u32(b, r->id);
-	buf_put_fixed_text(b, r->name, ZT_NAME_MAX);
+	buf_put_u8(b, (uint8_t)strlen(r->name));
 	buf_put_u8(b, 0);
+	buf_put_u16(b, 0);
 }
 
 static void get_rule(struct cur *c, void *item)
@@ -248,12 +261,52 @@ static void get_rule(struct cur *c, void *item)
 	struct netmap_rule *r = item;
 
 	r->id = get_id(c);
-	cur_fixed_text(c, r->name, ZT_NAME_MAX);
-	if (!txt_is_name(r->name) || cur_u8(c) != 0)
+	get_name_len(c, r->name);
+	if (cur_u8(c) != 0 || cur_u16(c) != 0 || r->id > NETMAP_RULE_MAX)
 		cur_fail(c);
 }
 
-/* --- PEERS_DEL, RULES_DEL: u32 id --- */
+/* --- NAMES: those of PEERS_PUT, then those of RULES_PUT --- */
+
+size_t netmap_names_len(const struct netmap_msg *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_peers_put; i++)
+		n += strlen(m->peers_put[i].name);
+	for (size_t i = 0; i < m->n_rules_put; i++)
+		n += strlen(m->rules_put[i].name);
+	return n;
+}
+
+void netmap_names_put(struct buf *b, const struct netmap_msg *m)
+{
+	for (size_t i = 0; i < m->n_peers_put; i++)
+		buf_put(b, m->peers_put[i].name, strlen(m->peers_put[i].name));
+	for (size_t i = 0; i < m->n_rules_put; i++)
+		buf_put(b, m->rules_put[i].name, strlen(m->rules_put[i].name));
+}
+
+static void get_name(struct cur *c, char *name, bool (*is_good)(const char *))
+{
+	size_t n = (size_t)name[0];
+
+	memset(name, 0, ZT_NAME_MAX + 1);
+	cur_copy(c, name, n);
+	if (strlen(name) != n || !is_good(name))
+		cur_fail(c);
+}
+
+void netmap_names_get(struct cur *c, struct netmap_peer *peers, size_t n_peers,
+		      struct netmap_rule *rules, size_t n_rules)
+{
+	for (size_t i = 0; i < n_peers && !c->err; i++)
+		get_name(c, peers[i].name, txt_is_hostname);
+	for (size_t i = 0; i < n_rules && !c->err; i++)
+		get_name(c, rules[i].name, txt_is_name);
+}
+
+/* --- PEERS_DEL: u32 id --- */
 
 static void put_id(struct buf *b, const void *item)
 {
@@ -275,20 +328,19 @@ const struct section netmap_sections[SECTION_COUNT] = {
 	{SECTION_SELF, false, 144, sizeof(struct netmap_self), 1, put_self, get_self, NULL},
 	{SECTION_PEERS_DEL, true, 4, sizeof(uint32_t), ZT_PEERS_MAX, put_id, get_id_item,
 	 netmap_id_compare},
-	{SECTION_PEERS_PUT, false, 124, sizeof(struct netmap_peer), ZT_PEERS_MAX, put_peer,
-	 get_peer, netmap_peer_compare},
+	{SECTION_PEERS_PUT, false, 64, sizeof(struct netmap_peer), ZT_PEERS_MAX, put_peer, get_peer,
+	 netmap_peer_compare},
 	{SECTION_ENDPOINTS_DEL, true, 24, sizeof(struct netmap_endpoint), ENDPOINTS_MAX,
-	 put_endpoint, get_endpoint, netmap_endpoint_compare},
+	 put_endpoint, get_endpoint, netmap_endpoint_compare_rank},
 	{SECTION_ENDPOINTS_PUT, false, 24, sizeof(struct netmap_endpoint), ENDPOINTS_MAX,
-	 put_endpoint, get_endpoint, netmap_endpoint_compare},
-	{SECTION_GRANTS_DEL, true, 24, sizeof(struct netmap_grant), ZT_GRANTS_MAX, put_grant,
+	 put_endpoint, get_endpoint, netmap_endpoint_compare_rank},
+	{SECTION_GRANTS_DEL, true, 16, sizeof(struct netmap_grant), ZT_GRANTS_MAX, put_grant,
 	 get_grant, netmap_grant_compare},
-	{SECTION_GRANTS_PUT, false, 24, sizeof(struct netmap_grant), ZT_GRANTS_MAX, put_grant,
+	{SECTION_GRANTS_PUT, false, 16, sizeof(struct netmap_grant), ZT_GRANTS_MAX, put_grant,
 	 get_grant, netmap_grant_compare},
-	{SECTION_RULES_DEL, true, 4, sizeof(uint32_t), ZT_RULES_MAX, put_id, get_id_item,
-	 netmap_id_compare},
-	{SECTION_RULES_PUT, false, 68, sizeof(struct netmap_rule), ZT_RULES_MAX, put_rule, get_rule,
+	{SECTION_RULES_PUT, false, 8, sizeof(struct netmap_rule), ZT_RULES_MAX, put_rule, get_rule,
 	 netmap_rule_compare},
+	{SECTION_NAMES, false, 1, 1, NAMES_MAX, NULL, NULL, NULL},
 	{SECTION_SEALED, false, 1, 1, SEALED_MAX, NULL, NULL, NULL},
 };
 
@@ -309,10 +361,10 @@ struct items netmap_section_get(const struct netmap_msg *m, enum section_kind ki
 		return (struct items){m->grants_del, m->n_grants_del};
 	case SECTION_GRANTS_PUT:
 		return (struct items){m->grants_put, m->n_grants_put};
-	case SECTION_RULES_DEL:
-		return (struct items){m->rules_del, m->n_rules_del};
 	case SECTION_RULES_PUT:
 		return (struct items){m->rules_put, m->n_rules_put};
+	case SECTION_NAMES: /* stand in the records */
+		return (struct items){NULL, netmap_names_len(m)};
 	case SECTION_SEALED:
 		return (struct items){m->sealed, m->n_sealed};
 	}
@@ -350,13 +402,11 @@ void netmap_section_set(struct netmap_msg *m, enum section_kind kind, struct ite
 		m->grants_put = items.p;
 		m->n_grants_put = items.n;
 		break;
-	case SECTION_RULES_DEL:
-		m->rules_del = items.p;
-		m->n_rules_del = items.n;
-		break;
 	case SECTION_RULES_PUT:
 		m->rules_put = items.p;
 		m->n_rules_put = items.n;
+		break;
+	case SECTION_NAMES:
 		break;
 	case SECTION_SEALED:
 		m->sealed = items.p;

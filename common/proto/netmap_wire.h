@@ -5,7 +5,7 @@
 #include "zt/cur.h"
 #include "zt/netmap.h"
 
-/* In wire order: what goes stands before what comes. */
+/* In wire order: what goes stands before what comes; names behind the records that they are of. */
 enum section_kind {
 	SECTION_SELF = 1,
 	SECTION_PEERS_DEL,
@@ -14,13 +14,15 @@ enum section_kind {
 	SECTION_ENDPOINTS_PUT,
 	SECTION_GRANTS_DEL,
 	SECTION_GRANTS_PUT,
-	SECTION_RULES_DEL,
 	SECTION_RULES_PUT,
+	SECTION_NAMES,
 	SECTION_SEALED,
 };
 
 enum { SECTION_COUNT = SECTION_SEALED };
 
+/* The names of all peers and rules, one behind the other without ends. */
+enum { NAMES_MAX = ZT_NAME_MAX * (ZT_PEERS_MAX + ZT_RULES_MAX) };
 /* The sealed box of preshared keys of all peers. */
 enum { SEALED_MAX = KEY_SEAL_EXTRA + NETMAP_PSK_SIZE * ZT_PEERS_MAX };
 
@@ -38,6 +40,13 @@ struct section {
 	int (*compare)(const void *a, const void *b); /* NULL: order says nothing */
 };
 
+/* Names: their whole length, and the bytes themselves out of and into the records, which hold the
+ * length of each in its first byte until then. A wrong name fails the cursor. */
+size_t netmap_names_len(const struct netmap_msg *m);
+void netmap_names_put(struct buf *b, const struct netmap_msg *m);
+void netmap_names_get(struct cur *c, struct netmap_peer *peers, size_t n_peers,
+		      struct netmap_rule *rules, size_t n_rules);
+
 /* Records of one section, or of one sorted set of a netmap. */
 struct items {
 	const void *p;
@@ -49,6 +58,8 @@ extern const struct section netmap_sections[SECTION_COUNT]; /* [kind - 1] */
 struct items netmap_section_get(const struct netmap_msg *m, enum section_kind kind);
 void netmap_section_set(struct netmap_msg *m, enum section_kind kind, struct items items);
 
+/* By (peer, rank): what an endpoint that is put replaces. */
+int netmap_endpoint_compare_rank(const void *a, const void *b);
 /* Strictly ascending? */
 bool netmap_items_ascend(const struct section *s, struct items items);
 

@@ -118,7 +118,7 @@ static int build_grants(const struct device *d, const struct grant *grants, size
 			.dir = outward ? NETMAP_OUT : NETMAP_IN,
 			.svc = g->svc,
 			.rule = g->rule,
-			.expires_s = g->until_s == INT64_MAX ? 0 : (uint64_t)g->until_s};
+			.expires_s = g->until_s > UINT32_MAX ? 0 : (uint32_t)g->until_s};
 	}
 	qsort(out, n, sizeof(*out), netmap_grant_compare);
 	ret->grants = out;

@@ -48,7 +48,7 @@ struct netmap_peer { /* sorted by id */
 	char name[ZT_NAME_MAX + 1];
 };
 
-struct netmap_endpoint { /* sorted by (peer, rank, endpoint): candidates, best first */
+struct netmap_endpoint { /* sorted by (peer, rank), each of them once: candidates, best first */
 	uint32_t peer;
 	uint8_t rank;
 	struct endpoint ep;
@@ -58,11 +58,12 @@ struct netmap_grant { /* sorted by all fields in this order */
 	uint32_t peer;
 	uint8_t dir; /* enum netmap_direction */
 	struct service svc;
-	uint32_t rule;
-	uint64_t expires_s; /* Unix seconds; 0: with the lease */
+	uint32_t rule;	    /* at most NETMAP_RULE_MAX */
+	uint32_t expires_s; /* Unix seconds; 0: with the lease */
 };
 
-struct netmap_rule { /* sorted by id; only rules that this device's grants name */
+enum { NETMAP_RULE_MAX = UINT16_MAX };
+struct netmap_rule { /* sorted by id; the rules that this device's grants name, and no others */
 	uint32_t id;
 	char name[ZT_NAME_MAX + 1];
 };
@@ -82,8 +83,9 @@ struct netmap {
 	size_t n_peers, n_endpoints, n_grants, n_rules;
 };
 
-/* A difference. Peers and rules: put replaces by id. Endpoints and grants: whole records come and
- * go. */
+/* A difference. Peers and rules: put replaces by id; endpoints: by (peer, rank). Grants: whole
+ * records come and go. With a peer go its endpoints and grants, and with its last grant a rule, so
+ * that these are not said. */
 struct netmap_msg {
 	struct netmap_head head;
 	bool has_self;
@@ -92,12 +94,11 @@ struct netmap_msg {
 	const struct netmap_peer *peers_put;
 	const struct netmap_endpoint *endpoints_del, *endpoints_put;
 	const struct netmap_grant *grants_del, *grants_put;
-	const uint32_t *rules_del;
 	const struct netmap_rule *rules_put;
 	const uint8_t
 		*sealed; /* crypto_box_seal of encoded netmap_psk records; NULL when none changed */
 	size_t n_peers_del, n_peers_put, n_endpoints_del, n_endpoints_put, n_grants_del,
-		n_grants_put, n_rules_del, n_rules_put, n_sealed;
+		n_grants_put, n_rules_put, n_sealed;
 };
 
 /* New - old, arrays in a. head and sealed are the caller's to fill. new has a self. -ENOMEM,

@@ -147,11 +147,12 @@ static size_t make_grants(const struct grant_row *rows_, struct netmap_grant *ou
 	for (; n < GRANTS_ROW_MAX && rows_[n].rule; n++) {
 		int64_t end = rows_[n].own_end_s;
 
-		out[n] = (struct netmap_grant){.peer = rows_[n].peer,
-					       .dir = rows_[n].dir,
-					       .svc = rows_[n].svc,
-					       .rule = rows_[n].rule,
-					       .expires_s = end ? wall_now_s + (uint64_t)end : 0};
+		out[n] = (struct netmap_grant){
+			.peer = rows_[n].peer,
+			.dir = rows_[n].dir,
+			.svc = rows_[n].svc,
+			.rule = rows_[n].rule,
+			.expires_s = end ? (uint32_t)(wall_now_s + (uint64_t)end) : 0};
 	}
 	return n;
 }

@@ -109,6 +109,32 @@ static size_t sort_set(void *items, size_t n, size_t size, int (*cmp)(const void
 	return kept;
 }
 
+static int compare_ranks(const void *a, const void *b)
+{
+	const struct netmap_endpoint *x = a, *y = b;
+
+	if (x->peer != y->peer)
+		return x->peer < y->peer ? -1 : 1;
+	return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+/* Only rules that a grant names are in a map. */
+static size_t keep_named(struct netmap_rule *rules, size_t n, const struct netmap_grant *grants,
+			 size_t n_grants)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool named = false;
+
+		for (size_t k = 0; k < n_grants; k++)
+			named = named || grants[k].rule == rules[i].id;
+		if (named)
+			rules[kept++] = rules[i];
+	}
+	return kept;
+}
+
 /* max: about how many peers. */
 static struct netmap random_netmap(struct arena *a, uint32_t max)
 {
@@ -141,9 +167,9 @@ static struct netmap random_netmap(struct arena *a, uint32_t max)
 				.expires_s = rnd(2) ? 1795435200 : 0,
 			};
 	}
-	m.n_endpoints =
-		sort_set(endpoints, m.n_endpoints, sizeof(*endpoints), netmap_endpoint_compare);
+	m.n_endpoints = sort_set(endpoints, m.n_endpoints, sizeof(*endpoints), compare_ranks);
 	m.n_grants = sort_set(grants, m.n_grants, sizeof(*grants), netmap_grant_compare);
+	m.n_rules = keep_named(rules, m.n_rules, grants, m.n_grants);
 	return m;
 }
 
@@ -350,15 +376,17 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Where things are in the sample's full message: head, a table of six sections, their records. */
+/* Where things are in the sample's full message: head, a table of seven sections, their records. */
 enum {
 	AT_TABLE = 32,
-	AT_SELF = AT_TABLE + 6 * 8,
+	AT_SELF = AT_TABLE + 7 * 8,
 	AT_PEERS = AT_SELF + 144,
-	AT_ENDPOINTS = AT_PEERS + 2 * 124,
+	AT_ENDPOINTS = AT_PEERS + 2 * 64,
 	AT_GRANTS = AT_ENDPOINTS + 2 * 24,
-	AT_RULES = AT_GRANTS + 3 * 24,
-	AT_SEALED = AT_RULES + 2 * 68,
+	AT_RULES = AT_GRANTS + 3 * 16,
+	AT_NAMES = AT_RULES + 2 * 8,
+	AT_RULE_NAMES = AT_NAMES + 2 * 6,  /* peer-2, peer-3 */
+	AT_SEALED = AT_RULE_NAMES + 2 * 8, /* rule_1.0, rule_2.0 */
 	SAMPLE_SIZE = AT_SEALED + 50,
 };
 
@@ -391,32 +419,32 @@ static void the_bytes_are_those_of_the_documentation(void **state)
 		1,    0,    0,	       0,    0x8c, 5,	     3,	  10,  1,   [40] = 100,
 		64,   0,    1,	       0xfd, 0x12, [59] = 1, 100, 64,  0,   0,
 		0xfd, 0x12, [80] = 16, 'l',  'a',  'p',	     't', 'o', 'p', [143] = 0};
-	static const uint8_t peer_want[] = {3,	 0,   0,    0,	  1,	     0,		  0,
-					    0,	 2,   3,    0,	  1,	     [40] = 3,	  'p',
-					    'e', 'e', 'r',  '-',  '3',	     [104] = 100, 65,
-					    0,	 3,   0xfd, 0x12, [120] = 1, [123] = 3};
+	static const uint8_t peer_want[] = {3,	  0,	0,	  0,	    1,		0,  0, 0,
+					    2,	  3,	0,	  1,	    [40] = 100, 65, 0, 3,
+					    0xfd, 0x12, [56] = 1, [59] = 3, 3,		6,  0, 0};
 	uint8_t bytes[SAMPLE_SIZE];
 
 	encode_sample(*state, bytes);
 	assert_memory_equal(bytes,
-			    "\x01\x01\x06\0\x10\x0e\0\0\0\xfe\x46\x08\xa2\x01\0\0"
+			    "\x01\x01\x07\0\x10\x0e\0\0\0\xfe\x46\x08\xa2\x01\0\0"
 			    "\x05\0\0\0\0\0\0\0\x03\0\0\0\x01\0\0\0",
 			    32);
 	assert_memory_equal(bytes + AT_TABLE,
 			    "\x01\0\x90\0\x01\0\0\0"
-			    "\x03\0\x7c\0\x02\0\0\0"
+			    "\x03\0\x40\0\x02\0\0\0"
 			    "\x05\0\x18\0\x02\0\0\0"
-			    "\x07\0\x18\0\x03\0\0\0"
-			    "\x09\0\x44\0\x02\0\0\0"
+			    "\x07\0\x10\0\x03\0\0\0"
+			    "\x08\0\x08\0\x02\0\0\0"
+			    "\x09\0\x01\0\x1c\0\0\0"
 			    "\x0a\0\x01\0\x32\0\0\0",
-			    48);
+			    56);
 	assert_memory_equal(bytes + AT_SELF, self_want, sizeof(self_want));
-	assert_memory_equal(bytes + AT_PEERS + 124, peer_want, sizeof(peer_want));
+	assert_memory_equal(bytes + AT_PEERS + 64, peer_want, sizeof(peer_want));
 	assert_memory_equal(bytes + AT_ENDPOINTS,
 			    "\x02\0\0\0\0\x04\x6c\xca\xc0\0\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0", 24);
-	assert_memory_equal(bytes + AT_GRANTS,
-			    "\x02\0\0\0\0\x06\x16\0\x16\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0", 24);
-	assert_memory_equal(bytes + AT_RULES, "\x01\0\0\0rule_1.0\0\0", 14);
+	assert_memory_equal(bytes + AT_GRANTS, "\x02\0\0\0\x01\0\0\x06\x16\0\x16\0\0\0\0\0", 16);
+	assert_memory_equal(bytes + AT_RULES, "\x01\0\0\0\x08\0\0\0", 8);
+	assert_memory_equal(bytes + AT_NAMES, "peer-2peer-3rule_1.0rule_2.0", 28);
 	assert_int_equal(bytes[AT_SEALED], 0x5e);
 }
 
@@ -443,8 +471,8 @@ static void wrong_bytes_are_refused(void **state)
 		{"version 2", 0, 2, -ZT_EVERSION},
 		{"kind 0", 1, 0, -ZT_EFORM},
 		{"kind 3", 1, 3, -ZT_EFORM},
-		{"a section less than there are", 2, 5, -ZT_EFORM},
-		{"a section more than there are", 2, 7, -ZT_EFORM},
+		{"a section less than there are", 2, 6, -ZT_EFORM},
+		{"a section more than there are", 2, 8, -ZT_EFORM},
 		{"more sections than there are kinds", 2, 11, -ZT_EFORM},
 		{"a lease longer than a day", 6, 2, -ZT_EFORM},
 		{"issued after the year 9999", 15, 1, -ZT_EFORM},
@@ -454,15 +482,16 @@ static void wrong_bytes_are_refused(void **state)
 		{"section kind 0", AT_TABLE, 0, -ZT_EFORM},
 		{"the same section twice", AT_TABLE + 8, 1, -ZT_EFORM},
 		{"sections out of order", AT_TABLE + 16, 9, -ZT_EFORM},
-		{"an unknown section", AT_TABLE + 40, 11, -ZT_EFORM},
+		{"an unknown section", AT_TABLE + 48, 11, -ZT_EFORM},
 		{"peers taken from a full map", AT_TABLE + 8, 2, -ZT_EFORM},
-		{"another record size", AT_TABLE + 10, 0x7d, -ZT_EFORM},
+		{"another record size", AT_TABLE + 10, 0x41, -ZT_EFORM},
 		{"an empty section", AT_TABLE + 12, 0, -ZT_EFORM},
 		{"two selves", AT_TABLE + 4, 2, -ZT_ELIMIT},
 		{"more peers than there may be", AT_TABLE + 14, 1, -ZT_ELIMIT},
 		{"more grants than there may be", AT_TABLE + 30, 1, -ZT_ELIMIT},
-		{"more rules than there may be", AT_TABLE + 39, 1, -ZT_ELIMIT},
-		{"a greater box than there may be", AT_TABLE + 46, 6, -ZT_ELIMIT},
+		{"more rules than there may be", AT_TABLE + 38, 1, -ZT_ELIMIT},
+		{"more names than there may be", AT_TABLE + 47, 1, -ZT_ELIMIT},
+		{"a greater box than there may be", AT_TABLE + 54, 6, -ZT_ELIMIT},
 		{"self of id 0", AT_SELF, 0, -ZT_EFORM},
 		{"an MTU too small for IPv6", AT_SELF + 5, 4, -ZT_EFORM},
 		{"self without a family", AT_SELF + 6, 0, -ZT_EFORM},
@@ -479,14 +508,21 @@ static void wrong_bytes_are_refused(void **state)
 		{"no name", AT_SELF + 81, 0, -ZT_EFORM},
 		{"a dash at a name's end", AT_SELF + 86, '-', -ZT_EFORM},
 		{"a peer of id 0", AT_PEERS, 0, -ZT_EFORM},
-		{"the same peer twice", AT_PEERS + 124, 2, -ZT_EFORM},
+		{"the same peer twice", AT_PEERS + 64, 2, -ZT_EFORM},
 		{"peers out of order", AT_PEERS, 4, -ZT_EFORM},
-		{"a peer without addresses", AT_PEERS + 40, 0, -ZT_EFORM},
-		{"a peer's address that its families deny", AT_PEERS + 40, 2, -ZT_EFORM},
-		{"a peer's IPv6 address that its families deny", AT_PEERS + 124 + 40, 1, -ZT_EFORM},
-		{"a peer's name with an escape", AT_PEERS + 43, 0x1b, -ZT_EFORM},
-		{"a peer outside the overlay", AT_PEERS + 105, 128, -ZT_EFORM},
-		{"a peer outside the IPv6 overlay", AT_PEERS + 124 + 109, 0x13, -ZT_EFORM},
+		{"a peer without addresses", AT_PEERS + 60, 0, -ZT_EFORM},
+		{"a peer's address that its families deny", AT_PEERS + 60, 2, -ZT_EFORM},
+		{"a peer's IPv6 address that its families deny", AT_PEERS + 64 + 60, 1, -ZT_EFORM},
+		{"a peer without a name", AT_PEERS + 61, 0, -ZT_EFORM},
+		{"a peer's name that is too long", AT_PEERS + 61, 64, -ZT_EFORM},
+		{"a peer's name longer than the names", AT_PEERS + 61, 63, -ZT_EFORM},
+		{"names longer than they are said to be", AT_PEERS + 61, 5, -ZT_EFORM},
+		{"a peer's zero that is none", AT_PEERS + 62, 1, -ZT_EFORM},
+		{"a peer's other zero that is none", AT_PEERS + 63, 1, -ZT_EFORM},
+		{"a peer's name with an escape", AT_NAMES + 2, 0x1b, -ZT_EFORM},
+		{"a peer's name with an end in it", AT_NAMES + 2, 0, -ZT_EFORM},
+		{"a peer outside the overlay", AT_PEERS + 41, 128, -ZT_EFORM},
+		{"a peer outside the IPv6 overlay", AT_PEERS + 64 + 45, 0x13, -ZT_EFORM},
 		{"an endpoint of peer 0", AT_ENDPOINTS, 0, -ZT_EFORM},
 		{"an endpoint of no family", AT_ENDPOINTS + 5, 5, -ZT_EFORM},
 		{"an endpoint without family", AT_ENDPOINTS + 5, 0, -ZT_EFORM},
@@ -494,25 +530,25 @@ static void wrong_bytes_are_refused(void **state)
 		{"an endpoint by multicast", AT_ENDPOINTS + 8, 224, -ZT_EFORM},
 		{"an IPv4 endpoint with more than four bytes", AT_ENDPOINTS + 12, 1, -ZT_EFORM},
 		{"endpoints out of order", AT_ENDPOINTS + 24, 1, -ZT_EFORM},
+		{"two endpoints of one rank", AT_ENDPOINTS + 24, 2, -ZT_EFORM},
 		{"a grant for peer 0", AT_GRANTS, 0, -ZT_EFORM},
-		{"a direction that there is not", AT_GRANTS + 4, 2, -ZT_EFORM},
-		{"a protocol that there is not", AT_GRANTS + 5, 7, -ZT_EFORM},
-		{"ANY with ports", AT_GRANTS + 5, 0, -ZT_EFORM},
-		{"ICMP with ports", AT_GRANTS + 5, 1, -ZT_EFORM},
-		{"port 0", AT_GRANTS + 6, 0, -ZT_EFORM},
-		{"ports in the wrong order", AT_GRANTS + 6, 23, -ZT_EFORM},
-		{"ANY with a last port", AT_GRANTS + 2 * 24 + 8, 1, -ZT_EFORM},
-		{"ANY with a first port", AT_GRANTS + 2 * 24 + 6, 1, -ZT_EFORM},
-		{"a grant's zero that is none", AT_GRANTS + 10, 1, -ZT_EFORM},
-		{"a grant of rule 0", AT_GRANTS + 12, 0, -ZT_EFORM},
-		{"an end after the year 9999", AT_GRANTS + 23, 1, -ZT_EFORM},
+		{"a grant of rule 0", AT_GRANTS + 4, 0, -ZT_EFORM},
+		{"a direction that there is not", AT_GRANTS + 6, 2, -ZT_EFORM},
+		{"a protocol that there is not", AT_GRANTS + 7, 7, -ZT_EFORM},
+		{"ANY with ports", AT_GRANTS + 7, 0, -ZT_EFORM},
+		{"ICMP with ports", AT_GRANTS + 7, 1, -ZT_EFORM},
+		{"port 0", AT_GRANTS + 8, 0, -ZT_EFORM},
+		{"ports in the wrong order", AT_GRANTS + 8, 23, -ZT_EFORM},
+		{"ANY with a last port", AT_GRANTS + 2 * 16 + 10, 1, -ZT_EFORM},
+		{"ANY with a first port", AT_GRANTS + 2 * 16 + 8, 1, -ZT_EFORM},
 		{"grants out of order", AT_GRANTS, 3, -ZT_EFORM},
 		{"rule 0", AT_RULES, 0, -ZT_EFORM},
-		{"the same rule twice", AT_RULES + 68, 1, -ZT_EFORM},
-		{"a rule's name with a space", AT_RULES + 6, ' ', -ZT_EFORM},
+		{"a rule beyond those that grants can name", AT_RULES + 8 + 2, 1, -ZT_EFORM},
+		{"the same rule twice", AT_RULES + 8, 1, -ZT_EFORM},
+		{"a rule's name with a space", AT_RULE_NAMES + 4, ' ', -ZT_EFORM},
 		{"a rule without a name", AT_RULES + 4, 0, -ZT_EFORM},
-		{"a rule's zero that is none", AT_RULES + 67, 1, -ZT_EFORM},
-		{"text after a name's end", AT_RULES + 20, 'x', -ZT_EFORM},
+		{"a rule's zero that is none", AT_RULES + 5, 1, -ZT_EFORM},
+		{"a rule's last zero that is none", AT_RULES + 7, 1, -ZT_EFORM},
 	};
 	uint8_t bytes[SAMPLE_SIZE];
 
@@ -639,8 +675,8 @@ static void a_full_map_has_a_self_and_takes_nothing_away(void **state)
 	assert_int_equal(decode(bytes, b.len), -ZT_EFORM);
 	s->full.has_self = true;
 	s->full.head.kind = NETMAP_FULL;
-	s->full.rules_del = &id;
-	s->full.n_rules_del = 1;
+	s->full.peers_del = &id;
+	s->full.n_peers_del = 1;
 	buf_reset(&b);
 	assert_int_equal(netmap_encode(&s->full, &b), -ZT_EFORM);
 }
@@ -705,7 +741,6 @@ static void what_is_not_there_cannot_be_taken_away(void **state)
 	const uint32_t id = 9;
 	struct netmap_msg rows[] = {
 		{.peers_del = &id, .n_peers_del = 1},
-		{.rules_del = &id, .n_rules_del = 1},
 		{.endpoints_del = &endpoint, .n_endpoints_del = 1},
 		{.grants_del = &grant, .n_grants_del = 1},
 	};
@@ -714,14 +749,30 @@ static void what_is_not_there_cannot_be_taken_away(void **state)
 		assert_int_equal(apply_delta(*state, &rows[i]), -ZT_ECHAIN);
 }
 
-static void whole_records_that_are_there_cannot_come_again(void **state)
+static void a_grant_that_is_there_cannot_come_again(void **state)
 {
 	struct sample *s = *state;
-	struct netmap_msg endpoint = {.endpoints_put = s->endpoints, .n_endpoints_put = 1};
 	struct netmap_msg grant = {.grants_put = s->grants, .n_grants_put = 1};
 
-	assert_int_equal(apply_delta(s, &endpoint), -ZT_ECHAIN);
 	assert_int_equal(apply_delta(s, &grant), -ZT_ECHAIN);
+}
+
+static void an_endpoint_replaces_the_one_of_its_rank(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_endpoint other = make_endpoint(2, 0, 3), wrong = make_endpoint(2, 0, 2);
+	struct netmap_msg m = {
+		.head = make_head(NETMAP_DELTA, 4), .endpoints_put = &other, .n_endpoints_put = 1};
+	struct netmap_msg del = {.endpoints_del = &wrong, .n_endpoints_del = 1};
+	struct netmap got;
+
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_endpoints, 2);
+	assert_true(same_endpoint(&got.endpoints[0], &other));
+	/* One that is taken away is named whole. */
+	assert_int_equal(apply_delta(s, &del), -ZT_ECHAIN);
+	del.endpoints_del = s->endpoints;
+	assert_int_equal(apply_delta(s, &del), 0);
 }
 
 static void peers_and_rules_are_replaced_by_id(void **state)
@@ -758,31 +809,48 @@ static void the_same_thing_cannot_go_and_come_in_one_message(void **state)
 	assert_int_equal(apply_delta(s, &grant), -ZT_EFORM);
 }
 
-static void a_peer_leaves_only_with_all_that_names_it(void **state)
+static void with_a_peer_goes_all_that_names_it(void **state)
 {
 	struct sample *s = *state;
-	const uint32_t id = 3;
-	struct netmap_msg m = {.peers_del = &id, .n_peers_del = 1};
+	const uint32_t id = 2;
+	struct netmap_msg m = {
+		.head = make_head(NETMAP_DELTA, 4), .peers_del = &id, .n_peers_del = 1};
+	struct netmap got;
 
-	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
-	m.endpoints_del = &s->endpoints[1];
-	m.n_endpoints_del = 1;
-	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
-	m.grants_del = &s->grants[2];
-	m.n_grants_del = 1;
-	assert_int_equal(apply_delta(s, &m), 0);
-}
-
-static void a_rule_leaves_only_with_its_grants(void **state)
-{
-	struct sample *s = *state;
-	const uint32_t id = 1;
-	struct netmap_msg m = {.rules_del = &id, .n_rules_del = 1};
-
-	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_peers, 1);
+	assert_int_equal(got.n_endpoints, 1);
+	assert_int_equal(got.endpoints[0].peer, 3);
+	assert_int_equal(got.n_grants, 1);
+	assert_int_equal(got.grants[0].peer, 3);
+	/* Rule 1 had its only grant there. */
+	assert_int_equal(got.n_rules, 1);
+	assert_int_equal(got.rules[0].id, 2);
+	/* What goes by itself cannot be taken away besides. */
 	m.grants_del = &s->grants[0];
 	m.n_grants_del = 1;
-	assert_int_equal(apply_delta(s, &m), 0);
+	assert_int_equal(apply_delta(s, &m), -ZT_ECHAIN);
+	/* And nothing new may name it. */
+	m.grants_del = NULL;
+	m.n_grants_del = 0;
+	m.endpoints_put = s->endpoints;
+	m.n_endpoints_put = 1;
+	assert_int_equal(apply_delta(s, &m), -ZT_EFORM);
+}
+
+static void a_rule_goes_with_its_last_grant(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_msg m = {.head = make_head(NETMAP_DELTA, 4), .n_grants_del = 1};
+	struct netmap got;
+
+	m.grants_del = &s->grants[2]; /* rule 2 has another */
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_rules, 2);
+	m.grants_del = &s->grants[0];
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_rules, 1);
+	assert_int_equal(got.rules[0].id, 2);
 }
 
 static void endpoints_and_grants_name_peers_and_rules_that_are_there(void **state)
@@ -1044,7 +1112,7 @@ static void a_netmap_as_large_as_may_be_travels(void **state)
 	for (uint32_t i = 0; i < ZT_RULES_MAX; i++)
 		rules[i] = make_rule(i + 1, 0);
 	for (uint32_t i = 0; i <= ZT_GRANTS_MAX; i++)
-		grants[i] = make_grant(i / 8 + 2, NETMAP_OUT, 2, i % 8 + 1);
+		grants[i] = make_grant(i / 8 + 2, NETMAP_OUT, 2, i % 8 + i / 8 % 1250 * 8 + 1);
 	arena_init(&a, ARENA_MAX);
 	travel(&empty, &m, &a, &got);
 	assert_netmap_equal(&got, &m);
@@ -1076,6 +1144,68 @@ static void peers_and_rules_are_found_by_id(void **state)
 	assert_string_equal(netmap_rule_name(&s->map, 2), "rule_2.0");
 	assert_string_equal(netmap_rule_name(&s->map, 3), "?");
 	assert_string_equal(netmap_rule_name(&empty, 1), "?");
+}
+
+/* What a change of one peer costs on the wire, the head of every message and the sealed box aside:
+ * independent of how many there are. */
+static size_t size_of_change(const struct netmap *old, const struct netmap *new)
+{
+	struct netmap_msg m;
+	struct arena a;
+	struct buf b;
+	size_t n;
+
+	arena_init(&a, ARENA_MAX);
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	assert_int_equal(netmap_diff(old, new, &a, &m), 0);
+	m.head = make_head(NETMAP_DELTA, 1);
+	assert_int_equal(netmap_encode(&m, &b), 0);
+	n = b.len - AT_TABLE;
+	buf_free(&b);
+	arena_done(&a);
+	return n;
+}
+
+static void changes_are_small(void **state)
+{
+	enum { MANY = 1000 };
+	static struct netmap_peer peers[MANY];
+	static struct netmap_endpoint endpoints[MANY];
+	static struct netmap_grant grants[MANY + 1];
+	struct netmap_rule rules[2] = {{1, "finance-to-payroll"}, {2, "ops-to-database"}};
+	struct netmap all = {.policy = 1,
+			     .self = make_self(0),
+			     .peers = peers,
+			     .n_peers = MANY,
+			     .endpoints = endpoints,
+			     .n_endpoints = MANY,
+			     .grants = grants,
+			     .n_grants = MANY,
+			     .rules = rules,
+			     .n_rules = 1};
+	struct netmap less = all, moved = all, more = all;
+	struct netmap_endpoint other[MANY];
+
+	(void)state;
+	for (uint32_t i = 0; i < MANY; i++) {
+		peers[i] = make_peer(i + 2, 1);
+		endpoints[i] = make_endpoint(i + 2, 0, 0);
+		grants[i] = make_grant(i + 2, NETMAP_OUT, 2, 1);
+	}
+	snprintf(peers[MANY - 1].name, sizeof(peers[0].name), "ada-notebook-2");
+	less.n_peers = less.n_endpoints = less.n_grants = MANY - 1;
+	memcpy(other, endpoints, sizeof(other));
+	other[7] = make_endpoint(9, 0, 2);
+	moved.endpoints = other;
+	grants[MANY] = make_grant(MANY + 1, NETMAP_IN, 3, 2);
+	more.n_grants = MANY + 1;
+	more.n_rules = 2;
+	assert_in_range(size_of_change(&all, &less), 1, 16);  /* leave */
+	assert_in_range(size_of_change(&all, &moved), 1, 48); /* endpoint */
+	moved = all;
+	moved.n_endpoints = MANY - 1;				/* it is not connected yet */
+	assert_in_range(size_of_change(&less, &moved), 1, 128); /* join */
+	assert_in_range(size_of_change(&all, &more), 1, 64);	/* rule */
 }
 
 static void an_empty_message_says_so(void **state)
@@ -1158,11 +1288,12 @@ int main(void)
 		with_sample(limits_are_checked_before_memory_is_taken),
 		with_sample(the_encoder_refuses_what_is_out_of_order_or_too_much),
 		with_sample(what_is_not_there_cannot_be_taken_away),
-		with_sample(whole_records_that_are_there_cannot_come_again),
+		with_sample(a_grant_that_is_there_cannot_come_again),
+		with_sample(an_endpoint_replaces_the_one_of_its_rank),
 		with_sample(peers_and_rules_are_replaced_by_id),
 		with_sample(the_same_thing_cannot_go_and_come_in_one_message),
-		with_sample(a_peer_leaves_only_with_all_that_names_it),
-		with_sample(a_rule_leaves_only_with_its_grants),
+		with_sample(with_a_peer_goes_all_that_names_it),
+		with_sample(a_rule_goes_with_its_last_grant),
 		with_sample(endpoints_and_grants_name_peers_and_rules_that_are_there),
 		with_sample(a_peer_has_at_most_eight_endpoints),
 		with_sample(an_endpoint_is_never_inside_the_overlay),
@@ -1174,6 +1305,7 @@ int main(void)
 		cmocka_unit_test(every_field_of_self_counts),
 		cmocka_unit_test(a_netmap_as_large_as_may_be_travels),
 		with_sample(peers_and_rules_are_found_by_id),
+		cmocka_unit_test(changes_are_small),
 		with_sample(an_empty_message_says_so),
 		with_sample(preshared_keys_travel_sorted),
 		with_sample(wrong_preshared_keys_are_refused),

@@ -9,10 +9,13 @@ static const char policy_text[] =
 	"[resource db]\non = tag:db\nports = tcp/5432\n"
 	"[resource one]\non = tag:db\nports = tcp/22\n"
 	"[resource web]\non = tag:web\nports = tcp/80\n"
-	"[rule by-day]\nwho = user:ada@x.org\nwhat = resource:ssh\nwhen = Mon-Fri 09:00-17:00\nwhy = w\n"
-	"[rule no-lunch]\naction = deny\nwho = anyone\nwhat = resource:one\nwhen = schedule:lunch\nwhy = w\n"
+	"[rule by-day]\nwho = user:ada@x.org\nwhat = resource:ssh\nwhen = Mon-Fri 09:00-17:00\nwhy "
+	"= w\n"
+	"[rule no-lunch]\naction = deny\nwho = anyone\nwhat = resource:one\nwhen = "
+	"schedule:lunch\nwhy = w\n"
 	"[rule always]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = w\n"
-	"[rule for-a-while]\nwho = user:sam@x.org\nwhat = resource:web\nuntil = 2026-11-25 10:00\nwhy = w\n";
+	"[rule for-a-while]\nwho = user:sam@x.org\nwhat = resource:web\nuntil = 2026-11-25 "
+	"10:00\nwhy = w\n";
 
 enum id { ADA = 1, SAM, DB, WEB, LONER };
 
@@ -44,7 +47,8 @@ static void world_init(struct world *w, int64_t now_s)
 
 	*w = (struct world){0};
 	arena_init(&w->arena, 16 << 20);
-	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &w->policy, &problems) < 0)
+	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &w->policy, &problems) <
+	    0)
 		fail_msg("%s", items[0].message);
 	w->engine = engine_new(w->policy, now_s);
 	assert_non_null(w->engine);
@@ -98,17 +102,36 @@ static void grants_hold_in_their_time_and_say_their_end(void **state)
 	} rows[] = {
 		{"before the day", 23, 8, 59, ADA, {{"tcp/5432", NEVER}}},
 		{"the day begins, and lunch will take a port away",
-		 23, 9, 0, ADA,
+		 23,
+		 9,
+		 0,
+		 ADA,
 		 {{"tcp/20-21", 1700}, {"tcp/22", 1200}, {"tcp/23-30", 1700}, {"tcp/5432", NEVER}}},
-		{"the last minute before lunch", 23, 11, 59, ADA,
+		{"the last minute before lunch",
+		 23,
+		 11,
+		 59,
+		 ADA,
 		 {{"tcp/20-21", 1700}, {"tcp/22", 1200}, {"tcp/23-30", 1700}, {"tcp/5432", NEVER}}},
-		{"lunch", 23, 12, 0, ADA,
+		{"lunch",
+		 23,
+		 12,
+		 0,
+		 ADA,
 		 {{"tcp/20-21", 1700}, {"tcp/23-30", 1700}, {"tcp/5432", NEVER}}},
-		{"after lunch the next one is far", 23, 13, 0, ADA,
+		{"after lunch the next one is far",
+		 23,
+		 13,
+		 0,
+		 ADA,
 		 {{"tcp/20-30", 1700}, {"tcp/5432", NEVER}}},
 		{"the day is over", 23, 17, 0, ADA, {{"tcp/5432", NEVER}}},
 		{"no day on Saturday", 28, 10, 0, ADA, {{"tcp/5432", NEVER}}},
-		{"the host has the same grants", 23, 12, 30, DB,
+		{"the host has the same grants",
+		 23,
+		 12,
+		 30,
+		 DB,
 		 {{"tcp/20-21", 1700}, {"tcp/23-30", 1700}, {"tcp/5432", NEVER}}},
 		{"until", 25, 9, 59, SAM, {{"tcp/80", 1000}}},
 		{"and over", 25, 10, 0, SAM, {{0}}},

@@ -140,8 +140,6 @@ static void netmap_seeds(void)
 				 .n_sealed = sizeof(box)};
 	struct netmap_msg del = {.peers_del = gone,
 				 .n_peers_del = 1,
-				 .grants_del = grants + 1,
-				 .n_grants_del = 1,
 				 .endpoints_del = endpoints,
 				 .n_endpoints_del = 1};
 	const struct netmap_psk psks[] = {{2, {{0xaa}}}, {3, {{0xbb}}}};

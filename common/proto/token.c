@@ -12,7 +12,7 @@
 #include "zt/txt.h"
 
 enum { TOKEN_VERSION = 1, CHECK_LEN = 4, HEAD_LEN = 2, TAIL_LEN = 32 + 8 + 32 + CHECK_LEN };
-enum { TOKEN_BYTES_MAX = HEAD_LEN + ZT_URL_MAX + TAIL_LEN };
+enum { TOKEN_BYTES_MAX = HEAD_LEN + ZT_URL_MAX + ZT_KEY_LEN + TAIL_LEN };
 
 static const char *kind_prefix(enum token_kind kind)
 {
@@ -113,6 +113,17 @@ static void put_check(struct buf *b)
 	buf_put(b, hash.b, CHECK_LEN);
 }
 
+static size_t tail_len(enum token_kind kind)
+{
+	return TAIL_LEN + (kind == TOKEN_ENROLL ? ZT_KEY_LEN : 0);
+}
+
+/* A device without one would believe any. */
+static bool network_fits(const struct token *t)
+{
+	return t->kind != TOKEN_ENROLL || !key_is_zero(&t->network);
+}
+
 int token_encode(const struct token *t, char *out, size_t size)
 {
 	const char *prefix = kind_prefix(t->kind);
@@ -120,13 +131,15 @@ int token_encode(const struct token *t, char *out, size_t size)
 	struct buf b;
 	int err;
 
-	if (token_check_url(t->url, NULL) < 0)
+	if (token_check_url(t->url, NULL) < 0 || !network_fits(t))
 		return -ZT_EFORM;
 	buf_init(&b, mem, sizeof(mem));
 	buf_put_u8(&b, TOKEN_VERSION);
 	buf_put_u8(&b, (uint8_t)strlen(t->url));
 	buf_put_text(&b, t->url);
 	buf_put(&b, t->pin.b, sizeof(t->pin.b));
+	if (t->kind == TOKEN_ENROLL)
+		buf_put(&b, t->network.b, sizeof(t->network.b));
 	buf_put_u64(&b, t->id);
 	buf_put(&b, t->secret.b, sizeof(t->secret.b));
 	put_check(&b);
@@ -152,7 +165,7 @@ static int decode_bytes(const uint8_t *p, size_t n, struct token *t, struct diag
 	size_t url_len;
 	struct cur c;
 
-	if (n < HEAD_LEN || n < HEAD_LEN + (size_t)p[1] + TAIL_LEN)
+	if (n < HEAD_LEN || n < HEAD_LEN + (size_t)p[1] + tail_len(t->kind))
 		return wrong(d, "the token is cut off");
 	if (p[0] > TOKEN_VERSION) {
 		diag_set(d, -ZT_EFORM, "the token is of a newer version than this program");
@@ -170,9 +183,11 @@ static int decode_bytes(const uint8_t *p, size_t n, struct token *t, struct diag
 		return wrong(d, "the token's URL is too long");
 	cur_fixed_text(&c, t->url, url_len);
 	cur_copy(&c, t->pin.b, sizeof(t->pin.b));
+	if (t->kind == TOKEN_ENROLL)
+		cur_copy(&c, t->network.b, sizeof(t->network.b));
 	t->id = cur_u64(&c);
 	cur_copy(&c, t->secret.b, sizeof(t->secret.b));
-	if (cur_done(&c) || strlen(t->url) != url_len)
+	if (cur_done(&c) || strlen(t->url) != url_len || !network_fits(t))
 		return wrong(d, "the token is malformed");
 	return token_check_url(t->url, d) < 0 ? -ZT_EFORM : 0;
 }

@@ -117,6 +117,7 @@ static void answer_token(void *arg, int err, const struct change *c, const struc
 	struct waiting *w = arg;
 	struct token t = {.kind = TOKEN_ENROLL,
 			  .pin = app_keys(w->app)->pin,
+			  .network = app_keys(w->app)->network_pub,
 			  .id = c->token.id,
 			  .secret = w->secret};
 	char text[ZT_TOKEN_TEXT_MAX];

@@ -33,6 +33,8 @@ static void check_token(const char *text, enum token_kind kind)
 	fuzz_check(strstr(text, again));
 	fuzz_check(token_decode(again, kind, &back, NULL) == 0);
 	fuzz_check(back.id == t.id && secret_equal(&back.secret, &t.secret));
+	fuzz_check(key_equal(&back.network, &t.network));
+	fuzz_check(key_is_zero(&t.network) == (kind == TOKEN_ADMIN));
 }
 
 static void check_bytes(const uint8_t *p, size_t n)

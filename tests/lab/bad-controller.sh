@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 # Somebody answers in the controller's place: with nonsense under the controller's own key, or with another key.
-# Enrolment fails with one clear line; a running node keeps what it has until the lease ends, and recovers.
+# Enrolment fails with one clear line and keeps nothing; a running node keeps what it has until the lease ends, and recovers.
 #
 #      wan ------- ctl      the controller, or tests/lab/fake_controller.py at its address
 #       |--------- eve      tries to enrol
@@ -69,6 +69,15 @@ took_little()
 	[ "$sent" -lt $((64 << 20)) ]
 }
 
+# Of an enrolment: neither keys nor an answer.
+keeps_nothing()
+{
+	local found
+
+	found=$(find "$lab/$1/state" -type f ! -name lock)
+	echo "there: $found"
+	[ -z "$found" ]
+}
 
 lab_start eve rui dock
 serve dock 8080
@@ -97,6 +106,12 @@ check "huge: enrolment ends with one clear line" \
 	refused 1 'controller|answer|large|big|limit' soon eve ztnode enroll "$token"
 check "huge: only a little of it was taken" took_little
 check "huge: access goes on" reaches rui tcp "$dock" 8080
+stop fake || true
+
+fake network "$lab/ctl/var/c/tls.crt" "$lab/ctl/var/c/tls.key"
+check "another network key than the token's: enrolment ends with one clear line" \
+	refused 1 'another network key' soon eve ztnode enroll "$token"
+check "another network key: nothing of it is kept" keeps_nothing eve
 stop fake || true
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=ctl \

@@ -2,8 +2,12 @@
 
 usage: fake_controller.py ADDRESS PORT CERTIFICATE KEY MODE
 modes: html nothing close huge plain badjson redirect garbage
+       network (admits everybody, and names a network key of its own)
 "ready" when it listens; what a client took is said on stdout ("sent N").
 """
+import base64
+import json
+import os
 import socket
 import ssl
 import sys
@@ -30,7 +34,19 @@ def send_huge(conn):
         print("sent", sent, flush=True)
 
 
-def reply(conn, mode):
+def random_key():
+    return base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+
+
+def admit(conn, request):
+    if request.startswith(b"GET /v1/challenge "):
+        said, status = {"challenge": random_key(), "box_key": random_key(), "networks": []}, b"200 OK"
+    else:
+        said, status = {"device": 7, "name": "eve", "state": "active", "network_key": random_key()}, b"201 Created"
+    conn.sendall(answer(json.dumps(said).encode(), b"application/json", status=status))
+
+
+def reply(conn, mode, request):
     if mode == "html":
         conn.sendall(answer(HTML, b"text/html"))
     elif mode == "badjson":
@@ -42,8 +58,30 @@ def reply(conn, mode):
         conn.sendall(bytes(range(256)) * 64)
     elif mode == "huge":
         send_huge(conn)
+    elif mode == "network":
+        admit(conn, request)
     elif mode == "nothing":
         threading.Event().wait()
+
+
+def read_request(conn):
+    """One whole request; nothing at the end."""
+    request = b""
+    while b"\r\n\r\n" not in request or len(request) < length_of(request):
+        more = conn.recv(65536)
+        if not more:
+            return b""
+        request += more
+    return request
+
+
+def length_of(request):
+    head, _, _ = request.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return len(head) + 4 + int(value)
+    return 0
 
 
 def talk(raw, context, mode):
@@ -51,8 +89,8 @@ def talk(raw, context, mode):
         with raw if mode == "plain" else context.wrap_socket(raw, server_side=True) as conn:
             if mode == "plain":
                 conn.sendall(answer(HTML, b"text/html"))
-            while mode not in ("close", "plain") and conn.recv(65536):
-                reply(conn, mode)
+            while mode not in ("close", "plain") and (request := read_request(conn)):
+                reply(conn, mode, request)
     except OSError:
         pass
 

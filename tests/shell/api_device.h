@@ -207,6 +207,7 @@ static struct dev *enrolled(const char *as, const char *name)
 	token_create(body, &t);
 	r = try_enroll(d, &t, name);
 	admitted(d, &r);
+	assert_true(key_equal(&d->network, &t.network)); /* else no device believes the answer */
 	return d;
 }
 

@@ -15,6 +15,7 @@ static struct token sample(void)
 	};
 
 	memset(t.pin.b, 0xaa, sizeof(t.pin.b));
+	memset(t.network.b, 0xcc, sizeof(t.network.b));
 	memset(t.secret.b, 0x55, sizeof(t.secret.b));
 	return t;
 }
@@ -28,6 +29,7 @@ static void what_is_encoded_is_decoded(void **state)
 {
 	static const enum token_kind kinds[] = {TOKEN_ENROLL, TOKEN_ADMIN};
 	static const char *const prefixes[] = {"zt1_", "ztadm1_"};
+	static const struct key none;
 	char text[ZT_TOKEN_TEXT_MAX + 1];
 	struct token t = sample(), back;
 	struct diag d;
@@ -42,32 +44,56 @@ static void what_is_encoded_is_decoded(void **state)
 		assert_string_equal(back.url, t.url);
 		assert_int_equal(back.id, t.id);
 		assert_true(key_equal(&back.pin, &t.pin));
+		assert_true(key_equal(&back.network, t.kind == TOKEN_ENROLL ? &t.network : &none));
 		assert_true(secret_equal(&back.secret, &t.secret));
 	}
 }
 
+/* Written out a second time, byte by byte. */
+static size_t expected_bytes(const struct token *t, uint8_t *out)
+{
+	size_t n = 0, len = strlen(t->url);
+	struct key hash;
+
+	out[n++] = 1;
+	out[n++] = (uint8_t)len;
+	memcpy(out + n, t->url, len);
+	n += len;
+	memset(out + n, 0xaa, 32);
+	n += 32;
+	if (t->kind == TOKEN_ENROLL) {
+		memset(out + n, 0xcc, 32);
+		n += 32;
+	}
+	memcpy(out + n, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
+	n += 8;
+	memset(out + n, 0x55, 32);
+	n += 32;
+	key_hash(out, n, &hash);
+	memcpy(out + n, hash.b, 4);
+	return n + 4;
+}
+
 static void the_bytes_are_those_of_the_header(void **state)
 {
+	static const enum token_kind kinds[] = {TOKEN_ENROLL, TOKEN_ADMIN};
 	uint8_t bytes[300], want[300];
 	char text[ZT_TOKEN_TEXT_MAX + 1];
 	struct token t = sample();
-	struct key hash;
-	size_t n, len = strlen(t.url);
+	size_t n;
 
 	(void)state;
-	encode(&t, text, sizeof(text));
-	assert_int_equal(txt_base64url_decode(text + 4, strlen(text + 4), bytes, sizeof(bytes), &n),
-			 0);
-	want[0] = 1;
-	want[1] = (uint8_t)len;
-	memcpy(want + 2, t.url, len);
-	memset(want + 2 + len, 0xaa, 32);
-	memcpy(want + 34 + len, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
-	memset(want + 42 + len, 0x55, 32);
-	key_hash(want, 74 + len, &hash);
-	memcpy(want + 74 + len, hash.b, 4);
-	assert_int_equal(n, 78 + len);
-	assert_memory_equal(bytes, want, n);
+	for (size_t i = 0; i < N_OF(kinds); i++) {
+		const char *body;
+
+		t.kind = kinds[i];
+		encode(&t, text, sizeof(text));
+		body = strchr(text, '_') + 1;
+		assert_int_equal(txt_base64url_decode(body, strlen(body), bytes, sizeof(bytes), &n),
+				 0);
+		assert_int_equal(n, expected_bytes(&t, want));
+		assert_memory_equal(bytes, want, n);
+	}
 }
 
 static void the_longest_url_fits(void **state)
@@ -80,6 +106,9 @@ static void the_longest_url_fits(void **state)
 	for (size_t i = 8; i < ZT_URL_MAX; i++)
 		t.url[i] = i % 50 == 0 ? '.' : 'a';
 	t.url[ZT_URL_MAX] = '\0';
+	encode(&t, text, sizeof(text));
+	assert_int_equal(token_decode(text, TOKEN_ENROLL, &back, NULL), 0);
+	assert_string_equal(back.url, t.url);
 	t.kind = TOKEN_ADMIN;
 	encode(&t, text, sizeof(text));
 	assert_int_equal(token_decode(text, TOKEN_ADMIN, &back, NULL), 0);
@@ -96,6 +125,18 @@ static void a_token_needs_a_controller_url(void **state)
 	(void)state;
 	assert_int_equal(txt_copy(t.url, sizeof(t.url), "http://zt.example.com"), 0);
 	assert_int_equal(token_encode(&t, text, sizeof(text)), -ZT_EFORM);
+}
+
+static void an_enrolment_token_needs_a_network_key(void **state)
+{
+	char text[ZT_TOKEN_TEXT_MAX + 1];
+	struct token t = sample();
+
+	(void)state;
+	t.network = (struct key){0};
+	assert_int_equal(token_encode(&t, text, sizeof(text)), -ZT_EFORM);
+	t.kind = TOKEN_ADMIN;
+	assert_int_equal(token_encode(&t, text, sizeof(text)), 0);
 }
 
 static void white_space_around_it_is_forgiven(void **state)
@@ -157,14 +198,35 @@ static void forge(const uint8_t *bytes, size_t n, char *text, size_t size)
 	assert_int_equal(txt_base64url_encode(whole, n + 4, text + 4, size - 4), 0);
 }
 
-/* version | url length | url | pin, id, secret */
+enum { FIELDS_LEN = 32 + 32 + 8 + 32 };
+
+/* version | url length | url | pin, network, id, secret */
 static size_t fields(uint8_t version, const char *url, size_t url_len, uint8_t *out)
 {
 	out[0] = version;
 	out[1] = (uint8_t)url_len;
 	memcpy(out + 2, url, url_len);
-	memset(out + 2 + url_len, 7, 72);
-	return 2 + url_len + 72;
+	memset(out + 2 + url_len, 7, FIELDS_LEN);
+	return 2 + url_len + FIELDS_LEN;
+}
+
+static void a_token_that_names_no_network_is_refused(void **state)
+{
+	static const char url[] = "https://a.example";
+	char text[ZT_TOKEN_TEXT_MAX + 1];
+	uint8_t bytes[300] = {0};
+	size_t n = fields(1, url, strlen(url), bytes);
+	struct token back;
+	struct diag d;
+
+	(void)state;
+	memset(bytes + 2 + strlen(url) + 32, 0, 32);
+	forge(bytes, n, text, sizeof(text));
+	assert_int_equal(token_decode(text, TOKEN_ENROLL, &back, &d), -ZT_EFORM);
+	assert_string_equal(d.message, "the token is malformed");
+	forge(bytes, n - 32, text, sizeof(text)); /* an admin credential under the other prefix */
+	assert_int_equal(token_decode(text, TOKEN_ENROLL, &back, &d), -ZT_EFORM);
+	assert_string_equal(d.message, "the token is cut off");
 }
 
 static void a_correct_check_does_not_excuse_wrong_fields(void **state)
@@ -348,10 +410,12 @@ int main(void)
 		cmocka_unit_test(the_bytes_are_those_of_the_header),
 		cmocka_unit_test(the_longest_url_fits),
 		cmocka_unit_test(a_token_needs_a_controller_url),
+		cmocka_unit_test(an_enrolment_token_needs_a_network_key),
 		cmocka_unit_test(white_space_around_it_is_forgiven),
 		cmocka_unit_test(every_mistyped_character_is_noticed),
 		cmocka_unit_test(every_cut_token_is_refused),
 		cmocka_unit_test(a_correct_check_does_not_excuse_wrong_fields),
+		cmocka_unit_test(a_token_that_names_no_network_is_refused),
 		cmocka_unit_test(a_url_longer_than_any_is_refused),
 		cmocka_unit_test(the_diagnostic_says_what_is_wrong),
 		cmocka_unit_test(no_piece_of_the_token_is_in_a_diagnostic),

@@ -5,6 +5,7 @@
 
 #include "zt/err.h"
 #include "ztnode/cli/args.h"
+#include "ztnode/net/enroll.h"
 #include "ztnode/roles.h"
 
 typedef int (*cmd_fn)(const struct node_config *c, int argc, char **argv);
@@ -25,6 +26,10 @@ int cmd_run(const struct node_config *c, int argc, char **argv);
 int cmd_role(const struct node_config *c, int argc, char **argv);
 int cmd_enroll(const struct node_config *c, int argc, char **argv);
 int cmd_leave(const struct node_config *c, int argc, char **argv);
+/* Enrolment with talk in the child that is given up to the network. It is believed nothing: what is
+ * kept is what the token says, and a device's id and name. Exit status. */
+int enroll_with(const struct node_config *c, const char *token, const char *name,
+		enroll_talk_fn talk);
 
 int cmd_up(const struct node_config *c, int argc, char **argv);
 int cmd_down(const struct node_config *c, int argc, char **argv);

@@ -26,8 +26,9 @@ struct enroller {
 	struct loop *loop;
 	struct ipc *ipc;
 	struct node_state state;
-	struct token token; /* its address and pin are what the answer must be of */
+	struct token token; /* what it says is what the answer must be of */
 	int lock;
+	bool proved; /* new keys are in files, and the child has proofs of them */
 	bool kept;
 };
 
@@ -131,6 +132,27 @@ static void on_request(void *arg, const void *body, size_t n)
 		err = ipc_send(e->ipc, KN_PROOF, proof, sizeof(proof));
 	if (err)
 		stop_with(e, err, &d);
+	else
+		e->proved = true;
+}
+
+/* The child gets its answer from the network and may have been taken over: who the controller is,
+ * and whose signature netmaps bear, the token alone says. */
+static int check_answer(const struct enroller *e, const struct enrolled *who, struct diag *d)
+{
+	if (!e->proved || e->kept)
+		return diag_set(d, -ZT_EREFUSED, "an answer came out of turn: it is not kept");
+	if (!key_equal(&who->pin, &e->token.pin) || strcmp(who->url, e->token.url) != 0) {
+		diag_set(d, -ZT_EREFUSED, "the answer is of another controller than the token's");
+		diag_hint(d, "nothing was kept; tell an admin");
+		return -ZT_EREFUSED;
+	}
+	if (!key_equal(&who->network_key, &e->token.network)) {
+		diag_set(d, -ZT_EREFUSED, "the answer names another network key than the token");
+		diag_hint(d, "nothing was kept; tell an admin, who may have to make a new token");
+		return -ZT_EREFUSED;
+	}
+	return 0;
 }
 
 static void on_enrolled(void *arg, const void *body, size_t n)
@@ -141,8 +163,8 @@ static void on_enrolled(void *arg, const void *body, size_t n)
 	struct diag d = {0};
 	int err = enrolled_decode(body, n, &who);
 
-	if (!err && (!key_equal(&who.pin, &e->token.pin) || strcmp(who.url, e->token.url) != 0))
-		err = -ZT_EREFUSED;
+	if (!err)
+		err = check_answer(e, &who, &d);
 	if (!err)
 		err = state_save_enrolled(&e->state, &who, &d);
 	if (!err)
@@ -189,7 +211,7 @@ static int serve_child(struct enroller *e, int channel)
 	return e->ipc ? loop_run(e->loop) : ZT_EXIT_FAILED;
 }
 
-static int enroll(struct enroller *e, const char *token, const char *name)
+static int enroll(struct enroller *e, const char *token, const char *name, enroll_talk_fn talk)
 {
 	struct diag d = {0};
 	int pair[2], status, child_status = 0;
@@ -207,32 +229,40 @@ static int enroll(struct enroller *e, const char *token, const char *name)
 	if (child == 0) {
 		close(pair[0]);
 		close(e->state.dir);
-		_exit(enroll_talk(e->config, pair[1], token, name));
+		_exit(talk(e->config, pair[1], token, name));
 	}
 	close(pair[1]);
 	status = child < 0 ? ZT_EXIT_FAILED : serve_child(e, pair[0]);
 	ipc_free(e->ipc); /* a child that still waits ends */
 	loop_free(e->loop);
+	if (e->proved && !e->kept && state_forget(&e->state))
+		log_warn("the keys of this enrolment stay in %s", e->config->state_dir);
 	if (child > 0 && waitpid(child, &child_status, 0) == child && WIFEXITED(child_status) &&
 	    !status)
 		status = WEXITSTATUS(child_status);
 	return e->kept ? ZT_EXIT_OK : status ? status : ZT_EXIT_FAILED;
 }
 
-int cmd_enroll(const struct node_config *c, int argc, char **argv)
+int enroll_with(const struct node_config *c, const char *token, const char *name,
+		enroll_talk_fn talk)
 {
-	const char *token, *name = "";
-	const struct arg_option options[] = {{"--name", &name, NULL}};
 	struct enroller e = {.config = c, .state.dir = -1, .lock = -1};
-	struct diag d = {0};
-	int status;
+	int status = enroll(&e, token, name, talk);
 
-	if (args_parse(argc, argv, options, 1, &token, 1, 1, &d))
-		return args_usage(argv[0], &d);
-	status = enroll(&e, token, name);
 	state_close(&e.state);
 	secret_wipe(&e.token.secret);
 	if (e.lock >= 0)
 		close(e.lock);
 	return status;
+}
+
+int cmd_enroll(const struct node_config *c, int argc, char **argv)
+{
+	const char *token, *name = "";
+	const struct arg_option options[] = {{"--name", &name, NULL}};
+	struct diag d = {0};
+
+	if (args_parse(argc, argv, options, 1, &token, 1, 1, &d))
+		return args_usage(argv[0], &d);
+	return enroll_with(c, token, name, enroll_talk);
 }

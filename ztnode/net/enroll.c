@@ -14,7 +14,6 @@
 #include <sodium.h>
 
 #include "zt/buf.h"
-#include "zt/cur.h"
 #include "zt/ipc.h"
 #include "zt/log.h"
 #include "zt/sandbox.h"
@@ -31,6 +30,8 @@ struct enrolling {
 	struct client *client;
 	struct token token;
 	char name[ZT_NAME_MAX + 1];
+	struct enrolled who; /* the answer */
+	bool pending;	     /* an admin has to approve it */
 };
 
 static void fail(struct enrolling *e, int exit, const char *message, const char *hint)
@@ -89,7 +90,7 @@ static void admitted(void *arg, const struct client_answer *a)
 {
 	struct enrolling *e = arg;
 	uint8_t mem[ENROLLED_SIZE];
-	struct enrolled who = {.pin = e->token.pin};
+	struct enrolled *who = &e->who;
 	const char *name, *state;
 	struct buf b;
 	json_t *j;
@@ -98,25 +99,20 @@ static void admitted(void *arg, const struct client_answer *a)
 		fail_answer(e, a);
 		return;
 	}
+	*who = (struct enrolled){.pin = e->token.pin};
 	j = json_loadb(a->body, a->len, 0, NULL);
 	name = json_string_value(json_object_get(j, "name"));
 	state = json_string_value(json_object_get(j, "state"));
-	who.device = (uint32_t)json_integer_value(json_object_get(j, "device"));
+	who->device = (uint32_t)json_integer_value(json_object_get(j, "device"));
+	e->pending = state && strcmp(state, "pending") == 0;
 	buf_init(&b, mem, sizeof(mem));
-	if (!name || !state || !who.device || !txt_is_hostname(name) ||
-	    !get_key(j, "network_key", &who.network_key) ||
-	    txt_copy(who.name, sizeof(who.name), name) ||
-	    txt_copy(who.url, sizeof(who.url), e->token.url) || enrolled_encode(&who, &b) ||
-	    ipc_send(e->ipc, NK_ENROLLED, mem, b.len)) {
+	if (!name || !state || !who->device || !txt_is_hostname(name) ||
+	    !get_key(j, "network_key", &who->network_key) ||
+	    txt_copy(who->name, sizeof(who->name), name) ||
+	    txt_copy(who->url, sizeof(who->url), e->token.url) || enrolled_encode(who, &b) ||
+	    ipc_send(e->ipc, NK_ENROLLED, mem, b.len))
 		fail(e, ZT_EXIT_FAILED, "the controller's answer is not understood",
 		     "are node and controller of the same version?");
-	} else {
-		printf("enrolled as %s (device %u)%s\n", who.name, who.device,
-		       strcmp(state, "pending") == 0
-			       ? "; an admin has to approve it: ztctl device approve"
-			       : "");
-		fflush(stdout);
-	}
 	json_decref(j);
 }
 
@@ -158,14 +154,16 @@ static void on_proof(void *arg, const void *body, size_t n)
 	json_decref(j);
 }
 
-/* The privileged side keeps the answer, or refuses (it prints why): either way all is done. */
+/* The privileged side has kept the answer. When it refuses it says why itself, and hangs up. */
 static void on_done(void *arg, const void *body, size_t n)
 {
 	struct enrolling *e = arg;
-	struct cur c;
 
-	cur_init(&c, body, n);
-	loop_stop(e->loop, cur_u32(&c) ? ZT_EXIT_FAILED : ZT_EXIT_OK);
+	(void)body, (void)n;
+	printf("enrolled as %s (device %u)%s\n", e->who.name, e->who.device,
+	       e->pending ? "; an admin has to approve it: ztctl device approve" : "");
+	fflush(stdout);
+	loop_stop(e->loop, ZT_EXIT_OK);
 }
 
 static const struct ipc_kind kinds[] = {

@@ -7,4 +7,6 @@
 
 /* token: as typed. name: for the device ("": the host's). Says what is wrong on stderr. Exit
  * status. */
+typedef int (*enroll_talk_fn)(const struct node_config *c, int channel, const char *token,
+			      const char *name);
 int enroll_talk(const struct node_config *c, int channel, const char *token, const char *name);

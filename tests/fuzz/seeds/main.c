@@ -232,6 +232,7 @@ static void token_seeds(void)
 	const struct token enroll = {.kind = TOKEN_ENROLL,
 				     .url = "https://zt.example.com",
 				     .pin = {{1}},
+				     .network = {{3}},
 				     .id = 7,
 				     .secret = {{2}}};
 	const struct token admin = {.kind = TOKEN_ADMIN,
@@ -239,11 +240,12 @@ static void token_seeds(void)
 				    .pin = {{1}},
 				    .id = 1,
 				    .secret = {{2}}};
-	uint8_t bytes[2 + sizeof(url) - 1 + 72] = {1, sizeof(url) - 1};
+	uint8_t bytes[2 + sizeof(url) - 1 + 104] = {1, sizeof(url) - 1};
 
 	write_token("enroll", &enroll);
 	write_token("admin", &admin);
 	memcpy(bytes + 2, url, sizeof(url) - 1);
+	bytes[2 + sizeof(url) - 1 + 32] = 3; /* of the network key */
 	write_seed("token", "bytes", bytes, sizeof(bytes));
 	write_seed("token", "url", url, sizeof(url) - 1);
 }

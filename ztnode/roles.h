@@ -23,7 +23,7 @@ enum role_message {
 	KN_HELLO = 64, /* struct hello, encoded; first message */
 	KN_SIGNED,     /* sig[64] */
 	KN_PROOF,      /* identity[32] wg_key[32] sig[64] wg_proof[32] */
-	KN_RESULT,     /* i32 error, u64 serial in force, text for people */
+	KN_RESULT,     /* i32 error, u64 newest serial in force, text for people */
 	KN_STATUS,     /* role_status, encoded, then the map in force as a netmap message */
 	KN_PLAN,       /* text, a line an operation */
 	KN_DONE,       /* i32 error, text for people */

@@ -126,6 +126,28 @@ int file_write_at(int dir, const char *name, const void *p, size_t n, mode_t mod
 	return fsync(dir) < 0 ? -errno : 0;
 }
 
+static int check_size(int fd, size_t n)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) && (size_t)st.st_size == n ? 0 : -ZT_ECORRUPT;
+}
+
+int file_overwrite_at(int dir, const char *name, const void *p, size_t n)
+{
+	int fd = openat(dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), err;
+
+	if (fd < 0)
+		return -errno;
+	err = check_size(fd, n);
+	if (!err)
+		err = write_all(fd, p, n);
+	close(fd);
+	return err;
+}
+
 int file_remove_at(int dir, const char *name)
 {
 	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)

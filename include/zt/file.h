@@ -15,6 +15,10 @@ int file_open_dir(const char *path, bool make, int *ret_fd) ZT_MUST_USE;
 int file_read_at(int dir, const char *name, size_t max, void **ret, size_t *ret_n) ZT_MUST_USE;
 /* Write aside, fsync, rename, fsync the directory. */
 int file_write_at(int dir, const char *name, const void *p, size_t n, mode_t mode) ZT_MUST_USE;
+/* Into a file that is there and has n bytes, in place, and fsync: takes no room, so a full disk
+ * does not hinder it. Whole or not only while n bytes are of one sector. -ENOENT, -ZT_ECORRUPT no
+ * file, or of another size, -errno. */
+int file_overwrite_at(int dir, const char *name, const void *p, size_t n) ZT_MUST_USE;
 int file_remove_at(int dir, const char *name) ZT_MUST_USE; /* 0 also when it was not there */
 /* wipe and free */
 void file_wipe(void *p, size_t n);

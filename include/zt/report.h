@@ -1,10 +1,10 @@
 /* Report: what a device says of itself: where it can be reached, and the facts it was asked for.
  * Wire, little-endian: u32 magic "ztR1" | u8 version=1 | u8 flags (1: full) | u16 WireGuard port |
- * u64 serial of the netmap in force | u8 endpoints | u8 zero | u16 facts | endpoint: u8 family | u8
- * zero | u16 port | addr[16] fact: u8 name length | u8 state | u16 value length | u32 age_s | name
- * | value Both directions refuse (-ZT_EFORM) endpoints that are not usable, facts out of order,
- * texts that are not one line; and over the limits -ZT_ELIMIT. Names need not be known here: a
- * device may be newer than its controller. */
+ * u64 serial of the newest netmap in force | u8 endpoints | u8 zero | u16 facts | endpoint: u8
+ * family | u8 zero | u16 port | addr[16] fact: u8 name length | u8 state | u16 value length | u32
+ * age_s | name | value Both directions refuse (-ZT_EFORM) endpoints that are not usable, facts out
+ * of order, texts that are not one line; and over the limits -ZT_ELIMIT. Names need not be known
+ * here: a device may be newer than its controller. */
 #pragma once
 
 #include "zt/addr.h"

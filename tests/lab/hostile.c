@@ -2,14 +2,17 @@
  * role (ztnode --role kern), has every message that a controller ever made at hand, and cannot get
  * anything into the kernel that the controller does not grant now. What the kernel has is read
  * after each attempt. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/node_fixture.h"
 #include "zt/cur.h"
+#include "zt/file.h"
 #include "zt/ipc.h"
 #include "ztnode/cli/options.h"
 #include "ztnode/kern/kernel.h"
@@ -313,6 +316,157 @@ static void a_restart_forgets_no_serial(void **state)
 	buf_free(&b);
 }
 
+/* --- trust that is lost --- */
+
+static struct buf keep_file(const char *name)
+{
+	struct buf b;
+	void *p;
+	size_t n;
+
+	assert_int_equal(file_read_at(mine.dir, name, ZT_NETMAP_MAX, &p, &n), 0);
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	buf_put(&b, p, n);
+	file_wipe(p, n);
+	return b;
+}
+
+static void put_back(const char *name, struct buf *b)
+{
+	assert_int_equal(file_write_at(mine.dir, name, b->data, b->len, 0600), 0);
+	buf_free(b);
+}
+
+static void offer(const char *says, const struct made *w, int err)
+{
+	struct key new_leaf;
+	struct buf b = make(w, &new_leaf);
+	int got = say(NK_NETMAP, b.data, b.len);
+
+	if (got != err)
+		fail_msg("%s: %s", says, zt_strerror(got));
+	if (!got)
+		leaf = new_leaf;
+	assert_as_granted(says);
+	buf_free(&b);
+}
+
+static struct made full(uint64_t serial)
+{
+	return (struct made){.serial = serial, .kind = NETMAP_FULL, .device = FIXTURE_DEVICE};
+}
+
+/* What was granted once, and is not in the map in force. */
+static struct made generous(uint64_t serial)
+{
+	struct made w = full(serial);
+
+	w.more = true;
+	return w;
+}
+
+static void a_lost_map_lets_no_older_one_in(void **state)
+{
+	struct made old = generous(4), same = generous(5), next = full(6);
+
+	(void)state;
+	stop_kern();
+	assert_int_equal(unlinkat(mine.dir, "netmap", 0), 0);
+	start_kern();
+	assert_int_equal(kern.serial, 5); /* what the controller is told: its next is above that */
+	assert_as_granted("started without its map");
+	offer("an older one, with the map gone", &old, -ZT_ESERIAL);
+	offer("one as old, with the map gone", &same, -ZT_ESERIAL);
+	offer("the controller's next, whole", &next, 0);
+	assert_int_equal(kern.serial, 6);
+}
+
+static void an_older_map_that_is_put_back_is_not_enforced(void **state)
+{
+	struct buf older = keep_file("netmap"); /* of serial 6 */
+	struct made next = full(7), old = generous(6);
+
+	(void)state;
+	offer("the next", &next, 0);
+	stop_kern();
+	put_back("netmap", &older);
+	start_kern();
+	assert_int_equal(kern.serial, 7);
+	assert_as_granted("started with an older map");
+	offer("one of the time before", &old, -ZT_ESERIAL);
+	next.serial = 8;
+	offer("the controller's next, whole", &next, 0);
+}
+
+static void without_its_serial_it_does_not_start(void **state)
+{
+	static const struct {
+		const char *says;
+		const char *content; /* NULL: gone */
+	} rows[] = {
+		{"gone", NULL},
+		{"empty", ""},
+		{"something else", "ztN1 this is no serial, of the right length "},
+	};
+
+	(void)state;
+	stop_kern();
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct buf kept = keep_file("serial");
+
+		if (rows[i].content)
+			assert_int_equal(file_write_at(mine.dir, "serial", rows[i].content,
+						       strlen(rows[i].content), 0600),
+					 0);
+		else
+			assert_int_equal(unlinkat(mine.dir, "serial", 0), 0);
+		start_kern();
+		if (!kern.gone)
+			fail_msg("serial %s: it started", rows[i].says);
+		assert_as_granted(rows[i].says);
+		stop_kern();
+		put_back("serial", &kept);
+	}
+	start_kern();
+	assert_false(kern.gone);
+	assert_int_equal(kern.serial, 8);
+}
+
+static void fill_disk(void)
+{
+	static const char block[4096];
+	int fd = openat(mine.dir, "filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+}
+
+/* The talking role may fill the disk, and end the privileged one. */
+static void a_full_disk_costs_the_map_and_not_the_serial(void **state)
+{
+	struct made old = generous(8), next = full(9);
+
+	(void)state;
+	assert_int_equal(unlinkat(mine.dir, "netmap", 0), 0); /* its room would do for the next */
+	fill_disk();
+	offer("with the disk full", &next, 0);
+	stop_kern();
+	assert_int_equal(faccessat(mine.dir, "netmap", F_OK, 0), -1);
+	start_kern();
+	assert_int_equal(kern.serial, 9);
+	offer("an older one, with the disk full", &old, -ZT_ESERIAL);
+	assert_int_equal(unlinkat(mine.dir, "filler", 0), 0);
+	next.serial = 10;
+	offer("the next, with room again", &next, 0);
+	stop_kern();
+	start_kern();
+	assert_int_equal(kern.serial, 10);
+	assert_int_equal(faccessat(mine.dir, "netmap", F_OK, 0), 0);
+}
+
 static void what_is_no_message_ends_the_channel(void **state)
 {
 	(void)state;
@@ -328,7 +482,7 @@ static int setup(void **state)
 	struct diag d = {0};
 
 	(void)state;
-	if (!mkdtemp(dir))
+	if (!mkdtemp(dir) || mount("state", dir, "tmpfs", 0, "size=256k,mode=0700"))
 		return -1;
 	config.state_dir = config.run_dir = dir;
 	key_of_identity(&fixture_network, &who.network_key);
@@ -350,6 +504,10 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(no_bit_can_be_turned),
 		cmocka_unit_test(guards_are_roots),
 		cmocka_unit_test(a_restart_forgets_no_serial),
+		cmocka_unit_test(a_lost_map_lets_no_older_one_in),
+		cmocka_unit_test(an_older_map_that_is_put_back_is_not_enforced),
+		cmocka_unit_test(without_its_serial_it_does_not_start),
+		cmocka_unit_test(a_full_disk_costs_the_map_and_not_the_serial),
 		cmocka_unit_test(what_is_no_message_ends_the_channel),
 	};
 

@@ -72,6 +72,37 @@ static void no_map_yet(struct attempt *r)
 	r->m.head.serial = 1;
 }
 
+/* The map of serial 10 was in force, and is lost. */
+static void lost_map(struct attempt *r)
+{
+	mapstate_done(&r->cur);
+	r->trust.serial = 10;
+}
+
+static void lost_map_same_serial(struct attempt *r)
+{
+	lost_map(r);
+	r->m.head.serial = 10;
+}
+
+static void lost_map_older(struct attempt *r)
+{
+	lost_map(r);
+	r->m.head.serial = 1;
+}
+
+static void lost_map_delta(struct attempt *r)
+{
+	lost_map(r);
+	r->prev = (struct key){0};
+}
+
+static void newer_was_in_force(struct attempt *r)
+{
+	r->trust.serial = 20;
+	r->m.head.serial = 20;
+}
+
 static void over_by_a_ms(struct attempt *r)
 {
 	r->now.wall_ms += FIXTURE_LEASE_S * 1000;
@@ -186,6 +217,13 @@ static const struct refusal {
 	{"a delta may not", one_is_missing, -ZT_ECHAIN, true},
 	{"a delta after a different history", another_history, -ZT_ESIG, true},
 	{"a delta when there is no map", no_map_yet, -ZT_ECHAIN, true},
+	{"the map is lost: the next whole one", lost_map, 0, false},
+	{"the map is lost: the same one again", lost_map_same_serial, -ZT_ESERIAL, false},
+	{"the map is lost: the very first one", lost_map_older, -ZT_ESERIAL, false},
+	{"the map is lost: a delta that goes on from it", lost_map, -ZT_ESIG, true},
+	{"the map is lost: a delta that goes on from nothing", lost_map_delta, -ZT_ECHAIN, true},
+	{"newer than the map, older than what was in force", newer_was_in_force, -ZT_ESERIAL,
+	 false},
 	{"the lease is just over", over_by_a_ms, -ZT_ELEASE, false},
 	{"the last millisecond of the lease", last_ms, 0, false},
 	{"our clock is too far behind", clock_behind, -ZT_ECLOCK, false},

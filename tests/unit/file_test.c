@@ -172,6 +172,46 @@ static void a_write_that_fails_leaves_the_old_file(void **state)
 	assert_int_equal(faccessat(f->dir, ".a.new", F_OK, 0), -1);
 }
 
+static ino_t inode_of(int dir, const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+	return st.st_ino;
+}
+
+/* What a full disk does not hinder: no other file is made, and this one does not grow. */
+static void a_file_is_written_over_in_place(void **state)
+{
+	struct fixture *f = *state;
+	ino_t inode;
+
+	assert_int_equal(file_overwrite_at(f->dir, "a", "hello", 5), -ENOENT);
+	assert_int_equal(faccessat(f->dir, "a", F_OK, 0), -1);
+	assert_int_equal(file_write_at(f->dir, "a", "hello", 5, 0600), 0);
+	inode = inode_of(f->dir, "a");
+	assert_int_equal(mkdirat(f->dir, ".a.new", 0700), 0); /* nothing can be written aside */
+	assert_int_equal(file_overwrite_at(f->dir, "a", "world", 5), 0);
+	check_content(f->dir, "a", "world");
+	assert_true(inode_of(f->dir, "a") == inode);
+	assert_int_equal(mode_of(f->dir, "a") & 07777, 0600);
+}
+
+static void only_a_file_of_that_size_is_written_over(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(file_write_at(f->dir, "a", "hello", 5, 0600), 0);
+	assert_int_equal(file_overwrite_at(f->dir, "a", "four", 4), -ZT_ECORRUPT);
+	assert_int_equal(file_overwrite_at(f->dir, "a", "sixsix", 6), -ZT_ECORRUPT);
+	check_content(f->dir, "a", "hello");
+	assert_int_equal(symlinkat("a", f->dir, "link"), 0);
+	assert_int_equal(file_overwrite_at(f->dir, "link", "world", 5), -ELOOP);
+	check_content(f->dir, "a", "hello");
+	assert_int_equal(mkfifoat(f->dir, "fifo", 0600), 0);
+	assert_int_equal(file_overwrite_at(f->dir, "fifo", "", 0), -ENXIO); /* and no wait */
+}
+
 /* As after kill -9 between writing aside and renaming. */
 static void what_a_crash_left_is_no_obstacle(void **state)
 {
@@ -237,6 +277,8 @@ int main(void)
 		in_directory(only_regular_files_are_read),
 		in_directory(a_file_is_replaced_not_written_over),
 		in_directory(a_write_that_fails_leaves_the_old_file),
+		in_directory(a_file_is_written_over_in_place),
+		in_directory(only_a_file_of_that_size_is_written_over),
 		in_directory(what_a_crash_left_is_no_obstacle),
 		in_directory(a_directory_is_made_with_its_parent_for_its_owner_alone),
 		in_directory(removing_what_is_not_there_is_no_error),

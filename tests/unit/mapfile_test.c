@@ -133,6 +133,30 @@ static void another_serial_than_the_maps_is_refused(void **state)
 	buf_free(&b);
 }
 
+static void a_file_older_than_what_was_in_force_is_refused(void **state)
+{
+	static const struct {
+		uint64_t in_force;
+		int err;
+	} rows[] = {{0, 0}, {9, 0}, {10, 0}, {11, -ZT_ESERIAL}, {UINT64_MAX, -ZT_ESERIAL}};
+	struct trust t = fixture_trust();
+	struct buf b;
+
+	(void)state;
+	encode(&b); /* of serial 10 */
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct mapstate got = {0};
+		struct diag d = {0};
+
+		t.serial = rows[i].in_force;
+		assert_int_equal(mapfile_decode(&t, b.data, b.len, fixture_now, boot_a, &got, &d),
+				 rows[i].err);
+		assert_true(!rows[i].err || d.message[0]);
+		mapstate_done(&got);
+	}
+	buf_free(&b);
+}
+
 static void the_file_of_another_enrolment_is_refused(void **state)
 {
 	struct trust device = fixture_trust(), key = fixture_trust();
@@ -229,6 +253,7 @@ int main(void)
 		cmocka_unit_test(a_file_cut_anywhere_is_damaged),
 		cmocka_unit_test(wrong_lengths_under_a_good_checksum_are_refused),
 		cmocka_unit_test(another_serial_than_the_maps_is_refused),
+		cmocka_unit_test(a_file_older_than_what_was_in_force_is_refused),
 		cmocka_unit_test(the_file_of_another_enrolment_is_refused),
 		cmocka_unit_test(no_restart_makes_a_lease_longer),
 		cmocka_unit_test(the_history_goes_on_after_a_restart),

@@ -201,9 +201,14 @@ static int supervise(struct supervisor *s)
 		end_roles(s, &failed);
 		if (s->stopping)
 			break;
-		if (check_enrolled(s->config, &d)) {
+		err = check_enrolled(s->config, &d);
+		if (err == -ZT_EABSENT) {
 			log_info("this device left the network");
 			break;
+		}
+		if (err) { /* the role has not said why when the files were lost after its start */
+			log_diag(&d);
+			return ZT_EXIT_FAILED;
 		}
 		if (failed && clock_now().boot_ms - started < YOUNG_MS)
 			return ZT_EXIT_FAILED;

@@ -24,7 +24,7 @@ static int check_head(const struct trust *t, const struct mapstate *cur,
 {
 	if (h->device != t->device)
 		return refuse(d, -ZT_EDEVICE, "it was made for another device");
-	if (h->serial <= cur->serial)
+	if (h->serial <= cur->serial || h->serial <= t->serial)
 		return refuse(d, -ZT_ESERIAL, "an old one was sent again");
 	if (h->kind == NETMAP_DELTA && h->serial != cur->serial + 1)
 		return refuse(d, -ZT_ECHAIN, "one before it is missing");

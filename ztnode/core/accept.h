@@ -9,6 +9,7 @@
 struct trust {
 	struct key network; /* Ed25519 key that signs netmaps */
 	uint32_t device;
+	uint64_t serial;	/* of the newest map that was ever in force; 0: there was none */
 	struct key wg_pub;	/* the device's own */
 	struct secret identity; /* seed: opens sealed preshared keys */
 };
@@ -31,7 +32,8 @@ enum { ACCEPT_ARENA_MAX = 96 << 20, BOOT_ID_LEN = 36 };
 
 /* envelope bytes after cur -> *ret (its arena is the caller's to free). Refusals, cur untouched:
  * -ZT_EFORM -ZT_ELIMIT -ZT_EVERSION form; -ZT_ESIG signature, or not the successor of cur;
- * -ZT_EDEVICE for another device or another WireGuard key; -ZT_ESERIAL not newer; -ZT_ECHAIN a gap
+ * -ZT_EDEVICE for another device or another WireGuard key; -ZT_ESERIAL not newer than cur and
+ * than t->serial; -ZT_ECHAIN a gap
  * (ask for a full map); -ZT_ELEASE already over; -ZT_ECLOCK issued in this clock's future. d says
  * it for people. */
 int accept_message(const struct trust *t, const struct mapstate *cur, const void *p, size_t n,
@@ -45,7 +47,7 @@ int mapfile_encode(const struct mapstate *s, struct now now,
 /* In the same boot the lease ends when it was to end; after a reboot by the wall clock, which must
  * not stand before the time the file was written (-ZT_ECLOCK). An ended lease is no error:
  * lease_end_ms is in the past. -ZT_ECORRUPT half-written or damaged; -ZT_EDEVICE not of this
- * enrolment. */
+ * enrolment; -ZT_ESERIAL older than what was in force since (t->serial). */
 int mapfile_decode(const struct trust *t, const void *p, size_t n, struct now now,
 		   const char boot_id[static BOOT_ID_LEN + 1], struct mapstate *ret,
 		   struct diag *d) ZT_MUST_USE;

@@ -113,6 +113,8 @@ static int read_map(const struct trust *t, struct cur *c, struct mapstate *s)
 		return -ZT_EDEVICE;
 	if (m.head.serial != s->serial)
 		return -ZT_ECORRUPT;
+	if (s->serial < t->serial)
+		return -ZT_ESERIAL;
 	s->issued_ms = m.head.issued_ms;
 	s->lease_s = m.head.lease_s;
 	n = cur_u32(c);
@@ -164,7 +166,9 @@ int mapfile_decode(const struct trust *t, const void *p, size_t n, struct now no
 	saved_wall = (int64_t)cur_u64(&c);
 	cur_fixed_text(&c, saved_boot, BOOT_ID_LEN);
 	err = read_map(t, &c, &s);
-	if (err)
+	if (err == -ZT_ESERIAL)
+		diag_set(d, err, "the saved netmap is older than the last one in force");
+	else if (err)
 		diag_set(d, err, "the saved netmap does not fit this device (%s)",
 			 zt_strerror(err));
 	else if (strcmp(saved_boot, boot_id) != 0)

@@ -18,6 +18,7 @@ enum {
 	RETRY_MS = 1000,
 	FIREWALL_MS = 60000, /* the fact is told again, so that it does not grow old */
 	SAVE_DELAY_MS = 500,
+	SAVE_RETRY_MS = 30000,	  /* after the disk took neither serial nor map */
 	SAVE_AT_ONCE_PEERS = 500, /* up to here the map is written with every change */
 	STATE_ARENA_MAX = 96 << 20,
 	LOG_LINES_MAX = 10,
@@ -44,6 +45,7 @@ struct enforce {
 	struct loop_timer *edge_timer; /* next moment at which desired changes by itself */
 	struct loop_timer *poll_timer;
 	struct loop_timer *save_timer;
+	bool save_failed; /* and it was said */
 	int64_t firewall_told_ms;
 	char problem[ROLE_TEXT_MAX];
 };
@@ -407,19 +409,40 @@ static void enforce_now(struct enforce *e)
 
 /* --- events --- */
 
+static void save_is_over(struct enforce *e, int err, const struct diag *d)
+{
+	if (err && !e->save_failed)
+		log_diag(d);
+	e->save_failed = err != 0;
+	loop_timer_set(e->save_timer, err ? clock_now().boot_ms + SAVE_RETRY_MS : -1);
+}
+
+/* The serial once more, if it could not be kept before the map came into force; then the map. */
 static void save_map(struct enforce *e)
 {
 	struct diag d;
+	int err;
 
-	loop_timer_set(e->save_timer, -1);
-	if (!e->cur.serial || state_save_map(e->state, &e->cur, clock_now(), &d) == 0)
+	if (!e->cur.serial)
 		return;
-	/* The older map must not come back at the next start: it may grant what is revoked by now.
-	 */
-	log_diag(&d);
-	if (state_drop_map(e->state))
-		log_error("the older netmap cannot be removed either; do not restart this daemon "
-			  "before the disk is mended");
+	err = state_save_serial(e->state, e->cur.serial, &d);
+	if (!err)
+		err = state_save_map(e->state, &e->cur, clock_now(), &d);
+	save_is_over(e, err, &d);
+	/* An older map is refused at the next start, but it need not be read. */
+	if (err && state_drop_map(e->state))
+		log_error("the older netmap cannot be removed either");
+}
+
+/* Before a map is in force: no older one is taken, or loaded, from here on. A disk that does not
+ * take it delays no cut. */
+static void save_serial(struct enforce *e, uint64_t serial)
+{
+	struct diag d;
+	int err = state_save_serial(e->state, serial, &d);
+
+	if (err)
+		save_is_over(e, err, &d);
 }
 
 static void save_due(void *arg)
@@ -560,6 +583,7 @@ int enforce_message(struct enforce *e, const void *p, size_t n, struct diag *d)
 	secret_wipe(&t.identity);
 	if (err)
 		return err;
+	save_serial(e, next.serial);
 	e->before = e->cur;
 	e->cur = next;
 	err = follow_peers(e);
@@ -706,7 +730,7 @@ int enforce_status(struct enforce *e, struct arena *a, struct role_status *ret)
 
 uint64_t enforce_serial(const struct enforce *e)
 {
-	return e->cur.serial;
+	return e->cur.serial > e->state->serial ? e->cur.serial : e->state->serial;
 }
 
 uint16_t enforce_port(const struct enforce *e)
@@ -723,6 +747,8 @@ static int load_map(struct enforce *e)
 		return follow_peers(e);
 	if (err != -ENOENT)
 		log_diag(&d);
+	else if (e->state->serial)
+		log_warn("the saved netmap is gone: only one that is newer is taken");
 	/* Without a map nothing may pass; what an earlier daemon left in the kernel ends with its
 	 * own timeouts. */
 	e->cur = (struct mapstate){0};

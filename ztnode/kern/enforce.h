@@ -18,7 +18,8 @@ int enforce_new(struct loop *l, const struct node_config *c, struct node_state *
 /* Leaves the kernel as it is: tunnels live on, their grants end with the lease. */
 void enforce_free(struct enforce *e);
 
-/* A message from the controller. Verified, enforced, then kept on disk. Refusals change nothing. */
+/* A message from the controller. Verified, its serial kept, enforced, then the map kept on disk.
+ * Refusals change nothing. */
 int enforce_message(struct enforce *e, const void *p, size_t n, struct diag *d) ZT_MUST_USE;
 /* As root's mark in the state directory says (state.h); without it -EPERM. */
 int enforce_set_up(struct enforce *e, bool up, struct diag *d) ZT_MUST_USE;
@@ -28,6 +29,7 @@ void enforce_plan(struct enforce *e,
 		  struct buf *out); /* what would change now, read afresh; a line each */
 /* Peers and map in a. */
 int enforce_status(struct enforce *e, struct arena *a, struct role_status *ret) ZT_MUST_USE;
+/* Of the newest map that was ever in force, also when it was lost since; 0: there was none. */
 uint64_t enforce_serial(const struct enforce *e);
 uint16_t enforce_port(const struct enforce *e);
 /* Does either range collide with a route that is not ours? -EADDRNOTAVAIL with a hint. */

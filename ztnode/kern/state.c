@@ -15,10 +15,15 @@
 #include "zt/file.h"
 
 static const char file_device[] = "device", file_identity[] = "identity.key",
-		  file_wg[] = "wireguard.key", file_map[] = "netmap", file_down[] = "down",
-		  file_leaving[] = "leaving";
+		  file_wg[] = "wireguard.key", file_map[] = "netmap", file_serial[] = "serial",
+		  file_down[] = "down", file_leaving[] = "leaving";
 
-enum { DEVICE_MAGIC = 0x3144747a /* "ztD1" */, MAPFILE_MAX = ZT_NETMAP_MAX + ZT_PEERS_MAX * 40 };
+enum {
+	DEVICE_MAGIC = 0x3144747a, /* "ztD1" */
+	SERIAL_MAGIC = 0x314e747a, /* "ztN1" */
+	MAPFILE_MAX = ZT_NETMAP_MAX + ZT_PEERS_MAX * 40,
+	SERIAL_SIZE = 4 + ZT_KEY_LEN + 8,
+};
 
 static int explain(struct diag *d, int err, const char *path, const char *file)
 {
@@ -73,6 +78,58 @@ static int load_device(int dir, struct enrolled *ret)
 	return err;
 }
 
+/* Over whose serial it is, too: the file of another enrolment is none. */
+static void sum_serial(const struct enrolled *who, uint64_t serial, struct key *ret)
+{
+	uint8_t mem[4 + ZT_KEY_LEN + 8];
+	struct buf b;
+
+	buf_init(&b, mem, sizeof(mem));
+	buf_put_u32(&b, who->device);
+	buf_put(&b, who->network_key.b, ZT_KEY_LEN);
+	buf_put_u64(&b, serial);
+	key_hash(mem, b.len, ret);
+}
+
+/* magic | sum | serial */
+static void encode_serial(const struct enrolled *who, uint64_t serial,
+			  uint8_t out[static SERIAL_SIZE])
+{
+	struct key sum;
+	struct buf b;
+
+	sum_serial(who, serial, &sum);
+	buf_init(&b, out, SERIAL_SIZE);
+	buf_put_u32(&b, SERIAL_MAGIC);
+	buf_put(&b, sum.b, sizeof(sum.b));
+	buf_put_u64(&b, serial);
+}
+
+static int load_serial(int dir, const struct enrolled *who, uint64_t *ret)
+{
+	struct key sum, want;
+	uint64_t serial;
+	struct cur c;
+	void *p;
+	size_t n;
+	int err = file_read_at(dir, file_serial, SERIAL_SIZE, &p, &n);
+
+	if (err)
+		return err == -ZT_ELIMIT ? -ZT_ECORRUPT : err;
+	cur_init(&c, p, n);
+	if (cur_u32(&c) != SERIAL_MAGIC)
+		cur_fail(&c);
+	cur_copy(&c, sum.b, sizeof(sum.b));
+	serial = cur_u64(&c);
+	err = cur_done(&c);
+	free(p);
+	sum_serial(who, serial, &want);
+	if (err || !key_equal(&sum, &want))
+		return -ZT_ECORRUPT;
+	*ret = serial;
+	return 0;
+}
+
 static void derive(struct node_state *s)
 {
 	key_of_identity(&s->identity, &s->identity_pub);
@@ -104,10 +161,17 @@ int state_open(const char *path, bool make, struct node_state *ret, struct diag 
 		explain(d, err, path, file_identity);
 	if (!err && (err = load_secret(s.dir, file_wg, &s.wg)))
 		explain(d, err, path, file_wg);
+	if (!err && (err = load_serial(s.dir, &s.who, &s.serial))) {
+		explain(d, err, path, file_serial);
+		/* Not "restore it": an older one would let older maps in. */
+		diag_hint(d, "which netmaps were in force is not known any more, so none is taken: "
+			     "enrol again (ztnode leave, then ztnode enroll TOKEN)");
+	}
 	if (err) {
 		state_close(&s);
 		return err;
 	}
+	s.serial_kept = true;
 	derive(&s);
 	*ret = s;
 	return 0;
@@ -165,11 +229,12 @@ int state_make_keys(struct node_state *s, struct diag *d)
 
 int state_save_enrolled(struct node_state *s, const struct enrolled *e, struct diag *d)
 {
-	uint8_t mem[4 + ZT_KEY_LEN + ENROLLED_SIZE];
+	uint8_t mem[4 + ZT_KEY_LEN + ENROLLED_SIZE], serial[SERIAL_SIZE];
 	struct key sum;
 	struct buf b;
 	int err;
 
+	encode_serial(e, 0, serial);
 	buf_init(&b, mem, sizeof(mem));
 	buf_put_u32(&b, DEVICE_MAGIC);
 	buf_put_zero(&b, ZT_KEY_LEN);
@@ -184,10 +249,45 @@ int state_save_enrolled(struct node_state *s, const struct enrolled *e, struct d
 	if (!err)
 		err = file_remove_at(s->dir, file_leaving);
 	if (!err)
+		err = file_write_at(s->dir, file_serial, serial, sizeof(serial), 0600);
+	if (!err)
 		err = file_write_at(s->dir, file_device, mem, b.len, 0600);
 	if (err)
 		return diag_set(d, err, "cannot keep the enrolment: %s", zt_strerror(err));
 	s->who = *e;
+	s->serial = 0;
+	s->serial_kept = true;
+	return 0;
+}
+
+static int serial_not_kept(const struct node_state *s, int err, struct diag *d)
+{
+	diag_set(d, err, "cannot keep the netmap's serial: %s", zt_strerror(err));
+	if (file_remove_at(s->dir, file_serial))
+		diag_hint(d, "the one before cannot be removed either: do not restart this daemon "
+			     "before the disk is mended");
+	else
+		diag_hint(d, "it is tried again; a daemon that starts before that needs a new "
+			     "enrolment");
+	return err;
+}
+
+int state_save_serial(struct node_state *s, uint64_t serial, struct diag *d)
+{
+	uint8_t mem[SERIAL_SIZE];
+	int err;
+
+	if (s->serial_kept && s->serial == serial)
+		return 0;
+	s->serial = serial;
+	s->serial_kept = false;
+	encode_serial(&s->who, serial, mem);
+	err = file_overwrite_at(s->dir, file_serial, mem, sizeof(mem));
+	if (err)
+		err = file_write_at(s->dir, file_serial, mem, sizeof(mem), 0600);
+	if (err)
+		return serial_not_kept(s, err, d);
+	s->serial_kept = true;
 	return 0;
 }
 
@@ -275,7 +375,7 @@ int state_mark(const char *path, enum state_mark m, bool on, struct diag *d)
 
 int state_forget(struct node_state *s)
 {
-	static const char *const files[] = {file_device,  file_map, file_down,
+	static const char *const files[] = {file_device,  file_map, file_serial,  file_down,
 					    file_leaving, file_wg,  file_identity};
 	int err = 0;
 
@@ -290,6 +390,7 @@ void state_trust(const struct node_state *s, struct trust *ret)
 {
 	*ret = (struct trust){.network = s->who.network_key,
 			      .device = s->who.device,
+			      .serial = s->serial,
 			      .wg_pub = s->wg_pub,
 			      .identity = s->identity};
 }

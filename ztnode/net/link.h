@@ -17,7 +17,7 @@ struct link_config {
 	void (*sign)(void *arg, const struct key *challenge); /* answer: link_signed */
 	void (*netmap)(void *arg, const void *p, size_t n);   /* answer: link_result */
 	void (*advice)(void *arg, json_t *advice);	      /* borrowed */
-	uint64_t (*serial)(void *arg);			      /* of the map in force */
+	uint64_t (*serial)(void *arg);			      /* of the newest map in force */
 	void (*up)(void *arg); /* stream open: time for a full report */
 	void *arg;
 };

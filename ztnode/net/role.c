@@ -49,7 +49,7 @@ struct net {
 	struct ipc *ipc;
 	struct hello hello;
 	bool greeted;
-	uint64_t serial; /* of the map in force, as the privileged role last said */
+	uint64_t serial; /* of the newest map in force, as the privileged role last said */
 	struct link *link;
 	struct posture *posture;
 	struct endpoints_watch *endpoints;

@@ -48,6 +48,111 @@ static void what_was_saved_is_read(void **state)
 	buf_free(&b);
 }
 
+static size_t message_size(const struct mapstate *s)
+{
+	struct netmap_msg m;
+	struct arena a;
+	struct buf b;
+	size_t n;
+
+	arena_init(&a, ACCEPT_ARENA_MAX);
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	m = fixture_diff(NULL, &s->map, fixture_head(NETMAP_FULL, s->serial), &a);
+	assert_int_equal(netmap_encode(&m, &b), 0);
+	n = b.len;
+	buf_free(&b);
+	arena_done(&a);
+	return n;
+}
+
+/* Every set as great as it may be. */
+struct greatest {
+	struct netmap_peer peers[ZT_PEERS_MAX];
+	struct netmap_endpoint endpoints[ZT_PEERS_MAX * ZT_ENDPOINTS_PEER_MAX];
+	struct netmap_grant grants[ZT_GRANTS_MAX];
+	struct netmap_rule rules[ZT_RULES_MAX];
+	struct netmap_psk psks[ZT_PEERS_MAX];
+};
+
+static void fill_peer(struct greatest *g, size_t i)
+{
+	uint8_t hi = (uint8_t)(i >> 8), lo = (uint8_t)i;
+
+	g->peers[i] =
+		(struct netmap_peer){.id = (uint32_t)i + 2,
+				     .wg_key = {{7, hi, lo}},
+				     .addr4 = {ADDR_V4, {100, 65, hi, lo}},
+				     .addr6 = {ADDR_V6, {0xfd, 0x12, [12] = 9, [14] = hi, lo}}};
+	memset(g->peers[i].name, 'p', ZT_NAME_MAX);
+	g->psks[i] = (struct netmap_psk){(uint32_t)i + 2, {{8, hi, lo}}};
+	for (size_t k = 0; k < ZT_ENDPOINTS_PEER_MAX; k++)
+		g->endpoints[i * ZT_ENDPOINTS_PEER_MAX + k] =
+			(struct netmap_endpoint){.peer = (uint32_t)i + 2,
+						 .rank = (uint8_t)k,
+						 .ep = {{ADDR_V6, {0x20, 1, 0xd, 0xb8}}, 51820}};
+}
+
+static struct mapstate greatest_state(struct greatest *g)
+{
+	struct mapstate s = {.serial = UINT64_MAX / 2,
+			     .issued_ms = (uint64_t)fixture_now.wall_ms,
+			     .lease_s = FIXTURE_LEASE_S,
+			     .map = {.policy = 1,
+				     .self = fixture_self(),
+				     .peers = g->peers,
+				     .endpoints = g->endpoints,
+				     .grants = g->grants,
+				     .rules = g->rules,
+				     .n_peers = N_OF(g->peers),
+				     .n_endpoints = N_OF(g->endpoints),
+				     .n_grants = N_OF(g->grants),
+				     .n_rules = N_OF(g->rules)},
+			     .psks = g->psks,
+			     .n_psks = N_OF(g->psks)};
+
+	memset(s.map.self.name, 's', ZT_NAME_MAX);
+	for (size_t i = 0; i < N_OF(g->peers); i++)
+		fill_peer(g, i);
+	for (size_t i = 0; i < N_OF(g->rules); i++) {
+		g->rules[i].id = (uint32_t)i + 1;
+		memset(g->rules[i].name, 'r', ZT_NAME_MAX);
+	}
+	for (size_t i = 0; i < N_OF(g->grants); i++)
+		g->grants[i] = (struct netmap_grant){
+			.peer = 2,
+			.svc = {SERVICE_TCP, (uint16_t)(1 + i % 60000), (uint16_t)(1 + i % 60000)},
+			.rule = (uint32_t)(1 + i / 60000)};
+	qsort(g->grants, N_OF(g->grants), sizeof(g->grants[0]), netmap_grant_compare);
+	return s;
+}
+
+/* The file's own bound is the message's and what stands around it, to the byte, so that no map that
+ * can come cannot be kept. */
+static void the_greatest_map_is_kept(void **state)
+{
+	struct greatest *g = calloc(1, sizeof(*g));
+	struct trust t = fixture_trust();
+	struct mapstate s, got;
+	struct diag d = {0};
+	struct buf b;
+
+	(void)state;
+	assert_non_null(g);
+	s = greatest_state(g);
+	buf_init_grow(&b, MAPFILE_MAX);
+	assert_int_equal(mapfile_encode(&s, fixture_now, boot_a, &b), 0);
+	assert_int_equal(MAPFILE_MAX - b.len, ZT_NETMAP_MAX - message_size(&s));
+	assert_int_equal(mapfile_decode(&t, b.data, b.len, fixture_now, boot_a, &got, &d), 0);
+	assert_int_equal(got.map.n_peers, ZT_PEERS_MAX);
+	assert_int_equal(got.map.n_endpoints, ZT_PEERS_MAX * ZT_ENDPOINTS_PEER_MAX);
+	assert_int_equal(got.map.n_grants, ZT_GRANTS_MAX);
+	assert_int_equal(got.map.n_rules, ZT_RULES_MAX);
+	assert_int_equal(got.n_psks, ZT_PEERS_MAX);
+	mapstate_done(&got);
+	buf_free(&b);
+	free(g);
+}
+
 /* The version stands before the checksum, so that a newer file says what it is. */
 static void any_flipped_byte_is_found(void **state)
 {
@@ -249,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_saved_is_read),
+		cmocka_unit_test(the_greatest_map_is_kept),
 		cmocka_unit_test(any_flipped_byte_is_found),
 		cmocka_unit_test(a_file_cut_anywhere_is_damaged),
 		cmocka_unit_test(wrong_lengths_under_a_good_checksum_are_refused),

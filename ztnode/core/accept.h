@@ -28,7 +28,13 @@ struct mapstate {
 	size_t n_psks;
 };
 
-enum { ACCEPT_ARENA_MAX = 96 << 20, BOOT_ID_LEN = 36 };
+enum {
+	ACCEPT_ARENA_MAX = 96 << 20,
+	BOOT_ID_LEN = 36,
+	/* Of the state file: what stands before the map, and the whole around the greatest one. */
+	MAPFILE_HEAD = 4 + 4 + ZT_HASH_LEN + 8 + ZT_HASH_LEN + 8 + 8 + BOOT_ID_LEN + 4,
+	MAPFILE_MAX = MAPFILE_HEAD + ZT_NETMAP_MAX + 4 + ZT_PEERS_MAX * NETMAP_PSK_SIZE,
+};
 
 /* envelope bytes after cur -> *ret (its arena is the caller's to free). Refusals, cur untouched:
  * -ZT_EFORM -ZT_ELIMIT -ZT_EVERSION form; -ZT_ESIG signature, or not the successor of cur;
@@ -39,9 +45,10 @@ enum { ACCEPT_ARENA_MAX = 96 << 20, BOOT_ID_LEN = 36 };
 int accept_message(const struct trust *t, const struct mapstate *cur, const void *p, size_t n,
 		   struct now now, struct mapstate *ret, struct diag *d) ZT_MUST_USE;
 
-/* The state file: u32 magic "ztS1" | version | BLAKE2b over the rest | serial | leaf | issued |
- * lease | clocks | boot id | the map as a full message | preshared keys. Root's own file (0600), so
- * it is checked for damage, not for forgery. */
+/* The state file: u32 magic "ztS1" | u32 version | BLAKE2b over the rest | u64 serial | leaf | i64
+ * lease end | i64 wall clock when it was written | boot id | u32 length | the map as a full message
+ * | u32 length | preshared keys. Root's own file (0600), so it is checked for damage, not for
+ * forgery. */
 int mapfile_encode(const struct mapstate *s, struct now now,
 		   const char boot_id[static BOOT_ID_LEN + 1], struct buf *out) ZT_MUST_USE;
 /* In the same boot the lease ends when it was to end; after a reboot by the wall clock, which must

@@ -21,7 +21,6 @@ static const char file_device[] = "device", file_identity[] = "identity.key",
 enum {
 	DEVICE_MAGIC = 0x3144747a, /* "ztD1" */
 	SERIAL_MAGIC = 0x314e747a, /* "ztN1" */
-	MAPFILE_MAX = ZT_NETMAP_MAX + ZT_PEERS_MAX * 40,
 	SERIAL_SIZE = 4 + ZT_KEY_LEN + 8,
 };
 

@@ -50,6 +50,7 @@ enum {
 	JOB_MAX = 1 << 20, /* bytes of DIR/job */
 	WORDS_MAX = 4096,  /* words of the command; variables of its environment */
 	DIRS_MAX = 32,	   /* tree= and rw= lines, each */
+	DRAIN_S = 60,	   /* for the last of the output to leave the lab kernel */
 	EXIT_LAB = 125,	   /* the lab itself failed, as in timeout(1) and env(1) */
 };
 
@@ -530,6 +531,23 @@ static int pump_until_end(pid_t command, struct stream *out, struct stream *err,
 	}
 }
 
+static void wake_up(int signo)
+{
+	(void)signo;
+}
+
+/* The console's other end may have stopped taking: then the end of the output is lost, and not the
+ * status. */
+static void drain(int fd)
+{
+	struct sigaction wake = {.sa_handler = wake_up}; /* no SA_RESTART: it interrupts */
+
+	sigaction(SIGALRM, &wake, NULL);
+	alarm(DRAIN_S);
+	tcdrain(fd);
+	alarm(0);
+}
+
 /*
  * A terminal line is the one way out of the lab kernel that is seen at once (what is written to
  * hostfs stays in the guest's page cache). The command gets pipes, so that it does not believe that
@@ -558,8 +576,8 @@ static int run_uml(void)
 	status = pump_until_end(command, &out, &err, signals);
 	stream_pump(&out);
 	stream_pump(&err);
-	tcdrain(out.to);
-	tcdrain(err.to);
+	drain(out.to);
+	drain(err.to);
 	return status;
 }
 

@@ -49,6 +49,28 @@ show_reboot()
 	ends_with 125 -t 20 sh -c '[ "$ZT_LAB" = native ] || reboot -f; exit 125'
 }
 
+# A machine that never gets to its own power switch; a program stands in for the kernel.
+show_stuck_end()
+{
+	local kernel
+
+	kernel=$("$(dirname "$here")/lab-kernel" uml)
+	mkdir -p "$dir/cache"
+	cp -a "$(dirname "$(dirname "$kernel")")/." "$dir/cache"
+	kernel=$dir/cache/$(basename "$(dirname "$kernel")")/linux
+	cat >"$dir/stuck" <<-'END'
+		#!/bin/bash
+		for word; do
+			[[ $word != umlwork=* ]] || echo 7 >"${word#umlwork=}/rc"
+		done
+		exec sleep 4997
+	END
+	chmod +x "$dir/stuck"
+	mv "$dir/stuck" "$kernel"
+	ZT_LAB_MODE=uml ZT_LAB_CACHE=$dir/cache ends_with 7 -t 120 true &&
+		! ps -eo args | grep -x 'sleep 4997' >/dev/null
+}
+
 check_status()
 {
 	check "success is passed on" ends_with 0 true
@@ -60,6 +82,7 @@ check_status()
 	check "a command line that is wrong gives 125" ends_with 125 -t soon true
 	check "a kernel that panics gives 125 and its last words" show_panic
 	check "a command cannot reboot the machine, only end it" show_reboot
+	check "a machine that has left its status and does not end is ended; the status counts" show_stuck_end
 	check "a folder that does not exist gives 125" ends_with 125 -o "$dir/none" true
 }
 

@@ -117,8 +117,8 @@ static int start_roles(struct supervisor *s)
 	return err;
 }
 
-/* Wait for a signal at most ms; reap who ended. *ret_failed: a role said by its status that it
- * cannot work. */
+/* Wait for a signal at most ms, or for ever; reap who ended. *ret_failed: a role said by its status
+ * that it cannot work. */
 static bool wait_a_while(struct supervisor *s, int64_t ms, bool *ret_failed)
 {
 	struct timespec limit = {ms / 1000, ms % 1000 * 1000000};
@@ -159,12 +159,13 @@ static void signal_roles(const struct supervisor *s, int signo)
 /* The one that ended first may have ended because of the other: whoever failed counts. */
 static void end_roles(struct supervisor *s, bool *ret_failed)
 {
-	int64_t until = clock_now().boot_ms + GRACE_MS;
+	int64_t until = clock_now().boot_ms + GRACE_MS, left = GRACE_MS;
 
 	s->ending = true;
 	signal_roles(s, SIGTERM);
-	while (any_role(s) && clock_now().boot_ms < until)
-		wait_a_while(s, until - clock_now().boot_ms, ret_failed);
+	/* The clock is read once a turn: what is negative would be for ever. */
+	for (; any_role(s) && left > 0; left = until - clock_now().boot_ms)
+		wait_a_while(s, left, ret_failed);
 	signal_roles(s, SIGKILL);
 	while (any_role(s))
 		wait_a_while(s, GRACE_MS, ret_failed);

@@ -188,6 +188,27 @@ static void new_peer_with_psk(struct attempt *r)
 	r->n_psks = 1;
 }
 
+/* 192.0.2.1 stands for the controller, or whoever else is on the underlay. */
+static void new_peer_at_the_controllers_address(struct attempt *r)
+{
+	static struct netmap_peer p;
+
+	new_peer_with_psk(r);
+	p = new_peer;
+	p.addr4 = (struct addr){ADDR_V4, {192, 0, 2, 1}};
+	r->m.peers_put = &p;
+}
+
+static void new_peer_with_our_address(struct attempt *r)
+{
+	static struct netmap_peer p;
+
+	new_peer_with_psk(r);
+	p = new_peer;
+	p.addr4 = fixture_self().addr4;
+	r->m.peers_put = &p;
+}
+
 static void new_peer_with_our_key(struct attempt *r)
 {
 	static struct netmap_peer p;
@@ -238,6 +259,9 @@ static const struct refusal {
 	{"takes a peer that is not there", peer_that_is_not_there, -ZT_ECHAIN, true},
 	{"a new peer without its preshared key", new_peer_without_psk, -ZT_EFORM, true},
 	{"a new peer with its preshared key", new_peer_with_psk, 0, true},
+	{"a new peer at an address of the underlay", new_peer_at_the_controllers_address, -ZT_EFORM,
+	 true},
+	{"a new peer with our own address", new_peer_with_our_address, -ZT_EFORM, true},
 	{"a new peer with our own key", new_peer_with_our_key, -ZT_EFORM, true},
 };
 
@@ -525,6 +549,16 @@ static void one_signature_serves_a_batch(void **state)
 	assert_int_equal(envelope_encode(&e, &b), 0);
 	assert_int_equal(accept_message(&t, &none, b.data, b.len, fixture_now, &got, &d), 0);
 	mapstate_done(&got);
+	for (uint32_t i = 0; i < BATCH; i++) { /* from another's place, with that one's path */
+		if (i == MINE)
+			continue;
+		e.index = i;
+		e.depth = envelope_tree_path(nodes, BATCH, i, path);
+		buf_reset(&b);
+		assert_int_equal(envelope_encode(&e, &b), 0);
+		assert_int_equal(accept_message(&t, &none, b.data, b.len, fixture_now, &got, &d),
+				 -ZT_ESIG);
+	}
 	buf_free(&b);
 	buf_free(&content);
 	arena_done(&a);

@@ -615,6 +615,13 @@ static void an_overlay_is_no_wider_than_eight_bits(void **state)
 	assert_int_equal(decode_self(&s), -ZT_EFORM);
 	s.net4.bits = 33;
 	assert_int_equal(decode_self(&s), -ZT_EFORM);
+	s.net4 = (struct prefix){.addr = {ADDR_V4, {0}}, .bits = 0}; /* all of the underlay */
+	assert_int_equal(decode_self(&s), -ZT_EFORM);
+	s = make_self(0);
+	s.net6 = (struct prefix){.addr = {ADDR_V6, {0xfc}}, .bits = 7};
+	assert_int_equal(decode_self(&s), -ZT_EFORM);
+	s.net6 = (struct prefix){.addr = {ADDR_V6, {0}}, .bits = 0};
+	assert_int_equal(decode_self(&s), -ZT_EFORM);
 }
 
 static void an_overlay_address_is_one_of_a_host(void **state)

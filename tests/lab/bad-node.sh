@@ -83,6 +83,12 @@ takes_a_newer_map()
 	grep -qE 'saved netmap (is|does)' "$lab/zoe.log"
 }
 
+names_lost_key()
+{
+	cat "$lab/zoe.log"
+	grep -q 'identity.key' "$lab/zoe.log" && ! grep -q 'left the network' "$lab/zoe.log"
+}
+
 is_another_map()
 {
 	! cmp -s "$lab/zoe/older" "$lab/zoe/state/netmap"
@@ -173,6 +179,16 @@ cp "$lab/zoe/older" "$lab/zoe/state/netmap"
 check "an older map put back: says so, and takes a newer one alone" takes_a_newer_map
 check "and says that it is older" grep -q 'older than the last one in force' "$lab/zoe.log"
 node_stop zoe || true
+
+: >"$lab/zoe.log"
+node_start zoe
+check "a daemon that runs" await 20 is_connected zoe
+mv "$lab/zoe/state/identity.key" "$lab/zoe/lost.key"
+kill -KILL "$(role_pid zoe kern)"
+check "a key lost under it: it ends when it would start anew" await 20 denied is_running zoe
+check "with status 1" ends_with 1 stop zoe
+check "and names the file; it did not leave" names_lost_key
+mv "$lab/zoe/lost.key" "$lab/zoe/state/identity.key"
 
 rm "$lab/zoe/state/serial"
 check "what the line says mends it: leave" node zoe leave

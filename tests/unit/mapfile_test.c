@@ -121,7 +121,7 @@ static struct mapstate greatest_state(struct greatest *g)
 		g->grants[i] = (struct netmap_grant){
 			.peer = 2,
 			.svc = {SERVICE_TCP, (uint16_t)(1 + i % 60000), (uint16_t)(1 + i % 60000)},
-			.rule = (uint32_t)(1 + i / 60000)};
+			.rule = (uint32_t)(1 + (i + i / 60000) % ZT_RULES_MAX)};
 	qsort(g->grants, N_OF(g->grants), sizeof(g->grants[0]), netmap_grant_compare);
 	return s;
 }

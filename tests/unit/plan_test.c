@@ -513,6 +513,58 @@ static void taking_down_opens_nothing(void **state)
 	}
 }
 
+static const struct {
+	const char *says;
+	void (*change)(struct world *w);
+	const char *want;
+} shuts[] = {
+	{"all is well", same, ""},
+	{"a grant is missing: nothing opens", grant_comes, ""},
+	{"a grant is to last longer: nothing opens", expiry_later, ""},
+	{"a renewal that came a little sooner or later", expiry_within_slack, ""},
+	{"a grant is to go: its peer does", grant_goes, "peer delete " KEY("Ag") "\n"},
+	{"a grant is to be another: its peer goes", grant_changes, "peer delete " KEY("Ag") "\n"},
+	{"a grant is to end sooner: its peer goes", expiry_sooner, "peer delete " KEY("Ag") "\n"},
+	{"the table is gone or not ours: all peers go", table_damaged,
+	 "peer delete " KEY("Ag") "\n"
+				  "peer delete " KEY("Aw") "\n"},
+	{"the classes of ports are others: all peers go", span_differs,
+	 "peer delete " KEY("Ag") "\n"
+				  "peer delete " KEY("Aw") "\n"},
+	{"peers that are revoked", revoked,
+	 "peer delete " KEY("Ag") "\n"
+				  "peer delete " KEY("Aw") "\n"},
+	{"a peer goes, and the other one does not come", peer_replaced,
+	 "peer delete " KEY("Aw") "\n"},
+	{"a peer that nobody granted", foreign_peer, "peer delete " KEY("CQ") "\n"},
+	{"a peer with another's addresses", allowed_widened, "peer delete " KEY("Ag") "\n"},
+	{"a preshared key waits", psk_rotated, ""},
+	{"the guard is put", guard_gone, "route add 100.64.0.0/10 unreachable metric 5000\n"},
+	{"nothing is there: the guard, and no link", nothing_there,
+	 "route add 100.64.0.0/10 unreachable metric 5000\n"},
+};
+
+/* While the filter cannot be written: no operation opens anything. */
+static void shutting_opens_nothing(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(shuts); i++) {
+		struct world w = {0};
+		struct op_list ops;
+		char text[TEXT_MAX];
+		struct arena a;
+
+		same(&w);
+		shuts[i].change(&w);
+		arena_init(&a, ARENA_MAX);
+		row_check(shuts[i].says, plan_shut(&w.want, &w.have, &a, &ops) == 0);
+		print(&ops, text);
+		if (strcmp(text, shuts[i].want) != 0)
+			fail_msg("%s:\n%snot\n%s", shuts[i].says, text, shuts[i].want);
+		arena_done(&a);
+	}
+}
+
 static void an_interface_of_someone_else_is_not_deleted(void **state)
 {
 	struct world w = {0};
@@ -543,6 +595,8 @@ static void without_memory_there_is_no_plan(void **state)
 	assert_int_equal(ops.n, 4711);
 	same(&w);
 	assert_int_equal(plan_down(&w.have, &a, &ops), -ENOMEM);
+	table_damaged(&w);
+	assert_int_equal(plan_shut(&w.want, &w.have, &a, &ops), -ENOMEM);
 	arena_done(&a);
 }
 
@@ -554,6 +608,7 @@ int main(void)
 		cmocka_unit_test(a_new_preshared_key_says_that_it_is_all),
 		cmocka_unit_test(the_wanted_state_is_reached_in_one_step),
 		cmocka_unit_test(taking_down_opens_nothing),
+		cmocka_unit_test(shutting_opens_nothing),
 		cmocka_unit_test(an_interface_of_someone_else_is_not_deleted),
 		cmocka_unit_test(without_memory_there_is_no_plan),
 	};

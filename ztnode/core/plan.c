@@ -3,6 +3,7 @@
 #include "ztnode/core/plan.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct planner {
@@ -131,6 +132,11 @@ static bool psk_equal(const struct kpeer *x, const struct kpeer *y)
 	return x->has_psk == y->has_psk && (!x->has_psk || secret_equal(&x->psk, &y->psk));
 }
 
+static const struct kpeer *find_peer(const struct kstate *s, const struct kpeer *p)
+{
+	return s->n_peers ? bsearch(p, s->peers, s->n_peers, sizeof(*p), kpeer_compare) : NULL;
+}
+
 /* An endpoint is written only where the kernel has none, or where desired names another one: what
  * the kernel learned by roaming is better than what anyone was told. Desired leaves it unset then.
  */
@@ -253,6 +259,58 @@ int plan_make(const struct kstate *desired, const struct kstate *actual, struct 
 		    !has_route(&with_guards, &desired->routes[i]))
 			with_guards.routes[with_guards.n_routes++] = desired->routes[i];
 	plan_routes(&p, desired, &with_guards);
+	if (p.err)
+		return p.err;
+	*ret = (struct op_list){p.ops, p.n};
+	return 0;
+}
+
+static const struct kelem *find_elem(const struct kstate *s, const struct kelem *e)
+{
+	return s->n_elems ? bsearch(e, s->elems, s->n_elems, sizeof(*e), kelem_compare) : NULL;
+}
+
+static bool speaks_for(const struct kpeer *p, const struct addr *addr)
+{
+	struct prefix host = {*addr, (uint8_t)addr_bits(addr)};
+
+	for (size_t i = 0; i < p->n_allowed; i++)
+		if (prefix_equal(&p->allowed[i], &host))
+			return true;
+	return false;
+}
+
+/* Does the kernel grant something between this peer and us that is not granted any more, or not for
+ * so long? */
+static bool has_too_much(const struct kstate *d, const struct kstate *a, const struct kpeer *p)
+{
+	for (size_t i = 0; i < a->n_elems; i++) {
+		const struct kelem *e = &a->elems[i], *wanted = find_elem(d, e);
+
+		if (wanted && e->expires_ms <= wanted->expires_ms + PLAN_EXPIRY_SLACK_MS)
+			continue;
+		if (speaks_for(p, &e->src) || speaks_for(p, &e->dst))
+			return true;
+	}
+	return false;
+}
+
+int plan_shut(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+	      struct op_list *ret)
+{
+	bool other_rules = !actual->table_ok || !spans_equal(desired, actual);
+	struct planner p = {.arena = a};
+
+	for (size_t i = 0; i < actual->n_peers; i++) {
+		const struct kpeer *peer = &actual->peers[i];
+		const struct kpeer *wanted = find_peer(desired, peer);
+
+		/* With other addresses than its own it could be the way for what is another's. */
+		if (other_rules || !wanted || !allowed_equal(wanted, peer) ||
+		    has_too_much(desired, actual, peer))
+			push(&p, OP_PEER_DEL)->peer = peer;
+	}
+	plan_guards(&p, desired, actual);
 	if (p.err)
 		return p.err;
 	*ret = (struct op_list){p.ops, p.n};

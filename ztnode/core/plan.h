@@ -13,5 +13,10 @@ enum { PLAN_EXPIRY_SLACK_MS = 2000 };
 /* ops in a; they borrow from desired and actual. -ENOMEM. Empty list: all is well. */
 int plan_make(const struct kstate *desired, const struct kstate *actual, struct arena *a,
 	      struct op_list *ret) ZT_MUST_USE;
+/* What may be done while the filter cannot be written: nothing that opens. Peers go out of
+ * WireGuard whose packets the filter in force would judge too freely (all of them, where it is not
+ * the desired one but for its elements), and the unreachable routes are put. */
+int plan_shut(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+	      struct op_list *ret) ZT_MUST_USE;
 /* Everything of ours out of the kernel. */
 int plan_down(const struct kstate *actual, struct arena *a, struct op_list *ret) ZT_MUST_USE;

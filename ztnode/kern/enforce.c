@@ -196,6 +196,16 @@ static void keep_own_guards(struct enforce *e)
 	e->have.n_routes = n;
 }
 
+/* Whether there is a filter nobody knows: then there is no tunnel either. */
+static void shut_all(const struct enforce *e, enum log_level level)
+{
+	int r = kernel_shut(e->config->interface, &e->state->wg_pub);
+
+	if (r > 0)
+		log_at(level, "%s: no peer is left in WireGuard until nftables answers",
+		       e->config->interface);
+}
+
 static int read_have(struct enforce *e, struct diag *d)
 {
 	int err;
@@ -203,6 +213,8 @@ static int read_have(struct enforce *e, struct diag *d)
 	forget_have(e);
 	arena_init(&e->have_arena, STATE_ARENA_MAX);
 	err = kernel_read(e->kernel, &e->state->wg_pub, &e->have_arena, &e->have, d);
+	if (err && err != -EAGAIN) /* that: others were at it meanwhile, it is read again soon */
+		shut_all(e, LOG_LEVEL_WARN);
 	if (err)
 		return err;
 	if (e->have.link_exists && !e->have.link_is_ours) {
@@ -303,6 +315,27 @@ static bool sets_port(const struct op_list *ops)
 	return false;
 }
 
+/* A plan failed, maybe at the filter: what must not pass any more is shut by other means. */
+static void shut_what_is_open(struct enforce *e)
+{
+	struct op_list ops;
+	struct diag d;
+	int err;
+
+	forget_have(e); /* it is half done */
+	if (read_have(e, &d))
+		return;
+	err = plan_shut(&e->want, &e->have, &e->want_arena, &ops);
+	if (!err) {
+		log_ops(e, &ops, LOG_LEVEL_WARN, "shut");
+		err = kernel_exec(e->kernel, &ops, &e->state->wg, &e->want, clock_now().boot_ms,
+				  &d);
+	}
+	if (err)
+		log_error("cannot shut what should be: %s", zt_strerror(err));
+	forget_have(e);
+}
+
 static int run_plan(struct enforce *e, const char *why, enum log_level level, struct diag *d)
 {
 	struct op_list ops;
@@ -314,11 +347,12 @@ static int run_plan(struct enforce *e, const char *why, enum log_level level, st
 		return diag_set(d, err, "cannot plan: %s", zt_strerror(err));
 	if (!ops.n)
 		return 0;
-	log_ops(e, &ops, level, why);
+	/* What failed before is tried each second, and not told each time. */
+	log_ops(e, &ops, e->problem[0] ? LOG_LEVEL_DEBUG : level, why);
 	port = sets_port(&ops);
 	err = kernel_exec(e->kernel, &ops, &e->state->wg, &e->want, clock_now().boot_ms, d);
 	if (err) {
-		forget_have(e); /* half done: read again before the next plan */
+		shut_what_is_open(e);
 		return err;
 	}
 	want_is_have(e);
@@ -759,7 +793,9 @@ static int start(struct enforce *e, struct diag *d)
 {
 	int err = kernel_open(e->config->interface, &e->kernel, d);
 
-	if (!err)
+	if (err)
+		shut_all(e, LOG_LEVEL_DEBUG); /* of an earlier daemon's tunnel */
+	else
 		err = load_map(e);
 	if (!err && e->up)
 		err = read_have(e, d);

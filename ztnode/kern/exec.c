@@ -58,10 +58,13 @@ static int put_table(const struct run *run, const struct op *op)
 	nft_tx_init(&tx, k->table);
 	nft_rules_put(&tx, k->ifname, op->state);
 	add_all(&tx, op->state, run->now_ms);
-	k->digest_known = false;
 	err = nft_tx_commit(&tx, k->filter, &generation);
 	nft_tx_done(&tx);
-	return err ? err : keep_digest(k, generation);
+	/* Refused, the table is what it was, and its digest is still right or differs. */
+	if (err)
+		return err;
+	k->digest_known = false;
+	return keep_digest(k, generation);
 }
 
 static int del_table(const struct run *run, const struct op *op)

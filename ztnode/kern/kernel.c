@@ -16,6 +16,8 @@
 #include "ztnode/kern/route.h"
 #include "ztnode/kern/wg.h"
 
+enum { SHUT_ARENA_MAX = 96 << 20 };
+
 /* --- errors --- */
 
 int kernel_explain(struct diag *d, int err, const char *what, const char *reason)
@@ -45,12 +47,17 @@ static int no_nftables(struct diag *d)
 
 /* --- open --- */
 
-static int open_sockets(struct kernel *k, struct diag *d)
+static int open_link_sockets(struct kernel *k)
 {
 	int err = nl_open(NETLINK_ROUTE, &k->route);
 
-	if (!err)
-		err = nl_open(NETLINK_GENERIC, &k->generic);
+	return err ? err : nl_open(NETLINK_GENERIC, &k->generic);
+}
+
+static int open_sockets(struct kernel *k, struct diag *d)
+{
+	int err = open_link_sockets(k);
+
 	if (err)
 		return kernel_explain(d, err, "cannot open a netlink socket", "");
 	err = nl_open(NETLINK_NETFILTER, &k->filter);
@@ -222,6 +229,29 @@ int kernel_read_peers(struct kernel *k, struct arena *a, struct kpeer **ret, siz
 	*ret_n = dev.n_peers;
 	*ret_port = dev.port;
 	return 0;
+}
+
+int kernel_shut(const char *ifname, const struct key *our_pub)
+{
+	struct kernel *k = calloc(1, sizeof(*k));
+	struct kstate s = {0};
+	struct arena a;
+	int err = k ? txt_copy(k->ifname, sizeof(k->ifname), ifname) : -ENOMEM;
+
+	arena_init(&a, SHUT_ARENA_MAX);
+	if (!err)
+		err = open_link_sockets(k);
+	if (!err)
+		err = wg_find_family(k->generic, &k->wg_family);
+	if (!err)
+		err = read_link(k, our_pub, &a, &s);
+	if (!err && s.n_peers)
+		err = wg_clear_peers(k->generic, k->wg_family, k->ifindex);
+	for (size_t i = 0; i < s.n_peers; i++)
+		secret_wipe(&s.peers[i].psk);
+	arena_done(&a);
+	kernel_close(k);
+	return err ? err : s.n_peers > 0;
 }
 
 int kernel_find_overlap(struct kernel *k, const struct prefix *range, char *out, size_t size)

@@ -28,6 +28,11 @@ int kernel_read_peers(struct kernel *k, struct arena *a, struct kpeer **ret, siz
 int kernel_exec(struct kernel *k, const struct op_list *ops, const struct secret *wg_private,
 		const struct kstate *fallback, int64_t boot_now_ms, struct diag *d) ZT_MUST_USE;
 
+/* Takes all peers out of our interface, by WireGuard alone and with sockets of its own: for when
+ * nftables gives no answer, and nobody knows whether there is a filter. our_pub as kernel_read. 1
+ * there were some, 0 none, <0 error. */
+int kernel_shut(const char *ifname, const struct key *our_pub) ZT_MUST_USE;
+
 /* Something of ours may have changed by another hand (rtnetlink link/addr/route groups, nftables
  * generation by another process). Called at most once a loop turn. */
 int kernel_watch(struct kernel *k, struct loop *l, void (*changed)(void *arg),

@@ -404,7 +404,7 @@ static bool is_special(const struct prefix *p)
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
 		if (prefix_parse(special[i], &s) == 0 && prefix_overlaps(&s, p))
 			return true;
-	return false;
+	return !prefix_is_overlay(p);
 }
 
 static const char *parse_network(const char *text, uint8_t family, struct prefix *ret)
@@ -420,8 +420,8 @@ static const char *parse_network(const char *text, uint8_t family, struct prefix
 		return family == ADDR_V4 ? "--network must be between /8 and /28"
 					 : "--network6 must be between /16 and /112";
 	if (is_special(&p))
-		return "the network is one of loopback, link-local, multicast or reserved "
-		       "addresses";
+		return "the network is, or has in it, loopback, link-local, multicast, cloud "
+		       "metadata or reserved addresses";
 	*ret = p;
 	return NULL;
 }

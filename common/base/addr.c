@@ -228,6 +228,16 @@ bool endpoint_is_usable(const struct endpoint *e)
 	return true;
 }
 
+bool prefix_is_overlay(const struct prefix *p)
+{
+	if (!prefix_is_valid(p) || p->bits < PREFIX_OVERLAY_BITS_MIN)
+		return false;
+	for (size_t i = 0; i < sizeof(unusable) / sizeof(unusable[0]); i++)
+		if (prefix_overlaps(&unusable[i], p))
+			return false;
+	return true;
+}
+
 /* "5432", "1000-2000", "any". Port 0 is no port. */
 static int parse_ports(const char *s, struct service *svc)
 {

@@ -8,7 +8,6 @@
 
 enum { HAS_V4 = 1, HAS_V6 = 2 };
 /* An overlay wider than this cannot be meant, and would take the device's other routes. */
-enum { NET_BITS_MIN = 8 };
 /* RFC 791 and RFC 8200: what every link carries. */
 enum { MTU_MIN4 = 576, MTU_MIN6 = 1280 };
 
@@ -102,8 +101,7 @@ static bool net_is_valid(const struct prefix *net, const struct addr *own)
 {
 	if (net->addr.family == ADDR_NONE)
 		return net->bits == 0;
-	return net->bits >= NET_BITS_MIN && prefix_is_valid(net) && prefix_contains(net, own) &&
-	       addr_is_host(own);
+	return prefix_is_overlay(net) && prefix_contains(net, own) && addr_is_host(own);
 }
 
 static void get_self(struct cur *c, void *item)

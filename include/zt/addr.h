@@ -35,6 +35,7 @@ struct service {
 	uint16_t hi;
 };
 
+enum { PREFIX_OVERLAY_BITS_MIN = 8 };
 enum { ADDR_TEXT_MAX = 46, PREFIX_TEXT_MAX = 50, ENDPOINT_TEXT_MAX = 56, SERVICE_TEXT_MAX = 24 };
 
 int addr_parse(const char *s, struct addr *ret) ZT_MUST_USE; /* -ZT_EFORM */
@@ -63,6 +64,10 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 /* May a peer be told to send here? Not unspecified, loopback, multicast, broadcast, reserved,
  * link-local v6, IPv4-mapped, a cloud's metadata address, or port 0. */
 bool endpoint_is_usable(const struct endpoint *e);
+/* May an overlay be made of this range? Valid, at least PREFIX_OVERLAY_BITS_MIN bits, and none of
+ * the places above in it: what is routed into a tunnel must not be what every machine and cloud
+ * takes for its own. */
+bool prefix_is_overlay(const struct prefix *p);
 
 /* "tcp/5432" "udp/1000-2000" "tcp/any" "icmp" "any". -ZT_EFORM, -ERANGE. */
 int service_parse(const char *s, struct service *ret) ZT_MUST_USE;

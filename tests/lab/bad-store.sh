@@ -173,10 +173,12 @@ check "an unknown option too" ends_with 2 as_daemon ztcontroller serve --dir x -
 for url in http://192.0.2.2:8443 https:// ftp://x https://192.0.2.2:99999 nonsense; do
 	check "init refuses the URL $url" says 'URL|url|https|port' init_fails --url "$url"
 done
-for network in 100.64.0.0/33 10.0.0.0/31 nonsense 0.0.0.0/0 127.0.0.0/8 224.0.0.0/8; do
+for network in 100.64.0.0/33 10.0.0.0/31 nonsense 0.0.0.0/0 127.0.0.0/8 169.254.0.0/16 224.0.0.0/8; do
 	check "init refuses the network $network" \
 		says 'network' init_fails --url https://192.0.2.2:8443 --network "$network"
 done
+check "init refuses a network with IPv6 cloud metadata in it" \
+	says 'metadata' init_fails --url https://192.0.2.2:8443 --network6 fd00:ec2::/32
 check "nothing of what was refused is left" test ! -e "$(dir refused)"
 
 note "the good one is as it was"

@@ -279,6 +279,44 @@ static void endpoints_are_equal_in_address_and_port(void **state)
 	assert_false(endpoint_equal(&a, &b));
 }
 
+static void an_overlay_is_made_of_no_range_that_means_something_else(void **state)
+{
+	static const struct {
+		const char *says, *text;
+		bool want;
+	} rows[] = {
+		{"the shared address space", "100.64.0.0/10", true},
+		{"a private range", "10.0.0.0/8", true},
+		{"a unique local range", "fd12:3456:789a::/64", true},
+		{"wider than eight bits", "100.0.0.0/7", false},
+		{"loopback", "127.0.0.0/8", false},
+		{"a part of loopback", "127.1.0.0/16", false},
+		{"cloud metadata alone", "169.254.169.254/32", false},
+		{"a range with cloud metadata in it", "169.254.0.0/16", false},
+		{"link-local addresses without it", "169.254.4.0/24", true},
+		{"this network", "0.0.0.0/8", false},
+		{"multicast", "224.0.0.0/8", false},
+		{"broadcast", "255.255.255.0/24", false},
+		{"IPv6 loopback", "::/64", false},
+		{"mapped addresses", "::ffff:0:0/96", false},
+		{"IPv6 link-local", "fe80::/64", false},
+		{"IPv6 multicast", "ff02::/16", false},
+		{"IPv6 cloud metadata", "fd00:ec2::/32", false},
+		{"a range with IPv6 cloud metadata in it", "fd00::/8", false},
+	};
+	struct prefix host_bits = {{ADDR_V4, {100, 64, 0, 1}}, 10}, none = {0};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct prefix p;
+
+		row_check(rows[i].says, prefix_parse(rows[i].text, &p) == 0);
+		row_check(rows[i].says, prefix_is_overlay(&p) == rows[i].want);
+	}
+	assert_false(prefix_is_overlay(&host_bits));
+	assert_false(prefix_is_overlay(&none));
+}
+
 static void a_peer_is_not_sent_where_no_peer_is(void **state)
 {
 	static const struct {
@@ -436,6 +474,7 @@ int main(void)
 		cmocka_unit_test(the_nth_address_stays_inside),
 		cmocka_unit_test(endpoints_are_parsed),
 		cmocka_unit_test(endpoints_are_equal_in_address_and_port),
+		cmocka_unit_test(an_overlay_is_made_of_no_range_that_means_something_else),
 		cmocka_unit_test(a_peer_is_not_sent_where_no_peer_is),
 		cmocka_unit_test(services_are_parsed),
 		cmocka_unit_test(a_service_covers_what_is_inside_it),

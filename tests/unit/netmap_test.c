@@ -609,7 +609,8 @@ static void an_overlay_is_no_wider_than_eight_bits(void **state)
 
 	(void)state;
 	s.net4 = (struct prefix){.addr = {ADDR_V4, {100}}, .bits = 8};
-	s.net6 = (struct prefix){.addr = {ADDR_V6, {0xfd}}, .bits = 8};
+	s.net6 = (struct prefix){.addr = {ADDR_V6, {0xfc}}, .bits = 8};
+	s.addr6.b[0] = 0xfc;
 	assert_int_equal(decode_self(&s), 0);
 	s.net4.bits = 7;
 	assert_int_equal(decode_self(&s), -ZT_EFORM);
@@ -624,23 +625,71 @@ static void an_overlay_is_no_wider_than_eight_bits(void **state)
 	assert_int_equal(decode_self(&s), -ZT_EFORM);
 }
 
+/* Signed or not: loopback and the clouds' metadata are never routed into a tunnel, and no peer
+ * speaks for them. */
 static void an_overlay_address_is_one_of_a_host(void **state)
 {
-	struct netmap_self s = make_self(0);
-	struct netmap_peer peer = make_peer(2, 0);
-	struct netmap_msg m = {
-		.head = make_head(NETMAP_DELTA, 1), .peers_put = &peer, .n_peers_put = 1};
-	uint8_t bytes[200];
-	struct buf b;
+	static const struct {
+		const char *says;
+		struct prefix net;
+		struct addr self, peer; /* in net */
+		int err, peer_err;
+	} rows[] = {
+		{"ordinary ones",
+		 {{ADDR_V4, {169, 254}}, 17},
+		 {ADDR_V4, {169, 254, 3, 4}},
+		 {ADDR_V4, {169, 254, 3, 5}},
+		 0,
+		 0},
+		{"loopback",
+		 {{ADDR_V4, {127}}, 8},
+		 {ADDR_V4, {127, 0, 0, 1}},
+		 {ADDR_V4, {127, 0, 0, 2}},
+		 -ZT_EFORM,
+		 -ZT_EFORM},
+		{"cloud metadata as the address",
+		 {{ADDR_V4, {169, 254}}, 16},
+		 {ADDR_V4, {169, 254, 169, 254}},
+		 {ADDR_V4, {169, 254, 169, 254}},
+		 -ZT_EFORM,
+		 -ZT_EFORM},
+		{"cloud metadata beside the address",
+		 {{ADDR_V4, {169, 254}}, 16},
+		 {ADDR_V4, {169, 254, 1, 1}},
+		 {ADDR_V4, {169, 254, 1, 2}},
+		 -ZT_EFORM,
+		 0},
+	};
 
 	(void)state;
-	s.net4 = (struct prefix){.addr = {ADDR_V4, {127}}, .bits = 8};
-	s.addr4 = (struct addr){ADDR_V4, {127, 0, 0, 1}};
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct netmap_self s = make_self(0);
+		struct netmap_peer peer = make_peer(2, 0);
+		struct netmap_msg m = {
+			.head = make_head(NETMAP_DELTA, 1), .peers_put = &peer, .n_peers_put = 1};
+		uint8_t bytes[200];
+		struct buf b;
+
+		s.net4 = rows[i].net;
+		s.addr4 = rows[i].self;
+		row_check(rows[i].says, decode_self(&s) == rows[i].err);
+		peer.addr4 = rows[i].peer;
+		buf_init(&b, bytes, sizeof(bytes));
+		row_check(rows[i].says, netmap_encode(&m, &b) == 0);
+		row_check(rows[i].says, decode(bytes, b.len) == rows[i].peer_err);
+	}
+}
+
+static void an_ipv6_overlay_has_no_cloud_metadata(void **state)
+{
+	struct netmap_self s = make_self(0);
+
+	(void)state;
+	s.net6 = (struct prefix){{ADDR_V6, {0xfd, 0, 0x0e, 0xc2}}, 64};
+	s.addr6 = (struct addr){ADDR_V6, {0xfd, 0, 0x0e, 0xc2, [15] = 1}};
 	assert_int_equal(decode_self(&s), -ZT_EFORM);
-	peer.addr4 = s.addr4;
-	buf_init(&b, bytes, sizeof(bytes));
-	assert_int_equal(netmap_encode(&m, &b), 0);
-	assert_int_equal(decode(bytes, b.len), -ZT_EFORM);
+	s.net6.addr.b[3] = s.addr6.b[3] = 0xc3;
+	assert_int_equal(decode_self(&s), 0);
 }
 
 static void leases_have_a_range(void **state)
@@ -1290,6 +1339,7 @@ int main(void)
 		cmocka_unit_test(a_network_has_one_family_or_two),
 		cmocka_unit_test(an_overlay_is_no_wider_than_eight_bits),
 		cmocka_unit_test(an_overlay_address_is_one_of_a_host),
+		cmocka_unit_test(an_ipv6_overlay_has_no_cloud_metadata),
 		with_sample(leases_have_a_range),
 		with_sample(a_full_map_has_a_self_and_takes_nothing_away),
 		with_sample(limits_are_checked_before_memory_is_taken),

@@ -56,8 +56,14 @@ struct enrolled { /* the controller's answer, checked by net, kept by kern */
 	char name[ZT_NAME_MAX + 1];
 	char url[ZT_URL_MAX + 1];
 	struct key pin;
+	/* The overlay's ranges, IPv4 then IPv6, as the controller told them before the token was
+	 * spent; family ADDR_NONE: not known. Filled by kern. */
+	struct prefix nets[2];
 };
-enum { ENROLLED_SIZE = 4 + 32 + ZT_NAME_MAX + ZT_URL_MAX + 32 };
+enum {
+	ENROLLED_NETS_SIZE = 2 * 18,
+	ENROLLED_SIZE = 4 + 32 + ZT_NAME_MAX + ZT_URL_MAX + 32 + ENROLLED_NETS_SIZE
+};
 
 struct role_peer { /* one a peer of the map, in its order */
 	uint32_t id;

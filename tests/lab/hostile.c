@@ -3,6 +3,7 @@
  * anything into the kernel that the controller does not grant now. What the kernel has is read
  * after each attempt. */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +105,9 @@ static void start_kern(void)
 	options_role_argv(&config, "kern", &args);
 	kern.pid = fork();
 	if (kern.pid == 0) {
-		if (dup2(fd[1], ROLE_FD) >= 0)
+		int log = openat(mine.dir, "log", O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+		if (dup2(log, STDERR_FILENO) >= 0 && dup2(fd[1], ROLE_FD) >= 0)
 			execv(program, (char **)(uintptr_t)args.argv);
 		_exit(127);
 	}
@@ -195,6 +198,16 @@ static struct seen look(void)
 	kernel_close(k);
 	arena_done(&a);
 	return seen;
+}
+
+static void await_routes(size_t wanted)
+{
+	int64_t end = clock_now().boot_ms + GUARD_MS;
+	size_t found;
+
+	while ((found = look().routes) != wanted && clock_now().boot_ms < end)
+		poll(NULL, 0, 20);
+	assert_int_equal(found, wanted);
 }
 
 static void assert_as_granted(const char *says)
@@ -467,6 +480,25 @@ static void a_full_disk_costs_the_map_and_not_the_serial(void **state)
 	assert_int_equal(faccessat(mine.dir, "netmap", F_OK, 0), 0);
 }
 
+/* The talking role can have netmaps refused as fast as it writes. */
+static void refusals_do_not_fill_the_log(void **state)
+{
+	enum { MANY = 500, TOLD_MAX = 40 };
+	size_t n, lines = 0;
+	void *log;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(say(NK_NETMAP, "nonsense", 8), -ZT_EFORM);
+	assert_int_equal(file_read_at(mine.dir, "log", 16 << 20, &log, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		lines += ((const char *)log)[i] == '\n';
+	assert_non_null(memmem(log, n, "refused a netmap", 16));
+	if (lines > TOLD_MAX)
+		fail_msg("%d refusals made %zu lines", MANY, lines);
+	file_wipe(log, n);
+}
+
 static void what_is_no_message_ends_the_channel(void **state)
 {
 	(void)state;
@@ -476,9 +508,38 @@ static void what_is_no_message_ends_the_channel(void **state)
 	assert_as_granted("with the privileged role ended"); /* the kernel holds the lease */
 }
 
+/* After a boot, with the map file damaged: nothing passes, and nothing leaves in clear. */
+static void a_damaged_map_leaves_the_guards(void **state)
+{
+	struct seen s;
+
+	(void)state;
+	stop_kern();
+	assert_int_equal(system("ip link del zt0; nft delete table inet ztnode; "
+				"ip route flush proto 122; ip -6 route flush proto 122"),
+			 0);
+	s = look();
+	assert_false(s.link);
+	assert_int_equal(s.routes, 0);
+	assert_int_equal(file_write_at(mine.dir, "netmap", "damaged", 7, 0600), 0);
+	start_kern();
+	assert_int_equal(kern.serial, 0);
+	s = look();
+	assert_false(s.link);
+	assert_int_equal(s.peers + s.elems, 0);
+	assert_int_equal(s.routes, 2); /* unreachable ones, of both families */
+	assert_int_equal(system("ip route show type unreachable proto 122 | grep -q 100.64.0.0/10"),
+			 0);
+	assert_int_equal(system("ip route flush proto 122"), 0);
+	await_routes(2);
+}
+
 static int setup(void **state)
 {
-	struct enrolled who = {.device = FIXTURE_DEVICE, .name = "laptop", .url = "https://ctl"};
+	struct enrolled who = {.device = FIXTURE_DEVICE,
+			       .name = "laptop",
+			       .url = "https://ctl",
+			       .nets = {fixture_self().net4, fixture_self().net6}};
 	struct diag d = {0};
 
 	(void)state;
@@ -508,7 +569,9 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(an_older_map_that_is_put_back_is_not_enforced),
 		cmocka_unit_test(without_its_serial_it_does_not_start),
 		cmocka_unit_test(a_full_disk_costs_the_map_and_not_the_serial),
+		cmocka_unit_test(refusals_do_not_fill_the_log),
 		cmocka_unit_test(what_is_no_message_ends_the_channel),
+		cmocka_unit_test(a_damaged_map_leaves_the_guards),
 	};
 
 	if (argc != 2 || sodium_init() < 0)

@@ -211,6 +211,11 @@ void test_overlap(void)
 		      "100.100.0.0/16 dev eth0");
 	check_overlap("a range around ours does", "100.0.0.0/8 via 192.0.2.1",
 		      "100.0.0.0/8 dev eth0");
+	check_overlap("an unreachable one of ours, whoever left it, does not",
+		      "unreachable 100.64.0.0/10 metric 77 proto 122", "");
+	check_overlap("another ztnode's range through its interface does",
+		      "100.64.0.0/10 dev eth0 metric 77 proto 122",
+		      "100.64.0.0/10 dev eth0, which is another ztnode's");
 	check_overlap("in another table too", "100.64.1.0/24 via 192.0.2.1 table 77",
 		      "100.64.1.0/24 dev eth0");
 }

@@ -41,6 +41,15 @@ start_of()
 		--run "$lab/$machine-$name/run" --interface "vpn-$name" run
 }
 
+# In the foreground, for those that end at once.
+run_of()
+{
+	local machine=$1 name=$2
+
+	on "$machine" timeout -k 1 15 ztnode --state "$lab/$machine-$name/state" --run "$lab/$machine-$name/run" \
+		--interface "vpn-$name" run
+}
+
 # Both controllers run in ctl, on ports of their own.
 second_controller()
 {
@@ -94,11 +103,36 @@ check "bob his" await 10 reaches box tcp "$two" 6002
 check "and neither the other's" denied reaches box tcp "$one" 6002
 check "and neither the other's" denied reaches box tcp "$two" 6001
 check "nobody's plan changes what is the other's" test -z "$(of box a plan | grep -iv nothing)$(of box b plan | grep -iv nothing)"
+
+note "down of one whose daemon is dead"
+must stop box-b
+check "it is taken down" of box b down
+check "the other's unreachable route was never away" denied grep 'put right' "$lab/box-a.log"
+check "nor is it now" says 'unreachable 10\.240' on box ip route show proto 122
+start_of box b
+check "up again" await 20 of box b up
+check "it works" await 10 reaches box tcp "$two" 6002
+
+note "two with the same range"
+mkdir -p "$lab/box-c"
+third=$(token --user ann@one.example)
+check "enrolling where that range is in use is refused" refused 1 "another ztnode" of box c enroll "$third" --name box-c
 check "down of one" of box a down
 check "leaves the other alone" reaches box tcp "$two" 6002
 check "its own interface is gone" denied on box ip link show vpn-a
+check "the token was not spent: while a is down it enrols" of box c enroll "$third" --name box-c
 check "up again" of box a up
 check "both are there" await 10 reaches box tcp "$one" 6001
+check "beside a the third does not run" refused 1 "another ztnode" run_of box c
+check "it left no interface" denied on box ip link show vpn-c
+check "a did not notice" reaches box tcp "$one" 6001
+must stop box-a
+start_of box a
+check "a itself starts again, where it left its interface" await 20 connected box a
+check "and reaches what it did" await 10 reaches box tcp "$one" 6001
+check "the third leaves" ends_with 0 of box c leave
+check "and takes nothing of a's with it" stays 2 reaches box tcp "$one" 6001
+
 check "leave of one" of box a leave
 check "leaves the other alone" reaches box tcp "$two" 6002
 check "nothing was written to the usual folders" \

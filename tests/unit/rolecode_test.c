@@ -16,11 +16,13 @@ static const struct hello hello = {.device = 7,
 				   .enforced = true,
 				   .network_key = {{3, 4}},
 				   .name = "laptop"};
-static const struct enrolled enrolled = {.device = 7,
-					 .network_key = {{3, 4}},
-					 .name = "laptop",
-					 .url = "https://ctl.example.com",
-					 .pin = {{1, 2}}};
+static const struct enrolled enrolled = {
+	.device = 7,
+	.network_key = {{3, 4}},
+	.name = "laptop",
+	.url = "https://ctl.example.com",
+	.pin = {{1, 2}},
+	.nets = {{{ADDR_V4, {100, 64}}, 10}, {{ADDR_V6, {0xfd, 0x12}}, 48}}};
 static const struct role_peer peers[] = {
 	{2, {{ADDR_V4, {192, 0, 2, 1}}, 51820}, 1800000000, 1ULL << 40, 5},
 	{3, {{0}, 0}, 0, 0, 0},
@@ -75,13 +77,22 @@ static void an_enrolment_travels(void **state)
 	assert_string_equal(got.name, enrolled.name);
 	assert_true(key_equal(&got.pin, &enrolled.pin));
 	assert_true(key_equal(&got.network_key, &enrolled.network_key));
+	assert_true(prefix_equal(&got.nets[0], &enrolled.nets[0]));
+	assert_true(prefix_equal(&got.nets[1], &enrolled.nets[1]));
 	for (size_t n = 0; n < sizeof(mem); n++)
 		if (n != ENROLLED_SIZE)
 			assert_int_equal(enrolled_decode(mem, n, &got), -ZT_EFORM);
 }
 
 /* Offsets of the fields of struct enrolled on the wire. */
-enum { AT_DEVICE = 0, AT_KEY = 4, AT_NAME = 36, AT_URL = AT_NAME + ZT_NAME_MAX };
+enum {
+	AT_DEVICE = 0,
+	AT_KEY = 4,
+	AT_NAME = 36,
+	AT_URL = AT_NAME + ZT_NAME_MAX,
+	AT_NET4 = AT_URL + ZT_URL_MAX + 32,
+	AT_NET6 = AT_NET4 + 18,
+};
 
 static const struct {
 	const char *says;
@@ -95,6 +106,11 @@ static const struct {
 	{"a line end in the name", AT_NAME, 1, '\n'},
 	{"text behind the end of the name", AT_NAME + 20, 1, 'x'},
 	{"bytes that are no UTF-8 in the URL", AT_URL + 1, 1, 0xff},
+	{"a range of the other family", AT_NET4, 1, ADDR_V6},
+	{"a range of no family that is one all the same", AT_NET6, 1, ADDR_NONE},
+	{"a range of everything", AT_NET4 + 1, 1, 0},
+	{"a range of loopback", AT_NET4 + 2, 1, 127},
+	{"a range with host bits", AT_NET6 + 17, 1, 1},
 };
 
 static void an_enrolment_with_less_than_trust_is_refused(void **state)

@@ -38,8 +38,11 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static const struct enrolled who = {
-	.device = FIXTURE_DEVICE, .network_key = {{9}}, .name = "laptop", .url = "https://ctl"};
+static const struct enrolled who = {.device = FIXTURE_DEVICE,
+				    .network_key = {{9}},
+				    .name = "laptop",
+				    .url = "https://ctl",
+				    .nets = {{{ADDR_V4, {100, 64}}, 10}}};
 
 static void enrol(const char *path, struct node_state *s)
 {
@@ -60,6 +63,7 @@ static void an_enrolment_is_kept(void **state)
 	assert_int_equal(state_open(*state, false, &again, &d), 0);
 	assert_int_equal(again.who.device, FIXTURE_DEVICE);
 	assert_string_equal(again.who.name, "laptop");
+	assert_true(prefix_equal(&again.who.nets[0], &who.nets[0]));
 	assert_true(key_equal(&again.wg_pub, &s.wg_pub));
 	assert_true(key_equal(&again.identity_pub, &s.identity_pub));
 	for (size_t i = 0; i < 4; i++) {
@@ -108,6 +112,36 @@ static void nothing_of_an_enrolment_before_reaches_the_next(void **state)
 	assert_false(state_has_mark(&s, STATE_DOWN));
 	assert_false(state_has_mark(&s, STATE_LEAVING));
 	assert_int_equal(state_load_map(&s, fixture_now, &m, &d), -ENOENT);
+	state_close(&s);
+}
+
+/* As it was written before the ranges were kept. */
+static void an_older_enrolment_is_read(void **state)
+{
+	struct node_state s = {.dir = -1}, got = {.dir = -1};
+	struct diag d = {0};
+	struct key sum;
+	uint8_t *p;
+	void *file;
+	size_t n;
+
+	enrol(*state, &s);
+	assert_int_equal(file_read_at(s.dir, "device", 4096, &file, &n), 0);
+	p = file;
+	n -= ENROLLED_NETS_SIZE;
+	key_hash(p + 4 + ZT_KEY_LEN, n - 4 - ZT_KEY_LEN, &sum);
+	memcpy(p + 4, sum.b, sizeof(sum.b));
+	assert_int_equal(file_write_at(s.dir, "device", p, n, 0600), 0);
+	assert_int_equal(state_open(*state, false, &got, &d), 0);
+	assert_int_equal(got.who.device, FIXTURE_DEVICE);
+	assert_int_equal(got.who.nets[0].addr.family, ADDR_NONE);
+	state_close(&got);
+	n--;
+	key_hash(p + 4 + ZT_KEY_LEN, n - 4 - ZT_KEY_LEN, &sum);
+	memcpy(p + 4, sum.b, sizeof(sum.b));
+	assert_int_equal(file_write_at(s.dir, "device", p, n, 0600), 0);
+	assert_int_equal(state_open(*state, false, &got, &d), -ZT_ECORRUPT);
+	file_wipe(file, n);
 	state_close(&s);
 }
 
@@ -327,6 +361,7 @@ int main(void)
 		in_directory(an_enrolment_is_kept),
 		in_directory(an_enrolment_begun_anew_has_new_keys),
 		in_directory(nothing_of_an_enrolment_before_reaches_the_next),
+		in_directory(an_older_enrolment_is_read),
 		in_directory(damaged_trust_is_an_error),
 		in_directory(a_flipped_byte_is_found),
 		in_directory(a_serial_is_there_from_the_enrolment_on),

@@ -26,7 +26,8 @@ struct enroller {
 	struct loop *loop;
 	struct ipc *ipc;
 	struct node_state state;
-	struct token token; /* what it says is what the answer must be of */
+	struct token token;    /* what it says is what the answer must be of */
+	struct prefix nets[2]; /* of the request that the proof was for */
 	int lock;
 	bool proved; /* new keys are in files, and the child has proofs of them */
 	bool kept;
@@ -53,7 +54,9 @@ static int decode_request(const void *p, size_t n, struct request *r)
 		char text[PREFIX_TEXT_MAX + 1];
 
 		cur_fixed_text(&c, text, PREFIX_TEXT_MAX);
-		if (text[0] && prefix_parse(text, &r->nets[i]))
+		if (text[0] &&
+		    (prefix_parse(text, &r->nets[i]) || !prefix_is_overlay(&r->nets[i]) ||
+		     r->nets[i].addr.family != (i ? ADDR_V6 : ADDR_V4)))
 			cur_fail(&c);
 	}
 	return cur_done(&c);
@@ -126,6 +129,7 @@ static void on_request(void *arg, const void *body, size_t n)
 		err = check_ranges(e, &r, &d);
 	if (!err)
 		err = state_make_keys(&e->state, &d);
+	memcpy(e->nets, r.nets, sizeof(e->nets));
 	if (!err)
 		err = make_proof(e, &r, proof);
 	if (!err)
@@ -165,6 +169,7 @@ static void on_enrolled(void *arg, const void *body, size_t n)
 
 	if (!err)
 		err = check_answer(e, &who, &d);
+	memcpy(who.nets, e->nets, sizeof(who.nets));
 	if (!err)
 		err = state_save_enrolled(&e->state, &who, &d);
 	if (!err)

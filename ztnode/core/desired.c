@@ -276,6 +276,12 @@ static int make_peers(const struct netmap *m, const struct desired_config *c, st
 
 /* --- interface and routes --- */
 
+static void add_guard(struct kstate *s, const struct prefix *net, uint32_t metric)
+{
+	s->routes[s->n_routes++] =
+		(struct kroute){KROUTE_UNREACHABLE, *net, metric + UNREACHABLE_METRIC_EXTRA};
+}
+
 static void add_network(struct kstate *s, const struct addr *self, const struct prefix *net,
 			uint32_t metric)
 {
@@ -283,8 +289,16 @@ static void add_network(struct kstate *s, const struct addr *self, const struct 
 		return;
 	s->addrs[s->n_addrs++] = (struct prefix){*self, (uint8_t)addr_bits(self)};
 	s->routes[s->n_routes++] = (struct kroute){KROUTE_DEV, *net, metric};
-	s->routes[s->n_routes++] =
-		(struct kroute){KROUTE_UNREACHABLE, *net, metric + UNREACHABLE_METRIC_EXTRA};
+	add_guard(s, net, metric);
+}
+
+void desired_guards(const struct prefix nets[static 2], uint32_t route_metric, struct kstate *ret)
+{
+	*ret = (struct kstate){0};
+	for (size_t i = 0; i < 2; i++)
+		if (nets[i].addr.family != ADDR_NONE)
+			add_guard(ret, &nets[i], route_metric);
+	qsort(ret->routes, ret->n_routes, sizeof(ret->routes[0]), kroute_compare);
 }
 
 int desired_make(const struct netmap *m, const struct desired_config *c, int64_t lease_end_ms,

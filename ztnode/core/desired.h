@@ -10,6 +10,9 @@ struct desired_config {
 	size_t n_psks;
 };
 
+/* The unreachable routes alone, of the ranges that are known: without a map nothing else may be. */
+void desired_guards(const struct prefix nets[static 2], uint32_t route_metric, struct kstate *ret);
+
 /* lease_end_ms and elements' expiries are CLOCK_BOOTTIME; wall_to_boot_ms is added to a wall time
  * to get boot time. A grant whose own end has passed gives no element. After the lease there are no
  * elements and no peers. -ENOMEM, -ZT_ELIMIT (spans x grants). */

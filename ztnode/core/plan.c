@@ -317,6 +317,18 @@ int plan_shut(const struct kstate *desired, const struct kstate *actual, struct 
 	return 0;
 }
 
+int plan_guard(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+	       struct op_list *ret)
+{
+	struct planner p = {.arena = a};
+
+	plan_guards(&p, desired, actual);
+	if (p.err)
+		return p.err;
+	*ret = (struct op_list){p.ops, p.n};
+	return 0;
+}
+
 int plan_down(const struct kstate *actual, struct arena *a, struct op_list *ret)
 {
 	struct planner p = {.arena = a};

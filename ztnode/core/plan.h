@@ -18,5 +18,8 @@ int plan_make(const struct kstate *desired, const struct kstate *actual, struct 
  * the desired one but for its elements), and the unreachable routes are put. */
 int plan_shut(const struct kstate *desired, const struct kstate *actual, struct arena *a,
 	      struct op_list *ret) ZT_MUST_USE;
+/* The unreachable routes alone, for when there is no map. */
+int plan_guard(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+	       struct op_list *ret) ZT_MUST_USE;
 /* Everything of ours out of the kernel. */
 int plan_down(const struct kstate *actual, struct arena *a, struct op_list *ret) ZT_MUST_USE;

@@ -59,6 +59,28 @@ int hello_decode(const void *p, size_t n, struct hello *ret)
 	return err;
 }
 
+/* u8 family | u8 bits | addr[16] */
+static void put_net(struct buf *b, const struct prefix *net)
+{
+	buf_put_u8(b, net->addr.family);
+	buf_put_u8(b, net->bits);
+	buf_put(b, net->addr.b, sizeof(net->addr.b));
+}
+
+static void get_net(struct cur *c, uint8_t family, struct prefix *ret)
+{
+	static const struct prefix none;
+	struct prefix net = {0};
+
+	net.addr.family = cur_u8(c);
+	net.bits = cur_u8(c);
+	cur_copy(c, net.addr.b, sizeof(net.addr.b));
+	if (memcmp(&net, &none, sizeof(net)) != 0 &&
+	    (net.addr.family != family || !prefix_is_overlay(&net)))
+		cur_fail(c);
+	*ret = net;
+}
+
 int enrolled_encode(const struct enrolled *e, struct buf *out)
 {
 	buf_put_u32(out, e->device);
@@ -66,6 +88,8 @@ int enrolled_encode(const struct enrolled *e, struct buf *out)
 	buf_put_fixed_text(out, e->name, ZT_NAME_MAX);
 	buf_put_fixed_text(out, e->url, ZT_URL_MAX);
 	buf_put(out, e->pin.b, ZT_KEY_LEN);
+	for (size_t i = 0; i < 2; i++)
+		put_net(out, &e->nets[i]);
 	return out->err;
 }
 
@@ -81,6 +105,8 @@ int enrolled_decode(const void *p, size_t n, struct enrolled *ret)
 	cur_fixed_text(&c, e.name, ZT_NAME_MAX);
 	cur_fixed_text(&c, e.url, ZT_URL_MAX);
 	cur_copy(&c, e.pin.b, ZT_KEY_LEN);
+	get_net(&c, ADDR_V4, &e.nets[0]);
+	get_net(&c, ADDR_V6, &e.nets[1]);
 	err = cur_done(&c);
 	if (!err && (!e.device || key_is_zero(&e.network_key) || !e.url[0]))
 		err = -ZT_EFORM;

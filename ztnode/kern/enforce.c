@@ -180,20 +180,30 @@ static void forget_have(struct enforce *e)
 	e->have_known = false;
 }
 
-/* Unreachable routes of another range are another daemon's on this machine. */
-static void keep_own_guards(struct enforce *e)
+/* The overlay's ranges: the map's, else those of the enrolment. */
+static void own_ranges(const struct enforce *e, struct prefix ret[static 2])
 {
 	const struct netmap_self *self = &e->cur.map.self;
+
+	ret[0] = e->cur.serial ? self->net4 : e->state->who.nets[0];
+	ret[1] = e->cur.serial ? self->net6 : e->state->who.nets[1];
+}
+
+/* Unreachable routes of another range are another daemon's on this machine. Ranges that are not
+ * known: all may be ours. */
+static void keep_own_guards(struct kstate *have, const struct prefix own[static 2])
+{
+	bool known = own[0].addr.family != ADDR_NONE || own[1].addr.family != ADDR_NONE;
 	size_t n = 0;
 
-	for (size_t i = 0; i < e->have.n_routes; i++) {
-		const struct kroute *r = &e->have.routes[i];
+	for (size_t i = 0; i < have->n_routes; i++) {
+		const struct kroute *r = &have->routes[i];
 
-		if (!e->cur.serial || r->kind == KROUTE_DEV || prefix_equal(&r->dst, &self->net4) ||
-		    prefix_equal(&r->dst, &self->net6))
-			e->have.routes[n++] = *r;
+		if (!known || r->kind == KROUTE_DEV || prefix_equal(&r->dst, &own[0]) ||
+		    prefix_equal(&r->dst, &own[1]))
+			have->routes[n++] = *r;
 	}
-	e->have.n_routes = n;
+	have->n_routes = n;
 }
 
 /* Whether there is a filter nobody knows: then there is no tunnel either. */
@@ -208,6 +218,7 @@ static void shut_all(const struct enforce *e, enum log_level level)
 
 static int read_have(struct enforce *e, struct diag *d)
 {
+	struct prefix own[2];
 	int err;
 
 	forget_have(e);
@@ -225,7 +236,8 @@ static int read_have(struct enforce *e, struct diag *d)
 		forget_have(e);
 		return -EEXIST;
 	}
-	keep_own_guards(e);
+	own_ranges(e, own);
+	keep_own_guards(&e->have, own);
 	e->have_known = true;
 	return 0;
 }
@@ -370,9 +382,36 @@ static void drop_want(struct enforce *e)
 
 static int check_ranges(struct enforce *e, struct diag *d)
 {
-	const struct prefix nets[] = {e->cur.map.self.net4, e->cur.map.self.net6};
+	struct prefix nets[2];
 
+	own_ranges(e, nets);
 	return enforce_check_overlap(e->kernel, nets, 2, d);
+}
+
+/* Without a map (not yet, or the file is damaged) nothing may pass. What an earlier daemon left in
+ * the kernel ends with its own timeouts; after a boot nothing is there, and packets for the overlay
+ * must not take the default route. */
+static int put_guards(struct enforce *e, enum log_level level, struct diag *d)
+{
+	struct op_list ops;
+	struct prefix nets[2];
+	struct kstate want;
+	struct arena a;
+	int err;
+
+	own_ranges(e, nets);
+	desired_guards(nets, e->config->route_metric, &want);
+	arena_init(&a, STATE_ARENA_MAX);
+	err = plan_guard(&want, &e->have, &a, &ops);
+	if (err)
+		diag_set(d, err, "cannot plan: %s", zt_strerror(err));
+	if (!err && ops.n) {
+		log_ops(e, &ops, e->problem[0] ? LOG_LEVEL_DEBUG : level, "no netmap");
+		err = kernel_exec(e->kernel, &ops, &e->state->wg, NULL, clock_now().boot_ms, d);
+		forget_have(e);
+	}
+	arena_done(&a);
+	return err;
 }
 
 /* The one way to the kernel. why and level: how the log tells it. */
@@ -380,7 +419,7 @@ static int reconcile(struct enforce *e, const char *why, enum log_level level, s
 {
 	int err = 0;
 
-	if (!e->up || !e->cur.serial)
+	if (!e->up)
 		return 0;
 	if (!e->have_known)
 		err = read_have(e, d);
@@ -388,6 +427,8 @@ static int reconcile(struct enforce *e, const char *why, enum log_level level, s
 		err = check_ranges(e, d);
 	if (err)
 		return err;
+	if (!e->cur.serial)
+		return put_guards(e, level, d);
 	drop_want(e);
 	arena_init(&e->want_arena, STATE_ARENA_MAX);
 	err = make_desired(e, &e->want_arena, &e->want);
@@ -502,7 +543,7 @@ static void look(struct enforce *e)
 {
 	struct diag d;
 
-	if (!e->up || !e->cur.serial)
+	if (!e->up)
 		return;
 	if (read_have(e, &d)) {
 		if (strcmp(e->problem, d.message) != 0)
@@ -539,11 +580,11 @@ static void step_paths(struct enforce *e)
 
 		if (!k || !path)
 			continue;
-		told = *k;
 		seen = (struct path_seen){
 			k->tx_bytes,
 			k->last_handshake_s ? now.wall_ms / 1000 - k->last_handshake_s : -1,
 			k->endpoint};
+		told = (struct kpeer){.pub = k->pub, .id = k->id, .endpoint = k->endpoint};
 		if (!path_step(path, candidates, n, &seen, now.boot_ms, &told.endpoint))
 			continue;
 		log_ops(e, &one, LOG_LEVEL_DEBUG, "path");
@@ -584,8 +625,8 @@ int enforce_check_overlap(struct kernel *k, const struct prefix *nets, size_t n,
 		prefix_print(&nets[i], net);
 		diag_set(d, -EADDRNOTAVAIL,
 			 "the overlay range %s collides with this machine's route %s", net, text);
-		diag_hint(d, "remove that route, or make the network with another range "
-			     "(ztcontroller init --network)");
+		diag_hint(d, "remove that route (a ztnode's: ztnode --interface NAME down), or "
+			     "make the network with another range (ztcontroller init --network)");
 		return -EADDRNOTAVAIL;
 	}
 	return 0;
@@ -783,8 +824,6 @@ static int load_map(struct enforce *e)
 		log_diag(&d);
 	else if (e->state->serial)
 		log_warn("the saved netmap is gone: only one that is newer is taken");
-	/* Without a map nothing may pass; what an earlier daemon left in the kernel ends with its
-	 * own timeouts. */
 	e->cur = (struct mapstate){0};
 	return 0;
 }
@@ -799,7 +838,7 @@ static int start(struct enforce *e, struct diag *d)
 		err = load_map(e);
 	if (!err && e->up)
 		err = read_have(e, d);
-	if (!err && e->up && e->cur.serial)
+	if (!err && e->up)
 		err = check_ranges(e, d);
 	if (!err)
 		err = kernel_watch(e->kernel, e->loop, kernel_changed, e);
@@ -858,7 +897,7 @@ void enforce_free(struct enforce *e)
 int enforce_clean(const char *interface, const struct node_state *s, struct diag *d)
 {
 	struct kernel *k;
-	struct kstate have;
+	struct kstate have = {0};
 	struct op_list ops;
 	struct arena a;
 	int err = kernel_open(interface, &k, d);
@@ -867,10 +906,12 @@ int enforce_clean(const char *interface, const struct node_state *s, struct diag
 		return err;
 	arena_init(&a, STATE_ARENA_MAX);
 	err = kernel_read(k, &s->wg_pub, &a, &have, d);
+	keep_own_guards(&have, s->who.nets);
 	if (!err)
 		err = plan_down(&have, &a, &ops);
 	if (!err)
 		err = kernel_exec(k, &ops, &s->wg, &have, clock_now().boot_ms, d);
+	wipe_psks(&have);
 	arena_done(&a);
 	kernel_close(k);
 	return err;

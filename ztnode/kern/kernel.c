@@ -259,13 +259,20 @@ int kernel_find_overlap(struct kernel *k, const struct prefix *range, char *out,
 	struct route_overlap o;
 	struct link l;
 	char dst[PREFIX_TEXT_MAX];
-	int r = route_find_overlap(k->route, k->ifindex, range, &o);
+	int r = 0, ours = k->ifindex;
 
+	/* Not read yet: who has our name is ours, or found out to be another's when it is read. */
+	if (!ours && (r = link_find(k->route, k->ifname, &l)) == 0)
+		ours = l.index;
+	if (r < 0 && r != -ENODEV)
+		return r;
+	r = route_find_overlap(k->route, ours, range, &o);
 	if (r <= 0)
 		return r;
 	prefix_print(&o.dst, dst);
 	if (o.ifindex && link_find_index(k->route, o.ifindex, &l) == 0)
-		snprintf(out, size, "%s dev %s", dst, l.name);
+		snprintf(out, size, "%s dev %s%s", dst, l.name,
+			 o.is_ztnode ? ", which is another ztnode's" : "");
 	else
 		snprintf(out, size, "%s", dst);
 	return 1;

@@ -38,8 +38,9 @@ int kernel_shut(const char *ifname, const struct key *our_pub) ZT_MUST_USE;
 int kernel_watch(struct kernel *k, struct loop *l, void (*changed)(void *arg),
 		 void *arg) ZT_MUST_USE;
 
-/* A route of the machine, not ours, that overlaps the range (default routes do not count). 1 found
- * (text in out: "10.0.0.0/8 dev eth0"), 0 none, <0 error. */
+/* A route of the machine, not ours, that overlaps the range (default routes do not count, another
+ * ztnode's through its interface does). 1 found (text in out: "10.0.0.0/8 dev eth0"), 0 none, <0
+ * error. */
 int kernel_find_overlap(struct kernel *k, const struct prefix *range, char *out,
 			size_t size) ZT_MUST_USE;
 

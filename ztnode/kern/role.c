@@ -1,6 +1,7 @@
 /* The privileged role: answers the talking role's fixed messages, keeps the keys, enforces. No
  * socket but netlink and the channel; keeps CAP_NET_ADMIN alone. */
 #include <errno.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,11 +20,15 @@
 #include "ztnode/posture/collect.h"
 #include "ztnode/posture/fact.h"
 
+enum { REFUSALS_TOLD = 10, REFUSALS_MS = 60000 };
+
 struct kern {
 	struct loop *loop;
 	struct ipc *ipc;
 	struct node_state state;
 	struct enforce *enforce;
+	int64_t refusals_since_ms;
+	unsigned refusals; /* of netmaps, since then */
 };
 
 static void send_message(struct kern *k, enum role_message kind, const void *p, size_t n)
@@ -73,6 +78,21 @@ static void on_sign_session(void *arg, const void *body, size_t n)
 	send_message(k, KN_SIGNED, sig.b, sizeof(sig.b));
 }
 
+/* The talking role may send what it likes as often as it likes, and the log's disk has an end. */
+static void log_refusal(struct kern *k, const struct diag *d)
+{
+	int64_t now_ms = clock_now().boot_ms;
+
+	if (now_ms - k->refusals_since_ms >= REFUSALS_MS) {
+		if (k->refusals > REFUSALS_TOLD)
+			log_warn("and %u netmaps more were refused", k->refusals - REFUSALS_TOLD);
+		k->refusals_since_ms = now_ms;
+		k->refusals = 0;
+	}
+	if (k->refusals < UINT_MAX && ++k->refusals <= REFUSALS_TOLD)
+		log_diag(d);
+}
+
 static void on_netmap(void *arg, const void *body, size_t n)
 {
 	struct kern *k = arg;
@@ -80,7 +100,7 @@ static void on_netmap(void *arg, const void *body, size_t n)
 	int err = enforce_message(k->enforce, body, n, &d);
 
 	if (err)
-		log_diag(&d);
+		log_refusal(k, &d);
 	send_done(k, KN_RESULT, err, &d, enforce_serial(k->enforce));
 }
 

@@ -196,12 +196,15 @@ static int take_overlap(const struct nlmsghdr *nlh, void *arg)
 	err = parse_route(nlh, &r);
 	if (err)
 		return err;
-	if (r.protocol == ROUTE_PROTOCOL || r.table == RT_TABLE_LOCAL || r.cloned ||
-	    r.dst.bits == 0 || r.type == RTN_MULTICAST ||
+	/* Unreachable ones of our protocol are anybody's, also a dead predecessor's. One through an
+	 * interface goes with that interface, so there is another daemon, or what it left. */
+	if ((r.protocol == ROUTE_PROTOCOL && r.type != RTN_UNICAST) || r.table == RT_TABLE_LOCAL ||
+	    r.cloned || r.dst.bits == 0 || r.type == RTN_MULTICAST ||
 	    (rows->ifindex && r.ifindex == rows->ifindex))
 		return 0;
 	if (prefix_overlaps(&r.dst, rows->range)) {
-		rows->found = (struct route_overlap){r.dst, r.type == RTN_UNICAST ? r.ifindex : 0};
+		rows->found = (struct route_overlap){r.dst, r.type == RTN_UNICAST ? r.ifindex : 0,
+						     r.protocol == ROUTE_PROTOCOL};
 		rows->is_found = true;
 	}
 	return 0;

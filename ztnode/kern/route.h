@@ -19,9 +19,11 @@ int route_read(struct nl *nl, int ifindex, struct kroute ret[static KSTATE_ROUTE
 
 struct route_overlap {
 	struct prefix dst;
-	int ifindex; /* 0: no device */
+	int ifindex;	/* 0: no device */
+	bool is_ztnode; /* another daemon's, through its own interface */
 };
-/* A route of another's, in any table but the local one, that overlaps the range; default routes and
- * those through ifindex do not count. 1 found, 0 none, <0 error. */
+/* A route of another's, in any table but the local one, that overlaps the range; default routes,
+ * unreachable ones of our protocol and those through ifindex do not count. 1 found, 0 none, <0
+ * error. */
 int route_find_overlap(struct nl *nl, int ifindex, const struct prefix *range,
 		       struct route_overlap *ret) ZT_MUST_USE;

@@ -60,6 +60,7 @@ static int load_device(int dir, struct enrolled *ret)
 	struct cur c;
 	void *p;
 	size_t n;
+	uint8_t whole[ENROLLED_SIZE] = {0};
 	int err = file_read_at(dir, file_device, 4 + ZT_KEY_LEN + ENROLLED_SIZE, &p, &n);
 
 	if (err)
@@ -71,8 +72,14 @@ static int load_device(int dir, struct enrolled *ret)
 	key_hash(c.p, cur_left(&c), &want);
 	if (c.err || sodium_memcmp(sum, want.b, sizeof(sum)) != 0)
 		err = -ZT_ECORRUPT;
-	if (!err)
-		err = enrolled_decode(c.p, cur_left(&c), ret);
+	n = cur_left(&c);
+	/* Of an enrolment from before ranges were kept they are not known. */
+	if (!err && n != ENROLLED_SIZE && n != ENROLLED_SIZE - ENROLLED_NETS_SIZE)
+		err = -ZT_ECORRUPT;
+	if (!err) {
+		cur_copy(&c, whole, n);
+		err = enrolled_decode(whole, sizeof(whole), ret);
+	}
 	free(p);
 	return err;
 }

@@ -19,10 +19,22 @@ void buf_init_grow(struct buf *b, size_t max)
 	*b = (struct buf){.max = max};
 }
 
+void buf_init_secret(struct buf *b, size_t max)
+{
+	*b = (struct buf){.max = max, .secret = true};
+}
+
+static void drop(struct buf *b)
+{
+	if (b->secret && b->data)
+		explicit_bzero(b->data, b->cap);
+	free(b->data);
+}
+
 void buf_free(struct buf *b)
 {
 	if (b->max)
-		free(b->data);
+		drop(b);
 	*b = (struct buf){0};
 }
 
@@ -42,7 +54,15 @@ static int grow(struct buf *b, size_t need)
 	/* One more than max, for the NUL that buf_text writes behind the content. */
 	if (b->max < SIZE_MAX && cap > b->max + 1)
 		cap = b->max + 1;
-	data = realloc(b->data, cap);
+	if (b->secret) { /* realloc would leave a copy behind */
+		data = malloc(cap);
+		if (data && b->len)
+			memcpy(data, b->data, b->len);
+		if (data)
+			drop(b);
+	} else {
+		data = realloc(b->data, cap);
+	}
 	if (!data)
 		return -ENOMEM;
 	b->data = data;

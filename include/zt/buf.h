@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,12 +12,14 @@ struct buf {
 	uint8_t *data;
 	size_t len;
 	size_t cap;
-	size_t max; /* grows by realloc up to here; 0: fixed memory of the caller */
-	int err;    /* 0, -ZT_ELIMIT or -ENOMEM; after an error nothing more is written */
+	size_t max;  /* grows by realloc up to here; 0: fixed memory of the caller */
+	bool secret; /* what it leaves behind when it grows or goes is wiped */
+	int err;     /* 0, -ZT_ELIMIT or -ENOMEM; after an error nothing more is written */
 };
 
 void buf_init(struct buf *b, void *mem, size_t cap); /* fixed memory; never freed */
 void buf_init_grow(struct buf *b, size_t max);	     /* heap; release with buf_free */
+void buf_init_secret(struct buf *b, size_t max);     /* the same, for keys */
 void buf_free(struct buf *b);  /* takes a cleared struct and fixed memory too */
 void buf_reset(struct buf *b); /* len = 0, err = 0, memory stays */
 

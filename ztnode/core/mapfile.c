@@ -37,7 +37,7 @@ int mapfile_encode(const struct mapstate *s, struct now now,
 	int err;
 
 	buf_init_grow(&map, ZT_NETMAP_MAX);
-	buf_init_grow(&psks, (size_t)ZT_PEERS_MAX * NETMAP_PSK_SIZE);
+	buf_init_secret(&psks, (size_t)ZT_PEERS_MAX * NETMAP_PSK_SIZE);
 	err = encode_map(s, &map);
 	if (!err)
 		err = netmap_psk_encode(s->psks, s->n_psks, &psks);
@@ -59,8 +59,6 @@ int mapfile_encode(const struct mapstate *s, struct now now,
 		key_hash(out->data + HEAD, out->len - HEAD, &sum);
 		memcpy(out->data + 8, sum.b, sizeof(sum.b));
 	}
-	if (psks.data)
-		explicit_bzero(psks.data, psks.len);
 	buf_free(&psks);
 	buf_free(&map);
 	return err;

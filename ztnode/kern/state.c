@@ -319,12 +319,10 @@ int state_save_map(struct node_state *s, const struct mapstate *m, struct now no
 	int err;
 
 	read_boot_id(boot_id);
-	buf_init_grow(&b, MAPFILE_MAX);
+	buf_init_secret(&b, MAPFILE_MAX);
 	err = mapfile_encode(m, now, boot_id, &b);
 	if (!err)
 		err = file_write_at(s->dir, file_map, b.data, b.len, 0600);
-	if (b.data)
-		explicit_bzero(b.data, b.len);
 	buf_free(&b);
 	return err ? diag_set(d, err, "cannot keep the netmap: %s", zt_strerror(err)) : 0;
 }

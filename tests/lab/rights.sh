@@ -87,12 +87,52 @@ check "cannot read the keys" denied setpriv --reuid "$uid" --clear-groups cat "$
 check "nor list them" denied setpriv --reuid "$uid" --clear-groups find "$lab/pia/state" -name identity.key
 
 note "who may command"
+chmod 755 "$lab/pia/run" # as /run/ztnode is: it is the socket's own mode that keeps others out
 check "the socket is root's, and closed to others" test "$(stat -c '%U %a' "$lab/pia/run/control.sock")" = "root 660"
 check "nobody else gets in" denied setpriv --reuid 12345 --regid 12345 --clear-groups python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 try: s.connect(sys.argv[1])
 except PermissionError: sys.exit(1)' "$lab/pia/run/control.sock"
+
+# Raw, past the command line's own checks: VERB, as a member of the socket's group; prints the answer.
+as_member()
+{
+	setpriv --reuid 12345 --regid 12345 --groups "$group" python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect(sys.argv[1])
+s.sendall(("{\"verb\":\"" + sys.argv[2] + "\"}\n").encode())
+answer = b""
+while part := s.recv(65536): answer += part
+print(answer.decode())' "$lab/pia/run/control.sock" "$1"
+}
+
+is_of_group()
+{
+	[ "$(stat -c '%U %g %a' "$lab/pia/run/control.sock")" = "root $group 660" ]
+}
+
+note "a member of the group that may look"
+must node_stop pia
+group=$(id -g daemon)
+node_start pia --user daemon
+check "the socket is that group's" await 10 is_of_group
+check "it works" await 10 reaches pia tcp "${address[vault]}" 7443
+for verb in down leave up plan; do
+	check "$verb is refused: root alone may" says '"ok": ?false.*only root' as_member "$verb"
+done
+check "no such command either" says '"ok": ?false.*does not know' as_member forget
+for verb in status posture; do
+	check "$verb is answered" says '"ok": ?true' as_member "$verb"
+done
+check "nor does the command line do it" refused 1 'root|permission|privilege' \
+	on pia setpriv --reuid 12345 --regid 12345 --groups "$group" ztnode down
+check "all is as it was: it works" reaches pia tcp "${address[vault]}" 7443
+check "it is up" has pia .enforced
+
+note "nobody from outside"
 check "no TCP port is listened on" test -z "$(on pia ss -Hltn)"
 
 note "secrets"

@@ -48,7 +48,7 @@ int accept_message(const struct trust *t, const struct mapstate *cur, const void
 /* The state file: u32 magic "ztS1" | u32 version | BLAKE2b over the rest | u64 serial | leaf | i64
  * lease end | i64 wall clock when it was written | boot id | u32 length | the map as a full message
  * | u32 length | preshared keys. Root's own file (0600), so it is checked for damage, not for
- * forgery. */
+ * forgery. out holds keys then: buf_init_secret. */
 int mapfile_encode(const struct mapstate *s, struct now now,
 		   const char boot_id[static BOOT_ID_LEN + 1], struct buf *out) ZT_MUST_USE;
 /* In the same boot the lease ends when it was to end; after a reboot by the wall clock, which must

@@ -11,16 +11,24 @@
 
 #include "zt/err.h"
 
-enum { LINE_MAX_BYTES = 4096, CALLS_MAX = 32, CALL_MS = 20000 };
+/* Of a user's calls, and of all that are not root's, some places are always left for root: a member
+ * of the socket's group cannot keep root from its own daemon. */
+enum {
+	LINE_MAX_BYTES = 4096,
+	CALLS_MAX = 32,
+	CALLS_OTHERS_MAX = 24,
+	CALLS_USER_MAX = 8,
+	CALL_MS = 20000,
+	ACCEPT_AGAIN_MS = 200,
+};
 
 struct control_call {
-	struct control
-		*control; /* NULL: the control is gone, or the client is; an answer goes nowhere */
+	struct control *control; /* NULL: it is gone; an answer goes nowhere */
 	struct control_call *next;
-	int fd;
+	int fd; /* -1: the client is gone; the call counts until its verb has answered */
 	struct loop_io *io;
 	struct loop_timer *limit;
-	bool is_root;
+	uid_t uid;
 	bool asked; /* handed to its verb, which still holds it */
 	char line[LINE_MAX_BYTES];
 	size_t n_line;
@@ -32,30 +40,40 @@ struct control {
 	struct loop *loop;
 	int fd;
 	struct loop_io *io;
+	struct loop_timer *again; /* accepting rests until then */
 	const struct control_verb *verbs;
 	void *arg;
 	struct control_call *calls;
-	size_t n_calls;
 };
 
-static void close_call(struct control_call *call)
+static void hang_up(struct control_call *call)
+{
+	loop_io_free(call->io);
+	loop_timer_free(call->limit);
+	call->io = NULL;
+	call->limit = NULL;
+	if (call->fd >= 0)
+		close(call->fd);
+	call->fd = -1;
+}
+
+static void forget_call(struct control_call *call)
 {
 	struct control_call **p = &call->control->calls;
 
 	while (*p != call)
 		p = &(*p)->next;
 	*p = call->next;
-	call->control->n_calls--;
-	call->control = NULL;
-	loop_io_free(call->io);
-	loop_timer_free(call->limit);
-	call->io = NULL;
-	call->limit = NULL;
-	close(call->fd);
 	free(call->answer);
-	call->answer = NULL;
+	free(call);
+}
+
+/* The client goes, or has gone. */
+static void close_call(struct control_call *call)
+{
+	hang_up(call);
 	if (!call->asked)
-		free(call);
+		forget_call(call);
 }
 
 static void write_answer(struct control_call *call)
@@ -78,9 +96,12 @@ static void write_answer(struct control_call *call)
 static void answer(struct control_call *call, json_t *j)
 {
 	call->asked = false;
-	if (!call->control) { /* nobody waits any more */
+	if (call->fd < 0) { /* nobody waits any more */
 		json_decref(j);
-		free(call);
+		if (call->control)
+			forget_call(call);
+		else
+			free(call);
 		return;
 	}
 	call->answer = j ? json_dumps(j, JSON_COMPACT) : NULL;
@@ -116,7 +137,7 @@ static void dispatch(struct control_call *call)
 		control_refuse(
 			call, ZT_EXIT_USAGE, "the daemon does not know this command",
 			"are ztnode and its daemon of the same version? systemctl restart ztnode");
-	else if (v->root_only && !call->is_root)
+	else if (v->root_only && call->uid != 0)
 		control_refuse(call, ZT_EXIT_FAILED, "only root may do this",
 			       "try again with sudo");
 	else
@@ -156,20 +177,33 @@ static void call_too_long(void *arg)
 	close_call(arg);
 }
 
+static bool has_room(const struct control *c, uid_t uid)
+{
+	size_t all = 0, others = 0, own = 0;
+
+	for (const struct control_call *call = c->calls; call; call = call->next) {
+		all++;
+		others += call->uid != 0;
+		own += call->uid == uid;
+	}
+	return all < CALLS_MAX && (uid == 0 || (others < CALLS_OTHERS_MAX && own < CALLS_USER_MAX));
+}
+
 static void accept_call(struct control *c, int fd)
 {
 	struct control_call *call = calloc(1, sizeof(*call));
 	struct ucred who;
 	socklen_t len = sizeof(who);
 
-	if (!call || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0) {
+	if (!call || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
+	    !has_room(c, who.uid)) {
 		free(call);
 		close(fd);
 		return;
 	}
 	call->fd = fd;
 	call->control = c;
-	call->is_root = who.uid == 0;
+	call->uid = who.uid;
 	call->io = loop_io_new(c->loop, fd, EPOLLIN, call_ready, call);
 	call->limit = loop_timer_new(c->loop, call_too_long, call);
 	if (!call->io || !call->limit) {
@@ -182,20 +216,28 @@ static void accept_call(struct control *c, int fd)
 	loop_timer_set(call->limit, clock_now().boot_ms + CALL_MS);
 	call->next = c->calls;
 	c->calls = call;
-	c->n_calls++;
 }
 
+static void accept_again(void *arg)
+{
+	struct control *c = arg;
+
+	loop_io_set(c->io, EPOLLIN);
+}
+
+/* Without descriptors (or memory) the caller stays in the queue, and the socket ready: it is left
+ * alone for a moment, else the loop would do nothing but ask. */
 static void listen_ready(void *arg, uint32_t events)
 {
 	struct control *c = arg;
 	int fd;
 
 	(void)events;
-	while ((fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		if (c->n_calls >= CALLS_MAX)
-			close(fd);
-		else
-			accept_call(c, fd);
+	while ((fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		accept_call(c, fd);
+	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		loop_io_set(c->io, 0);
+		loop_timer_set(c->again, clock_now().boot_ms + ACCEPT_AGAIN_MS);
 	}
 }
 
@@ -207,7 +249,10 @@ struct control *control_new(struct loop *l, int fd, const struct control_verb *v
 		return NULL;
 	*c = (struct control){.loop = l, .fd = fd, .verbs = verbs, .arg = arg};
 	c->io = loop_io_new(l, fd, EPOLLIN, listen_ready, c);
-	if (!c->io) {
+	c->again = loop_timer_new(l, accept_again, c);
+	if (!c->io || !c->again) {
+		loop_io_free(c->io);
+		loop_timer_free(c->again);
 		free(c);
 		return NULL;
 	}
@@ -218,9 +263,19 @@ void control_free(struct control *c)
 {
 	if (!c)
 		return;
-	while (c->calls)
-		close_call(c->calls);
+	while (c->calls) {
+		struct control_call *call = c->calls;
+
+		hang_up(call);
+		if (!call->asked) {
+			forget_call(call);
+			continue;
+		}
+		c->calls = call->next;
+		call->control = NULL;
+	}
 	loop_io_free(c->io);
+	loop_timer_free(c->again);
 	close(c->fd);
 	free(c);
 }

@@ -323,13 +323,18 @@ const char *outcome_name(enum outcome o)
 	return names[o];
 }
 
+static const struct node *filter_of(const struct probe *p)
+{
+	return p->via ? p->via : p->to;
+}
+
 /* Wait until fd has something, or one of the two filters has counted. */
 static enum outcome await(const struct probe *p, int fd, short events, uint64_t in_before)
 {
 	for (int64_t end = now_ms() + LAB_PATIENCE_MS; now_ms() < end;) {
 		if (ready(fd, events, STEP_MS))
 			return OUTCOME_PASSED;
-		if (node_denied(p->to, true) > in_before)
+		if (node_denied(filter_of(p), true) > in_before)
 			return OUTCOME_DROPPED;
 	}
 	return OUTCOME_LOST;
@@ -338,7 +343,7 @@ static enum outcome await(const struct probe *p, int fd, short events, uint64_t 
 static enum outcome connect_outcome(const struct probe *p, int fd)
 {
 	struct sockaddr_any to = address(p->to, p->family, p->port);
-	uint64_t in = node_denied(p->to, true), out = node_denied(p->from, false);
+	uint64_t in = node_denied(filter_of(p), true), out = node_denied(p->from, false);
 	enum outcome o;
 	int err = 0;
 	socklen_t len = sizeof(err);
@@ -372,7 +377,7 @@ static enum outcome probe_tcp(const struct probe *p)
 static enum outcome send_and_await(const struct probe *p, int from, int to,
 				   const struct sockaddr_any *dst, const void *data, size_t size)
 {
-	uint64_t in = node_denied(p->to, true), out = node_denied(p->from, false);
+	uint64_t in = node_denied(filter_of(p), true), out = node_denied(p->from, false);
 
 	if (sendto(from, data, size, 0, &dst->sa, dst->len) < 0)
 		return node_denied(p->from, false) > out ? OUTCOME_REFUSED : OUTCOME_LOST;
@@ -537,10 +542,17 @@ int watch_cable(const struct node *n)
 	int fd;
 
 	enter(n->ns);
-	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_IP));
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL));
 	if (fd < 0)
 		give_up("packet socket", -errno);
 	return fd;
+}
+
+static bool is_for_overlay(const uint8_t *packet, size_t n)
+{
+	if (n >= 20 && packet[0] >> 4 == 4)
+		return packet[16] == 100 && (packet[17] & 0xc0) == 64;
+	return n >= 40 && packet[0] >> 4 == 6 && packet[24] == 0xfd && packet[25] == 0x7a;
 }
 
 size_t overlay_packets(int cable)
@@ -549,13 +561,130 @@ size_t overlay_packets(int cable)
 	size_t seen = 0;
 	struct sockaddr_ll from;
 	socklen_t len = sizeof(from);
+	ssize_t n;
 
-	while (recvfrom(cable, packet, sizeof(packet), 0, (struct sockaddr *)&from, &len) >= 20) {
-		seen += from.sll_hatype == ARPHRD_ETHER && packet[16] == 100 &&
-			(packet[17] & 0xc0) == 64;
+	while ((n = recvfrom(cable, packet, sizeof(packet), 0, (struct sockaddr *)&from, &len)) >=
+	       0) {
+		bool is_ip = from.sll_protocol == htons(ETH_P_IP) ||
+			     from.sll_protocol == htons(ETH_P_IPV6);
+
+		seen += from.sll_hatype == ARPHRD_ETHER && is_ip &&
+			is_for_overlay(packet, (size_t)n);
 		len = sizeof(from);
 	}
 	return seen;
+}
+
+/* --- addresses that are no node's --- */
+
+static struct sockaddr_any address_of(const char *text, uint16_t port)
+{
+	struct addr parsed = addr_of(text);
+	struct sockaddr_any a = {0};
+
+	if (parsed.family == ADDR_V4) {
+		a.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+		memcpy(&a.v4.sin_addr, parsed.b, 4);
+		a.len = sizeof(a.v4);
+	} else {
+		a.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+		memcpy(&a.v6.sin6_addr, parsed.b, 16);
+		a.len = sizeof(a.v6);
+	}
+	return a;
+}
+
+static int open_any(const char *ns, int family, int type)
+{
+	int fd, on = 1;
+
+	enter(ns);
+	fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		give_up("socket", -errno);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
+	return fd;
+}
+
+static void bind_to(int fd, const struct sockaddr_any *a)
+{
+	if (bind(fd, &a->sa, a->len) < 0)
+		give_up("bind", -errno);
+}
+
+static void join(int fd, const struct sockaddr_any *group, int ifindex)
+{
+	struct group_req r = {.gr_interface = (uint32_t)ifindex};
+
+	memcpy(&r.gr_group, group, group->len);
+	if (setsockopt(fd, group->sa.sa_family == AF_INET ? SOL_IP : SOL_IPV6, MCAST_JOIN_GROUP, &r,
+		       sizeof(r)) < 0)
+		give_up("join", -errno);
+}
+
+static bool is_multicast(const struct sockaddr_any *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return IN_MULTICAST(ntohl(a->v4.sin_addr.s_addr));
+	return IN6_IS_ADDR_MULTICAST(&a->v6.sin6_addr);
+}
+
+int hear(const struct node *n, const char *group, uint16_t port)
+{
+	struct sockaddr_any g = address_of(group, port);
+	struct sockaddr_any any = address_of(g.sa.sa_family == AF_INET ? "0.0.0.0" : "::", port);
+	int fd = open_any(n->ns, g.sa.sa_family, SOCK_DGRAM);
+
+	bind_to(fd, &any);
+	if (is_multicast(&g))
+		join(fd, &g, n->k->ifindex);
+	return fd;
+}
+
+int send_by_tunnel(const struct node *n, const char *to, uint16_t port)
+{
+	struct sockaddr_any dst = address_of(to, port);
+	struct sockaddr_any src = address(n, dst.sa.sa_family == AF_INET6, 0);
+	int fd = open_any(n->ns, dst.sa.sa_family, SOCK_DGRAM), err;
+
+	bind_to(fd, &src);
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "zt0", 4) < 0)
+		give_up("bind to zt0", -errno);
+	if (dst.sa.sa_family == AF_INET6)
+		dst.v6.sin6_scope_id = (uint32_t)n->k->ifindex;
+	err = sendto(fd, "hello", 5, 0, &dst.sa, dst.len) < 0 ? errno : 0;
+	close(fd);
+	return err;
+}
+
+bool has_heard(int fd, int ms)
+{
+	char data[16];
+
+	return ready(fd, POLLIN, ms) && recv(fd, data, sizeof(data), 0) >= 0;
+}
+
+int tcp_listen(const char *ns, int family, uint16_t port)
+{
+	struct sockaddr_any any = address_of(family ? "::" : "0.0.0.0", port);
+	int fd = open_any(ns, any.sa.sa_family, SOCK_STREAM);
+
+	bind_to(fd, &any);
+	if (listen(fd, 4) < 0)
+		give_up("listen", -errno);
+	return fd;
+}
+
+int tcp_call(const struct node *from, const char *source, const char *to, uint16_t port)
+{
+	struct sockaddr_any src = address_of(source, 0), dst = address_of(to, port);
+	int fd = open_any(from->ns, dst.sa.sa_family, SOCK_STREAM);
+
+	bind_to(fd, &src);
+	if (connect(fd, &dst.sa, dst.len) < 0 && errno != EINPROGRESS)
+		give_up("connect", -errno);
+	return fd;
 }
 
 /* --- a forged ICMP error --- */

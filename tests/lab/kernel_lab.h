@@ -74,7 +74,8 @@ struct probe {
 	int family;    /* 0 IPv4, 1 IPv6 */
 	uint8_t proto; /* SERVICE_TCP, SERVICE_UDP, SERVICE_ICMP */
 	uint16_t port;
-	size_t size; /* payload of UDP and ICMP; 0: a few bytes */
+	size_t size;		/* payload of UDP and ICMP; 0: a few bytes */
+	const struct node *via; /* whose filter is to drop it on its way; NULL: to's */
 };
 /* One attempt: a TCP connection, a UDP datagram and its echo, an ICMP echo and its answer. */
 enum outcome probe(const struct probe *p);
@@ -88,10 +89,20 @@ int tcp_error(int fd);
 /* A socket of the node's, bound to its overlay address; family -1: to any IPv4 address. */
 int udp_socket(const struct node *n, int family, uint16_t port);
 void udp_connect(int fd, const struct node *to, int family, uint16_t port);
-/* Sees all that arrives on the node's cable. */
+/* Sees all that arrives on the node's cable, and leaves by it. */
 int watch_cable(const struct node *n);
-size_t
-overlay_packets(int cable); /* of what has arrived: IPv4 with an overlay address as destination */
+size_t overlay_packets(int cable); /* of what was seen: with an overlay address as destination */
+/* A socket that hears, on any of the node's addresses, what comes to this port for `group` too (a
+ * multicast address; else nothing is joined). */
+int hear(const struct node *n, const char *group, uint16_t port);
+/* A UDP datagram from the node's overlay address by its zt0, whatever the routes say. 0 or errno.
+ */
+int send_by_tunnel(const struct node *n, const char *to, uint16_t port);
+bool has_heard(int fd, int ms); /* a datagram; it is taken */
+/* In a namespace without a node: a TCP socket that listens on any address of the family. */
+int tcp_listen(const char *ns, int family, uint16_t port);
+/* A TCP connection that is being made to an address outside of the overlay's own nodes. */
+int tcp_call(const struct node *from, const char *source, const char *to, uint16_t port);
 /* An ICMP "port unreachable" of from's to to's, about a UDP packet of `source`:port to
  * `target`:dport, as it was sent. The errno of sending. */
 int send_icmp_error(const struct node *from, const struct node *to, int family,

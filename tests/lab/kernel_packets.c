@@ -21,9 +21,9 @@ struct service_row {
 /* First nothing, then the sender's half, then both. */
 static void check_service(int family, const struct service_row *row)
 {
-	struct probe p = {&a, &b, family, row->proto, row->port, row->size};
-	struct probe back = {&b, &a, family, row->proto, row->port, row->size};
-	struct probe other = {&c, &b, family, row->proto, row->port, row->size};
+	struct probe p = {&a, &b, family, row->proto, row->port, row->size, NULL};
+	struct probe back = {&b, &a, family, row->proto, row->port, row->size, NULL};
+	struct probe other = {&c, &b, family, row->proto, row->port, row->size, NULL};
 	char what[128];
 
 	nothing_granted();
@@ -60,10 +60,10 @@ void test_services(void)
 void test_neighbours_of_a_grant(void)
 {
 	for (int family = 0; family < 2; family++) {
-		struct probe port = {&a, &b, family, SERVICE_TCP, 5433, 0};
-		struct probe proto = {&a, &b, family, SERVICE_UDP, 5432, 0};
-		struct probe echo = {&a, &b, family, SERVICE_ICMP, 0, 0};
-		struct probe same_on_other_family = {&a, &b, !family, SERVICE_TCP, 5432, 0};
+		struct probe port = {&a, &b, family, SERVICE_TCP, 5433, 0, NULL};
+		struct probe proto = {&a, &b, family, SERVICE_UDP, 5432, 0, NULL};
+		struct probe echo = {&a, &b, family, SERVICE_ICMP, 0, 0, NULL};
+		struct probe same_on_other_family = {&a, &b, !family, SERVICE_TCP, 5432, 0, NULL};
 
 		nothing_granted();
 		grant_on_both(&a, &b, port_grant(&a, &b, family, SERVICE_TCP, 5432));
@@ -99,7 +99,7 @@ void test_ranges(void)
 		set_spans(&b);
 		check(node_planned(&a) == 0, "classes of ports are read as they were written");
 		for (size_t i = 0; i < N_OF(rows); i++) {
-			struct probe p = {&a, &b, family, rows[i].proto, rows[i].port, 0};
+			struct probe p = {&a, &b, family, rows[i].proto, rows[i].port, 0, NULL};
 
 			expect(&p, OUTCOME_REFUSED, rows[i].name);
 		}
@@ -107,7 +107,7 @@ void test_ranges(void)
 			if (class_id != 2)
 				grant_on_both(&a, &b, class_grant(&a, &b, family, class_id));
 		for (size_t i = 0; i < N_OF(rows); i++) {
-			struct probe p = {&a, &b, family, rows[i].proto, rows[i].port, 0};
+			struct probe p = {&a, &b, family, rows[i].proto, rows[i].port, 0, NULL};
 
 			expect(&p, rows[i].passes ? OUTCOME_PASSED : OUTCOME_REFUSED, rows[i].name);
 		}
@@ -122,14 +122,14 @@ void test_any(void)
 		nothing_granted();
 		grant_on(&a, class_grant(&a, &b, family, 0));
 		for (size_t i = 0; i < N_OF(protos); i++) {
-			struct probe p = {&a, &b, family, protos[i], 1234, 0};
+			struct probe p = {&a, &b, family, protos[i], 1234, 0, NULL};
 
 			expect(&p, OUTCOME_DROPPED, "any service, granted at its source");
 		}
 		grant_on(&b, class_grant(&a, &b, family, 0));
 		for (size_t i = 0; i < N_OF(protos); i++) {
-			struct probe p = {&a, &b, family, protos[i], 1234, 0};
-			struct probe back = {&b, &a, family, protos[i], 1234, 0};
+			struct probe p = {&a, &b, family, protos[i], 1234, 0, NULL};
+			struct probe back = {&b, &a, family, protos[i], 1234, 0, NULL};
 
 			expect(&p, OUTCOME_PASSED, "any service, granted");
 			expect(&back, OUTCOME_REFUSED, "any service, the other way round");
@@ -168,7 +168,7 @@ static void close_both(const int fds[static 2])
 static void check_cut(int family, struct node *where, int end, const char *name)
 {
 	struct kelem e = port_grant(&a, &b, family, SERVICE_TCP, 22);
-	struct probe p = {&a, &b, family, SERVICE_TCP, 22, 0};
+	struct probe p = {&a, &b, family, SERVICE_TCP, 22, 0, NULL};
 	int64_t start;
 	int fds[2], err;
 
@@ -196,7 +196,7 @@ void test_cut(void)
 void test_cut_at_the_far_end(void)
 {
 	struct kelem e = port_grant(&a, &b, 0, SERVICE_TCP, 22);
-	struct probe p = {&a, &b, 0, SERVICE_TCP, 22, 0};
+	struct probe p = {&a, &b, 0, SERVICE_TCP, 22, 0, NULL};
 	uint64_t before;
 	int fds[2];
 
@@ -215,7 +215,7 @@ void test_cut_at_the_far_end(void)
 void test_expiry(void)
 {
 	struct kelem e = port_grant(&a, &b, 0, SERVICE_TCP, 22);
-	struct probe p = {&a, &b, 0, SERVICE_TCP, 22, 0};
+	struct probe p = {&a, &b, 0, SERVICE_TCP, 22, 0, NULL};
 	struct diag d;
 	int64_t ended;
 	int fds[2];
@@ -264,7 +264,7 @@ void test_elements_that_are_gone(void)
 /* A renewal replaces elements by themselves: no packet may find a hole. */
 void test_renewal(void)
 {
-	struct probe p = {&a, &b, 0, SERVICE_TCP, 22, 0};
+	struct probe p = {&a, &b, 0, SERVICE_TCP, 22, 0, NULL};
 	int fds[2];
 	bool fine;
 
@@ -352,95 +352,4 @@ void test_icmp_errors(void)
 		check_errors_of_strangers(family);
 		node_apply(&c);
 	}
-}
-
-/* --- other ways in and out --- */
-
-/* c sends to b's overlay address over the cable, with an address and a port that b would grant in
- * the tunnel. */
-void test_overlay_address_on_the_cable(void)
-{
-	struct probe p = {&c, &b, 0, SERVICE_UDP, 5000, 0};
-
-	nothing_granted();
-	grant_on(&b, port_grant(&c, &b, 0, SERVICE_UDP, 5000));
-	run("c", "nft delete table inet ztnode");
-	expect(&p, OUTCOME_PASSED, "what is granted, in the tunnel");
-	run("c", "ip route add 100.64.0.2/32 via 192.0.2.2 dev eth0");
-	expect(&p, OUTCOME_DROPPED, "the same beside the tunnel");
-	run("c", "ip route del 100.64.0.2/32 via 192.0.2.2 dev eth0");
-	node_apply(&c);
-}
-
-/* Without the tunnel nothing for the overlay leaves in clear: the route is unreachable, and where
- * another has put a better one, the filter refuses. */
-void test_nothing_leaves_in_clear(void)
-{
-	struct probe p = {&a, &b, 0, SERVICE_UDP, 5000, 0};
-	int cable = watch_cable(&b);
-	uint64_t before;
-
-	nothing_granted();
-	grant_on(&a, port_grant(&a, &b, 0, SERVICE_UDP, 5000));
-	run("a", "ip link del zt0; ip addr add 100.64.0.1/32 dev lo");
-	before = node_denied(&a, false);
-	check(probe(&p) == OUTCOME_LOST && node_denied(&a, false) == before,
-	      "without a tunnel there is no way");
-	run("a", "ip route add 100.64.0.0/10 via 192.0.2.2 dev eth0");
-	expect(&p, OUTCOME_REFUSED, "what a better route would send in clear");
-	check(overlay_packets(cable) == 0, "the cable has not seen an overlay address");
-	run("a",
-	    "ip route del 100.64.0.0/10 via 192.0.2.2 dev eth0; ip addr del 100.64.0.1/32 dev lo");
-	check(node_apply(&a) > 0 && node_planned(&a) == 0, "the tunnel comes back");
-	close(cable);
-}
-
-/* c, without a filter, makes b its way to a. */
-void test_nothing_is_forwarded(void)
-{
-	struct probe p = {&c, &a, 0, SERVICE_UDP, 5000, 0};
-	uint64_t before = node_denied(&b, true);
-	char key[KEY_TEXT_MAX];
-
-	nothing_granted();
-	grant_on(&b, port_grant(&c, &a, 0, SERVICE_UDP, 5000));
-	grant_on(&a, port_grant(&c, &a, 0, SERVICE_UDP, 5000));
-	key_print(&b.pub, key);
-	run("b", "sysctl -qw net.ipv4.ip_forward=1");
-	run("c",
-	    "nft delete table inet ztnode; wg set zt0 peer %s allowed-ips "
-	    "100.64.0.1/32,100.64.0.2/32",
-	    key);
-	check(probe(&p) == OUTCOME_LOST && node_denied(&b, true) > before,
-	      "nothing is forwarded between two peers");
-	run("b", "sysctl -qw net.ipv4.ip_forward=0");
-	node_apply(&c);
-}
-
-/* Other programs' address translation: the header that the service sees decides. */
-void test_translation_by_others(void)
-{
-	struct probe p = {&a, &b, 0, SERVICE_TCP, 8080, 0};
-
-	nothing_granted();
-	grant_on_both(&a, &b, port_grant(&a, &b, 0, SERVICE_TCP, 8080));
-	expect(&p, OUTCOME_PASSED, "a granted port");
-	run("b", "nft add table ip docker; nft add chain ip docker pre \"{ type nat hook "
-		 "prerouting priority -100; }\"; "
-		 "nft add rule ip docker pre tcp dport 8080 redirect to :22");
-	expect(&p, OUTCOME_DROPPED, "one that others lead to a port that is not");
-	run("b", "nft delete table ip docker; nft add table ip raw; "
-		 "nft add chain ip raw pre \"{ type filter hook prerouting priority -300; }\"; "
-		 "nft add rule ip raw pre notrack");
-	expect(&p, OUTCOME_DROPPED, "a packet that others hide from connection tracking");
-	run("b", "nft delete table ip raw");
-	expect(&p, OUTCOME_PASSED, "a granted port, without them,");
-}
-
-void test_loopback(void)
-{
-	struct probe p = {&a, &a, 0, SERVICE_TCP, 80, 0};
-
-	nothing_granted();
-	expect(&p, OUTCOME_PASSED, "a device's talk with itself");
 }

@@ -7,6 +7,8 @@
  * no network) eth0 192.0.2.1            eth0 192.0.2.2            eth0 192.0.2.3
  *             +------------------------- hub -------------------------+
  *
+ * b is a container's host too: pod0 172.17.0.1, fd17::1; in namespace pod eth0 172.17.0.2, fd17::2.
+ *
  * a and b are peers, and b and c. The rights in question are a's and c's to open something on b. */
 #include "tests/lab/kernel_tests.h"
 
@@ -135,6 +137,10 @@ int main(void)
 		test_nothing_leaves_in_clear,
 		test_nothing_is_forwarded,
 		test_translation_by_others,
+		test_published_ports,
+		test_containers,
+		test_nothing_to_everybody,
+		test_nothing_from_everybody,
 		test_loopback,
 		test_listing,
 		test_meddling,

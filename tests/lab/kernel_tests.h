@@ -1,6 +1,6 @@
-/* The tests of ztnode/kern, in three files: kernel_packets.c (what passes, and how long),
- * kernel_hands.c (what other hands change, questions, much of everything), kernel_test.c (the words
- * that both use). */
+/* The tests of ztnode/kern, in four files: kernel_packets.c (what passes, and how long),
+ * kernel_ways.c (other ways in and out), kernel_hands.c (what other hands change, questions, much
+ * of everything), kernel_test.c (the words that all use). */
 #pragma once
 
 #include "tests/lab/kernel_lab.h"
@@ -39,6 +39,10 @@ void test_overlay_address_on_the_cable(void);
 void test_nothing_leaves_in_clear(void);
 void test_nothing_is_forwarded(void);
 void test_translation_by_others(void);
+void test_published_ports(void);
+void test_containers(void);
+void test_nothing_to_everybody(void);
+void test_nothing_from_everybody(void);
 void test_loopback(void);
 void test_listing(void);
 void test_meddling(void);

@@ -19,7 +19,7 @@ make_policy()
 		cat <<-END
 			[resource $name]
 			on    = tag:$name
-			ports = tcp/$((name_port[$name]))
+			ports = tcp/${name_port[$name]}
 			[rule to-$name]
 			who  = user:lou@gate.example
 			what = resource:$name

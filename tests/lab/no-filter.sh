@@ -4,7 +4,7 @@
 #
 #      wan ------- ctl
 #       |--------- lou      laptop of lou@gate.example    its netlink refuses what $lab/refuse names
-#       |--------- desk     tag:desk     tcp/7001
+#       |--------- desk     tag:desk     tcp/7001, tcp/7003
 #       `--------- vault    tag:vault    tcp/7002
 #
 # limit: 240
@@ -18,7 +18,7 @@ make_policy()
 	for name; do
 		cat <<-END
 			[resource $name]
-			on    = tag:$name
+			on    = tag:${name%2}
 			ports = tcp/${name_port[$name]}
 			[rule to-$name]
 			who  = user:lou@gate.example
@@ -27,7 +27,7 @@ make_policy()
 		END
 	done
 }
-declare -A name_port=([desk]=7001 [vault]=7002)
+declare -A name_port=([desk]=7001 [desk2]=7003 [vault]=7002)
 
 put()
 {
@@ -136,7 +136,7 @@ works_again()
 lab_start lou desk vault
 must gcc -shared -fPIC -Wall -o "$lab/refuse.so" "$project/tests/lab/preload/refuse_netlink.c"
 chmod 755 "$lab" "$lab/refuse.so"
-serve desk 7001
+serve desk 7001 7003
 serve vault 7002
 controller_start
 must put desk vault
@@ -177,6 +177,18 @@ check "the desk's connection goes on: its filter is right" stays 2 is_held x
 hold_end x
 works_again "a grant less"
 check "its element is gone from the set" denied grants "$vault"
+
+note "one of two grants of a peer is taken while nftables refuses"
+must put desk desk2
+check "both are there" await 10 reaches lou tcp "$desk" 7003
+refuse write EOPNOTSUPP
+must put desk
+check "the filter would let both pass, so the peer is out of WireGuard" await 10 has_no_peers
+check "status says it" await 10 has_problem 'cannot do'
+check "the one that is taken is not reached" denied reaches lou tcp "$desk" 7003
+works_again "one of two"
+check "and that one alone" only_open 7001 lou tcp "$desk" 7001 7003
+check "its element is gone from the set" denied grants "7003"
 
 note "a peer comes while nftables refuses"
 refuse write ENOBUFS

@@ -25,13 +25,15 @@
 
 static const char zones_dir[] = "/usr/share/zoneinfo";
 
-enum { PATH_TEXT_MAX = 4096, DRAIN_MAX_MS = 3000, DRAIN_STEP_MS = 20 };
+enum { PATH_TEXT_MAX = 4096, DRAIN_MAX_MS = 3000, DRAIN_STEP_MS = 20, HOSTS_MAX = 16 };
 
 struct settings { /* const after start */
 	const char *dir, *config, *url, *name;
 	char listen[ENDPOINT_TEXT_MAX + 8];
 	char store[PATH_TEXT_MAX];
 	char countries[PATH_TEXT_MAX]; /* file of the country database; "" none */
+	char host[HOSTS_MAX][ZT_URL_MAX + 1]; /* other names of ours */
+	size_t n_hosts;
 	struct prefix net4, net6;
 	enum log_level log;
 };
@@ -48,6 +50,8 @@ struct server { /* what runs */
 	struct loop_timer *drain;
 	int64_t drain_until_ms;
 	char cert[PATH_TEXT_MAX], key[PATH_TEXT_MAX];
+	char url_host[ZT_URL_MAX + 1];
+	const char *hosts[1 + HOSTS_MAX + 1]; /* ends with NULL */
 };
 
 /* --- configuration --- */
@@ -88,12 +92,45 @@ static int set_countries(struct settings *s, const char *v)
 	return v[0] == '/' ? txt_copy(s->countries, sizeof(s->countries), v) : -ZT_EFORM;
 }
 
+/* "ctl.example.com", "192.0.2.1" or "[2001:db8::1]" of a url with nothing behind the port. */
+static int url_host(const char *url, char out[static ZT_URL_MAX + 1])
+{
+	static const char scheme[] = "https://";
+	size_t n;
+
+	if (token_check_url(url, NULL) < 0)
+		return -ZT_EFORM;
+	url += strlen(scheme);
+	n = url[0] == '[' ? strcspn(url, "]") + 1 : strcspn(url, ":");
+	memcpy(out, url, n); /* token_check_url holds the length */
+	out[n] = '\0';
+	return 0;
+}
+
+/* May stand more than once; a name without a port, as in a url. */
+static int set_host(struct settings *s, const char *v)
+{
+	char url[ZT_URL_MAX + 1];
+	int err;
+
+	if (s->n_hosts == HOSTS_MAX)
+		return -ZT_ELIMIT;
+	if (snprintf(url, sizeof(url), "https://%s", v) >= (int)sizeof(url))
+		return -ZT_EFORM;
+	err = url_host(url, s->host[s->n_hosts]);
+	if (err || strcmp(s->host[s->n_hosts], v) != 0)
+		return -ZT_EFORM;
+	s->n_hosts++;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct settings *s, const char *v);
 	const char *help;
 } keys[] = {
 	{"listen", set_listen, "ADDR:PORT, default all addresses on the url's port"},
+	{"host", set_host, "another name that clients call it by"},
 	{"store", set_store, "sqlite"},
 	{"country_database", set_countries, "the absolute path of a .mmdb file"},
 	{"log", set_log, "error, warn, info or debug"},
@@ -121,7 +158,8 @@ static int read_config(struct settings *s, const char *path, bool must_exist, st
 		return 0;
 	diag_set(d, -ZT_EFORM,
 		 line > 0 ? "%s:%d: unknown key or wrong value" : "%s: cannot be read", path, line);
-	diag_hint(d, "known keys: listen = ADDR:PORT, store = sqlite, country_database = /PATH, "
+	diag_hint(d, "known keys: listen = ADDR:PORT, host = NAME (at most 16), store = sqlite, "
+		     "country_database = /PATH, "
 		     "log = error|warn|info|debug");
 	return -ZT_EFORM;
 }
@@ -241,11 +279,23 @@ static int load_keys(struct server *s, struct diag *d)
 	return err;
 }
 
+/* Devices and admins have the url; the rest is the operator's to say. */
+static int name_hosts(struct server *s, const char *url)
+{
+	int err = url_host(url, s->url_host);
+
+	s->hosts[0] = s->url_host;
+	for (size_t i = 0; i < s->settings->n_hosts; i++)
+		s->hosts[1 + i] = s->settings->host[i];
+	return err;
+}
+
 static int open_http(struct server *s, struct diag *d)
 {
 	struct http_config c = {.cert_file = s->cert,
 				.key_file = s->key,
 				.routes = api_routes,
+				.hosts = s->hosts,
 				.identify = app_identify,
 				.app = s->app,
 				.connections_max = 16000,
@@ -255,6 +305,9 @@ static int open_http(struct server *s, struct diag *d)
 
 	if (err)
 		return diag_set(d, err, "neither --listen nor the url names a port to listen on");
+	err = name_hosts(s, app_url(s->app));
+	if (err)
+		return diag_set(d, err, "the url in the database is not one of a controller");
 	if (snprintf(s->cert, sizeof(s->cert), "%s/%s", s->settings->dir, keys_tls_cert) >=
 		    (int)sizeof(s->cert) ||
 	    snprintf(s->key, sizeof(s->key), "%s/%s", s->settings->dir, keys_tls_key) >=

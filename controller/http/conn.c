@@ -153,6 +153,16 @@ static void expect_acknowledgements(const struct http_conn *c)
 	setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
+static struct addr local_address(int fd)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return (struct addr){0};
+	return endpoint_of((struct sockaddr *)&sa).addr;
+}
+
 static struct http_conn *conn_new(struct http_server *s, struct MHD_Connection *mhd)
 {
 	const union MHD_ConnectionInfo *addr, *fd;
@@ -166,7 +176,8 @@ static struct http_conn *conn_new(struct http_server *s, struct MHD_Connection *
 	*c = (struct http_conn){.server = s,
 				.mhd = mhd,
 				.fd = fd->connect_fd,
-				.from = endpoint_of(addr->client_addr)};
+				.from = endpoint_of(addr->client_addr),
+				.local = local_address(fd->connect_fd)};
 	net = http_addr_net(&c->from.addr);
 	c->deadline = loop_timer_new(s->loop, deadline_over, c);
 	c->peer = c->deadline ? peer_add(s, &net) : NULL;

@@ -52,6 +52,9 @@ struct http_config {
 	struct endpoint listen;		  /* port 0: any free one (http_server_port) */
 	const char *cert_file, *key_file; /* PEM */
 	const struct http_route *routes;  /* ends with method NULL */
+	/* What a request may have as Host besides the address it came to (host.h); ends with NULL.
+	 * Others are refused with 421 before anything else is looked at. */
+	const char *const *hosts;
 	/* Who calls: the one place where identity is decided. authorization: the header's value or
 	 * NULL. Gives HTTP_NOBODY for no header; for a wrong or ended credential returns
 	 * -ZT_EREFUSED (401 with d's text). */

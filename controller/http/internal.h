@@ -62,6 +62,7 @@ struct http_conn {
 	struct http_conn *next_waking; /* in the server's list; only while its connection sleeps */
 	struct http_peer *peer;
 	struct endpoint from;
+	struct addr local;	       /* the one that was called */
 	int fd;			       /* libmicrohttpd's */
 	struct loop_timer *deadline;   /* past it the socket is shut down */
 	struct tls_identity *identity; /* NULL before the handshake */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "controller/http/host.h"
 #include "controller/http/internal.h"
 #include "zt/log.h"
 #include "zt/num.h"
@@ -65,6 +66,10 @@ static void check_headers(struct http_request *r, const struct headers *h)
 	else if (h->encoding)
 		http_reply_error(r, MHD_HTTP_LENGTH_REQUIRED, "form",
 				 "the body's length is not known", "send it with Content-Length");
+	else if (!http_host_is_ours(h->host, r->server->config.hosts, &r->conn->local))
+		http_reply_error(r, MHD_HTTP_MISDIRECTED_REQUEST, "refused",
+				 "this controller does not go by that host name",
+				 "an admin can add it to controller.ini: host = NAME");
 	else if (is_cross_origin(h))
 		http_reply_error(r, MHD_HTTP_FORBIDDEN, "refused", "request from another origin",
 				 "");

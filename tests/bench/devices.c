@@ -131,7 +131,7 @@ static void request(struct conn *c, const char *method, const char *path, const 
 	struct buf b;
 
 	buf_init(&b, mem, sizeof(mem));
-	buf_printf(&b, "%s %s HTTP/1.1\r\nHost: controller\r\n", method, path);
+	buf_printf(&b, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n", method, path);
 	if (session)
 		buf_printf(&b, "Authorization: Device %s\r\n", session);
 	if (body)

@@ -28,6 +28,7 @@ enum { WAIT_MS = 15000, BODY_MAX = 64 << 20 };
 
 static struct {
 	char dir[64], url[64], program[PATH_MAX];
+	char config[128]; /* "": none */
 	pid_t pid;
 	int out; /* its stdout */
 	struct token admin;
@@ -95,8 +96,9 @@ static void read_line(int fd, char *out, size_t size)
 
 static void serve(void)
 {
-	const char *argv[] = {"ztcontroller", "serve",	  "--dir",     ctl.dir, "--listen",
-			      ctl.url + 8,    "--config", "/dev/null", NULL};
+	const char *config = ctl.config[0] ? ctl.config : "/dev/null";
+	const char *argv[] = {"ztcontroller", "serve",	  "--dir", ctl.dir, "--listen",
+			      ctl.url + 8,    "--config", config,  NULL};
 	char line[16];
 
 	ctl.pid = spawn(argv, &ctl.out);
@@ -394,6 +396,7 @@ static int setup(void **state)
 {
 	(void)state;
 	end_controller(SIGKILL); /* of a test whose end failed */
+	ctl.config[0] = '\0';
 	snprintf(ctl.dir, sizeof(ctl.dir), "/tmp/zt-api-XXXXXX");
 	if (!mkdtemp(ctl.dir))
 		return -1;

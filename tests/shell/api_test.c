@@ -505,6 +505,69 @@ static void test_routes(void **state)
 	dev_free(p);
 }
 
+static void write_config(const char *text)
+{
+	FILE *f;
+
+	snprintf(ctl.config, sizeof(ctl.config), "%s/controller.ini", ctl.dir);
+	f = fopen(ctl.config, "we");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static long status_as(const char *host)
+{
+	char header[128];
+	struct reply r;
+	CURL *c = client_new();
+	long status;
+
+	snprintf(header, sizeof(header), "Host: %s", host);
+	r = call(c, "GET", "/v1/challenge", header, NULL);
+	status = r.status;
+	assert_true(status != 421 || code_is(&r, "refused"));
+	drop(&r);
+	curl_easy_cleanup(c);
+	return status;
+}
+
+/* The url's host, the address itself, and what the operator adds. A name with a port, a path or
+ * nothing is no name: it does not start. */
+static void test_host_names(void **state)
+{
+	static const char *const wrong[] = {
+		"host =\n",	    "host = a:8443\n", "host = https://a.test\n",
+		"host = a.test/\n", "host = *\n",      "host = A.test\n"};
+	char line[16];
+
+	(void)state;
+	assert_int_equal(status_as("evil.test"), 421);
+	assert_int_equal(status_as("zt.internal"), 421);
+	assert_int_equal(status_as("127.0.0.1"), 200);
+	end_controller(SIGTERM);
+	for (size_t i = 0; i < N_OF(wrong); i++) {
+		const char *argv[] = {"ztcontroller", "serve",	  "--dir", ctl.dir,
+				      "--config",     ctl.config, NULL};
+		int out, status;
+		pid_t pid;
+
+		write_config(wrong[i]);
+		pid = spawn(argv, &out);
+		read_line(out, line, sizeof(line));
+		close(out);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		row_check(wrong[i],
+			  line[0] == '\0' && WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	}
+	write_config("host = zt.internal\nhost = zt.example.com\n");
+	serve();
+	assert_int_equal(status_as("evil.test"), 421);
+	assert_int_equal(status_as("zt.internal:8443"), 200);
+	assert_int_equal(status_as("zt.example.com"), 200);
+	assert_int_equal(status_as("127.0.0.1"), 200);
+}
+
 /* Ids from the request mean nothing: the session's device is the one. */
 static void test_no_acting_on_another(void **state)
 {
@@ -702,6 +765,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_a_name_of_the_policy_waits_for_an_admin, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_host_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_acting_on_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_names, setup, teardown),

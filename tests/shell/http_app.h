@@ -165,12 +165,15 @@ static const struct http_route routes[] = {
 	{NULL, NULL, 0, 0, HTTP_RATE_NONE, NULL, NULL},
 };
 
+static const char *const our_hosts[] = {"zt.test", "x", NULL};
+
 static void config_defaults(void)
 {
 	memset(&app, 0, sizeof(app));
 	t.config = (struct http_config){.cert_file = in_dir("a.crt"),
 					.key_file = in_dir("a.key"),
 					.routes = routes,
+					.hosts = our_hosts,
 					.identify = identify,
 					.connections_max = 200,
 					.idle_timeout_s = 30};

@@ -140,6 +140,64 @@ static void test_refusals_keep_the_connection(void **state)
 	hang_up(c);
 }
 
+/* DNS rebinding: a page of evil.test makes a browser believe that evil.test is our address. What it
+ * says in Host it cannot choose. Refused before a path, a credential or a body is looked at. */
+static void test_host_is_ours(void **state)
+{
+	static const struct {
+		const char *request; /* up to its headers' end */
+		int status;
+	} rows[] = {
+		{"GET /v1/open HTTP/1.1\r\nHost: evil.test\r\n", 421},
+		{"GET /v1/open HTTP/1.1\r\nHost: evil.test:443\r\nOrigin: "
+		 "https://evil.test:443\r\n",
+		 421},
+		{"GET /v1/absent HTTP/1.1\r\nHost: evil.test\r\n", 421},
+		{"GET /v1/open HTTP/1.1\r\nHost: evil.test\r\nAuthorization: Admin 9\r\n", 421},
+		{"DELETE /v1/admin/7 HTTP/1.1\r\nHost: evil.test\r\nAuthorization: Admin 1\r\n",
+		 421},
+		{"POST /v1/echo HTTP/1.1\r\nHost: evil.test\r\nContent-Length: 0\r\n", 421},
+		{"GET /v1/open HTTP/1.1\r\nHost: localhost\r\n", 421},
+		{"GET /v1/open HTTP/1.1\r\nHost: 127.0.0.2\r\n", 421},
+		{"GET /v1/open HTTP/1.1\r\nHost:\r\n", 421},
+		{"GET /v1/open HTTP/1.0\r\n", 421},
+		{"GET /v1/open HTTP/1.1\r\n", 400},
+		{"GET /v1/open HTTP/1.1\r\nHost: zt.test\r\nHost: zt.test\r\n", 400},
+		{"GET https://evil.test/v1/open HTTP/1.1\r\nHost: zt.test\r\n", 404},
+	};
+	static const char *const ours[] = {"zt.test", "ZT.TEST:8443", "127.0.0.1", "127.0.0.1:1"};
+	char head[256];
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct client *c = call();
+		struct answer a;
+
+		snprintf(head, sizeof(head), "%s\r\n", rows[i].request);
+		assert_true(say_text(c, head));
+		a = hear(c, true);
+		if (a.status != rows[i].status)
+			fail_msg("%s: %d instead of %d", rows[i].request, a.status, rows[i].status);
+		if (a.status == 421)
+			assert_non_null(strstr(a.body, "host name"));
+		free(a.body);
+		hang_up(c);
+	}
+	assert_int_equal(handled(), 0);
+	for (size_t i = 0; i < N_OF(ours); i++) {
+		struct client *c = call();
+		struct answer a;
+
+		snprintf(head, sizeof(head), "GET /v1/open HTTP/1.1\r\nHost: %s\r\n\r\n", ours[i]);
+		assert_true(say_text(c, head));
+		a = hear(c, true);
+		row_check(ours[i], a.status == 200);
+		free(a.body);
+		hang_up(c);
+	}
+	assert_int_equal(handled(), N_OF(ours));
+}
+
 static void test_parameters(void **state)
 {
 	static const struct {
@@ -718,6 +776,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_SERVER(test_every_route_with_every_caller),
 		WITH_SERVER(test_refusals_keep_the_connection),
+		WITH_SERVER(test_host_is_ours),
 		WITH_SERVER(test_parameters),
 		WITH_SERVER(test_reply_header_and_peer),
 		WITH_SERVER(test_errors_from_the_table),

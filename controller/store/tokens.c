@@ -143,6 +143,14 @@ int token_revoke(struct store *s, struct change *c, struct effect *e)
 
 /* --- spend --- */
 
+/* Of a row of token: does the log, since the token was made, know a time past its end? Then it is
+ * over, whatever the clock says now. In order, no record is that late and the index says so at
+ * once. Records from before the token say nothing: a clock that once stood in the future must not
+ * end tokens for ever. */
+#define LOG_SAW_ITS_END                                                                            \
+	"EXISTS (SELECT 1 FROM record WHERE at_ms >= token.expires_s * 1000 AND +seq > coalesce("  \
+	"(SELECT min(seq) FROM record WHERE object = 'token:' || token.id AND before <> ''), 0))"
+
 /* The one step that decides: of any number of racing callers as many see a change as there are uses
  * left. */
 static int token_use(struct store *s, uint64_t id, int64_t now_s, bool *ret_spent)
@@ -150,13 +158,15 @@ static int token_use(struct store *s, uint64_t id, int64_t now_s, bool *ret_spen
 	struct query q;
 	int err;
 
-	query_begin(
-		&q, s,
-		"UPDATE token SET uses_left = uses_left - 1"
-		" WHERE id = ? AND uses_left > 0 AND revoked = 0 AND expires_s > ?"
-		" AND NOT EXISTS (SELECT 1 FROM user WHERE email = token.user AND disabled = 1)");
+	query_begin(&q, s,
+		    "UPDATE token SET uses_left = uses_left - 1"
+		    " WHERE id = ? AND uses_left > 0 AND revoked = 0 AND expires_s > ? AND "
+		    "created_s <= ?"
+		    " AND NOT EXISTS (SELECT 1 FROM user WHERE email = token.user AND disabled = 1)"
+		    " AND NOT " LOG_SAW_ITS_END);
 	query_i64(&q, (int64_t)id);
 	query_i64(&q, now_s);
+	query_i64(&q, now_s + ZT_CLOCK_SKEW_MAX_S); /* a clock that was put right by a little */
 	err = query_run(&q);
 	if (!err)
 		*ret_spent = sqlite3_changes(s->db) == 1;
@@ -166,14 +176,20 @@ static int token_use(struct store *s, uint64_t id, int64_t now_s, bool *ret_spen
 /* Why token_use did not take it; for the log and the admin. */
 static int token_why_not(struct store *s, const struct token_row *t, int64_t now_s)
 {
-	const char *why = "its user is disabled";
+	const char *why = "its end is over, or its beginning to come: the clock was set back";
+	bool disabled = false;
+	int err = user_is_disabled(s, t->user, &disabled);
 
+	if (err)
+		return err;
 	if (t->revoked)
 		why = "revoked";
 	else if (t->uses_left == 0)
 		why = "used up";
 	else if (t->expires_s <= now_s)
 		why = "expired";
+	else if (disabled)
+		why = "its user is disabled";
 	return store_refuse(s, -ZT_ETOKEN, "token %" PRIu64 " is refused: %s", t->id, why);
 }
 

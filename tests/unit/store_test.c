@@ -297,6 +297,71 @@ static void tokens_are_spent(void **state)
 	fixture_done(&f);
 }
 
+/* Whoever sets the controller's clock back: what the log has seen since a token was made is past,
+ * for that token. A clock that once stood in the future kills only the tokens that there were. */
+static void a_clock_set_back_revives_no_token(void **state)
+{
+	static const struct {
+		const char *says;
+		int64_t seen_s, at_s; /* since the token was made: a record's time, then its use */
+		bool reopened, spent;
+		int err;
+		const char *reason;
+	} rows[] = {
+		{"the log has seen its end", 3600, 10, false, false, -ZT_ETOKEN, "set back"},
+		{"the log has seen its end, before a restart", 3600, 10, true, false, -ZT_ETOKEN,
+		 "set back"},
+		{"the log has seen a time far after its end", 400000, 3599, false, false,
+		 -ZT_ETOKEN, "set back"},
+		{"a day before it was made", 0, -86400, false, false, -ZT_ETOKEN, "set back"},
+		{"spent, and a clock before that", 20, 10, false, true, -ZT_ETOKEN, "used up"},
+		{"expired and spent", 3600, 10, true, true, -ZT_ETOKEN, "used up"},
+		{"the log has seen all but its end", 3599, 10, false, false, 0, NULL},
+		{"a clock that is put right by a few seconds", 0, -5, false, false, 0, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct change c = {.kind = CHANGE_USER_PUT, .user = {.email = "sam@example.com"}};
+		struct key hash;
+		struct fixture f;
+		uint64_t id;
+
+		fixture_init(&f, "10.0.0.0/24", NULL);
+		id = token_for(&f, NULL, "db", 1);
+		hash = token_hash(&f, id);
+		if (rows[i].spent)
+			device_for(&f, id, "first", 77);
+		c.at_ms = now_ms + 1000 * rows[i].seen_s;
+		assert_int_equal(commit(&f, &c), 0);
+		if (rows[i].reopened)
+			fixture_reopen(&f);
+		c = enroll_change(id, &hash, "host", 1);
+		c.at_ms = now_ms + 1000 * rows[i].at_s;
+		row_check(rows[i].says, commit(&f, &c) == rows[i].err);
+		if (rows[i].reason)
+			row_check(rows[i].says, strstr(fixture_diag.message, rows[i].reason));
+		assert_whole(&f);
+		fixture_done(&f);
+	}
+}
+
+static void a_clock_put_right_kills_no_new_token(void **state)
+{
+	struct change c = {.kind = CHANGE_USER_PUT, .user = {.email = "sam@example.com"}};
+	struct fixture f;
+	uint64_t id;
+
+	(void)state;
+	fixture_init(&f, "10.0.0.0/24", NULL);
+	c.at_ms = now_ms + INT64_C(1000) * 86400 * 3650;
+	assert_int_equal(commit(&f, &c), 0);
+	id = token_for(&f, NULL, "db", 1);
+	assert_true(device_for(&f, id, "host", 1) > 0);
+	assert_whole(&f);
+	fixture_done(&f);
+}
+
 static void a_token_is_revoked_once(void **state)
 {
 	struct change c = {.kind = CHANGE_TOKEN_REVOKE};
@@ -1182,6 +1247,8 @@ int main(void)
 		cmocka_unit_test(connections_are_durable_and_strict),
 		cmocka_unit_test(tokens_are_checked_when_made),
 		cmocka_unit_test(tokens_are_spent),
+		cmocka_unit_test(a_clock_set_back_revives_no_token),
+		cmocka_unit_test(a_clock_put_right_kills_no_new_token),
 		cmocka_unit_test(a_token_is_revoked_once),
 		cmocka_unit_test(tokens_are_listed_with_their_state),
 		cmocka_unit_test(a_device_gets_what_its_token_says),

@@ -30,6 +30,7 @@ enum {
 struct session {	 /* one a device; the newest wins */
 	struct key hash; /* of the secret */
 	int64_t until_s;
+	int64_t until_boot_ms; /* a wall clock that is set back makes it no longer */
 };
 
 struct touched { /* soft state of a device waiting to be written */
@@ -182,9 +183,14 @@ static int identify_admin(struct app *a, const char *text, struct http_caller *r
 	return refuse_credential(d);
 }
 
+static bool is_running(const struct session *s, struct now now)
+{
+	return now.wall_ms / 1000 < s->until_s && now.boot_ms < s->until_boot_ms;
+}
+
 static int identify_device(struct app *a, const char *text, struct http_caller *ret, struct diag *d)
 {
-	int64_t now_ms = clock_now().wall_ms;
+	struct now now = clock_now();
 	enum standing standing;
 	struct device *dev;
 	struct key hash;
@@ -193,10 +199,10 @@ static int identify_device(struct app *a, const char *text, struct http_caller *
 	if (parse_credential(text, &id, &hash) || id >= a->n_by_id)
 		return refuse_credential(d);
 	dev = model_device(&a->model, (uint32_t)id);
-	if (!dev || a->sessions[id].until_s <= now_ms / 1000 ||
+	if (!dev || !is_running(&a->sessions[id], now) ||
 	    !key_equal(&a->sessions[id].hash, &hash))
 		return refuse_credential(d);
-	standing = model_standing(dev, now_ms);
+	standing = model_standing(dev, now.wall_ms);
 	if (standing != STANDING_ACTIVE && standing != STANDING_PENDING)
 		return refuse_credential(d);
 	*ret = (struct http_caller){.kind = standing == STANDING_ACTIVE ? HTTP_DEVICE
@@ -219,8 +225,8 @@ int app_identify(void *app, const char *authorization, struct http_caller *ret, 
 	return refuse_credential(d);
 }
 
-/* The certificate is renewed from half-life by every session of an active device; the session never
- * outlives it. */
+/* The certificate is renewed from half-life by every session of an active device, and by nothing
+ * else: each has proved its key. The session never outlives it. */
 static void renew_certificate(struct app *a, struct device *d, int64_t now_s)
 {
 	enum standing s = model_standing(d, now_s * 1000);
@@ -238,7 +244,8 @@ int app_open_session(struct app *a, struct device *d, char out[static SESSION_TE
 		     int64_t *ret_expires_s)
 {
 	struct secret secret;
-	int64_t now_s = clock_now().wall_ms / 1000, until;
+	struct now now = clock_now();
+	int64_t now_s = now.wall_ms / 1000, until;
 	char text[48];
 	int err = grow_by_id(a, d->row.id);
 
@@ -251,6 +258,7 @@ int app_open_session(struct app *a, struct device *d, char out[static SESSION_TE
 	randombytes_buf(secret.b, sizeof(secret.b));
 	key_hash(secret.b, sizeof(secret.b), &a->sessions[d->row.id].hash);
 	a->sessions[d->row.id].until_s = until;
+	a->sessions[d->row.id].until_boot_ms = now.boot_ms + (until - now_s) * 1000;
 	err = txt_base64url_encode(secret.b, sizeof(secret.b), text, sizeof(text));
 	secret_wipe(&secret);
 	if (!err)
@@ -855,6 +863,14 @@ static bool write_touched(struct app *a)
 	return true;
 }
 
+/* Whoever holds the stream has not proved the device's key for as long as a certificate lasts. */
+static void end_lapsed(struct app *a, struct device *d)
+{
+	end_session(a, d);
+	publish_bye(a->publisher, d, "login", "this device's certificate is over",
+		    "the node proves its key again by itself");
+}
+
 static void check_device(struct app *a, struct device *d, struct now now)
 {
 	uint32_t today = (uint32_t)(now.wall_ms / 1000 / DAY_S);
@@ -863,7 +879,10 @@ static void check_device(struct app *a, struct device *d, struct now now)
 		evaluate(a, d);
 	if (!d->online)
 		return;
-	renew_certificate(a, d, now.wall_ms / 1000);
+	if (d->standing == STANDING_LAPSED) {
+		end_lapsed(a, d);
+		return;
+	}
 	if (d->psk_epoch != today) { /* preshared keys turn daily */
 		d->psk_epoch = today;
 		mark_neighbours(a, d->row.id);

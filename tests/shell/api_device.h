@@ -254,7 +254,7 @@ static void login(struct dev *d)
 	drop(&r);
 }
 
-static struct reply ask_why(struct dev *d, const char *to, const char *service)
+static FIXTURE_UNUSED struct reply ask_why(struct dev *d, const char *to, const char *service)
 {
 	char path[512];
 
@@ -452,7 +452,7 @@ static bool may_open(const struct dev *d, const struct dev *peer, uint16_t port)
 	return false;
 }
 
-static void device_do(const struct dev *d, const char *what, const char *body)
+static FIXTURE_UNUSED void device_do(const struct dev *d, const char *what, const char *body)
 {
 	char path[128];
 

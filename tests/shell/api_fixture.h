@@ -24,11 +24,14 @@
 #include "zt/token.h"
 #include "zt/txt.h"
 
+#define FIXTURE_UNUSED __attribute__((unused))
+
 enum { WAIT_MS = 15000, BODY_MAX = 64 << 20 };
 
 static struct {
 	char dir[64], url[64], program[PATH_MAX];
 	char config[128]; /* "": none */
+	char clock[128];  /* file that shifts its clocks (tests/lab/preload); "": it has ours */
 	pid_t pid;
 	int out; /* its stdout */
 	struct token admin;
@@ -62,6 +65,17 @@ static void open_log(void)
 		dup2(fd, STDERR_FILENO);
 }
 
+/* The library is built beside the program. */
+static void preload_clock(void)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%.*s/tests/lab/shift_clock.so",
+		 (int)(strrchr(ctl.program, '/') - ctl.program), ctl.program);
+	setenv("LD_PRELOAD", path, 1);
+	setenv("SHIFT_CLOCK", ctl.clock, 1);
+}
+
 static pid_t spawn(const char *const *argv, int *ret_out)
 {
 	int fds[2];
@@ -73,6 +87,8 @@ static pid_t spawn(const char *const *argv, int *ret_out)
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that is killed leaves nothing running */
 		dup2(fds[1], STDOUT_FILENO);
+		if (ctl.clock[0])
+			preload_clock();
 		open_log();
 		execv(ctl.program, (char *const *)argv);
 		_exit(127);
@@ -396,7 +412,7 @@ static int setup(void **state)
 {
 	(void)state;
 	end_controller(SIGKILL); /* of a test whose end failed */
-	ctl.config[0] = '\0';
+	ctl.config[0] = ctl.clock[0] = '\0';
 	snprintf(ctl.dir, sizeof(ctl.dir), "/tmp/zt-api-XXXXXX");
 	if (!mkdtemp(ctl.dir))
 		return -1;

@@ -269,6 +269,65 @@ static void test_challenge_once_and_here(void **state)
 	dev_free(other);
 }
 
+static struct dev *with_keys_of(const struct dev *d)
+{
+	struct dev *same = dev_new();
+
+	same->identity = d->identity;
+	same->identity_pub = d->identity_pub;
+	same->wg = d->wg;
+	same->wg_pub = d->wg_pub;
+	return same;
+}
+
+/* One device with the same keys on two controllers. The second is hostile: it hands the device a
+ * challenge of the first, and the answer to the first. But the device signs whom it talks to. */
+static void test_challenge_of_another_controller(void **state)
+{
+	struct dev *d = enrolled("\"tags\":[\"a\"]", "a"), *same = with_keys_of(d);
+	__typeof__(ctl) first = ctl, second;
+	struct challenge ch;
+	struct token t, spare;
+	struct reply r;
+	struct form f;
+
+	(void)state;
+	token_create("{\"tags\":[\"a\"]}", &spare);
+	snprintf(ctl.dir, sizeof(ctl.dir), "%.40s/b", first.dir);
+	snprintf(ctl.url, sizeof(ctl.url), "https://127.0.0.1:%d", free_port());
+	init_controller_dir();
+	serve();
+	ctl.curl = client_new();
+	token_create("{\"tags\":[\"a\"]}", &t);
+	r = try_enroll(same, &t, "a");
+	admitted(same, &r);
+	assert_int_equal(same->id, d->id);
+	second = ctl;
+	ctl = first;
+	ctl.admin.pin = second.admin.pin; /* whom the device believes to talk to */
+	ch = get_challenge(d->curl);
+	r = try_session_as(d, d->id, &ch);
+	assert_true(r.status == 403 && code_is(&r, "refused"));
+	drop(&r);
+	dev_free(same);
+	same = dev_new();
+	ch = get_challenge(same->curl);
+	f = form_of(same, &spare, "other", &ch);
+	r = form_send(same->curl, &f);
+	assert_true(r.status == 403 && code_is(&r, "refused"));
+	drop(&r);
+	ctl = first;
+	r = try_enroll(same, &spare, "other"); /* that spent nothing */
+	admitted(same, &r);
+	login(d);
+	ctl = second;
+	curl_easy_cleanup(ctl.curl);
+	end_controller(SIGTERM);
+	ctl = first;
+	dev_free(same);
+	dev_free(d);
+}
+
 static void expect_key_taken(struct dev *d, const struct token *t, const char *says)
 {
 	struct reply r = try_enroll(d, t, "again");
@@ -758,6 +817,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_pinned_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_both_keys_are_proved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_challenge_once_and_here, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_challenge_of_another_controller, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_keys_of_another_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_session_of_another_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending_gets_nothing_until_approved, setup,

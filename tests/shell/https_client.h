@@ -113,7 +113,7 @@ static bool say(struct client *c, const void *p, size_t n)
 	return true;
 }
 
-static bool say_text(struct client *c, const char *s)
+static FIXTURE_UNUSED bool say_text(struct client *c, const char *s)
 {
 	return say(c, s, strlen(s));
 }
@@ -227,7 +227,7 @@ static struct answer ask(struct client *c, const char *method, const char *path,
 }
 
 /* Reads until the server closes; false when it does not within WAIT_MS. */
-static bool closes(struct client *c)
+static FIXTURE_UNUSED bool closes(struct client *c)
 {
 	for (;;) {
 		ssize_t n = gnutls_record_recv(c->tls, c->in, sizeof(c->in));

@@ -39,6 +39,8 @@ static struct {
 	struct http_config config;
 	uint16_t port;
 	int wake_fd;
+	void (*prepare)(void); /* when there is a loop, before the server is made; NULL: nothing */
+	void (*finish)(void);  /* before the server goes */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
 	void (*fn)(void *arg); /* to run in the loop; NULL when run */
@@ -106,6 +108,8 @@ static void start(void)
 	assert_non_null(t.loop);
 	t.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	t.io = loop_io_new(t.loop, t.wake_fd, EPOLLIN, run_fn, NULL);
+	if (t.prepare)
+		t.prepare();
 	if (http_server_new(t.loop, &t.config, &t.server, &d) < 0)
 		fail_msg("%s", d.message);
 	t.port = http_server_port(t.server);
@@ -119,6 +123,8 @@ static void stop(void)
 		return;
 	in_loop(stop_loop, NULL);
 	pthread_join(t.thread, NULL);
+	if (t.finish)
+		t.finish();
 	http_server_free(t.server);
 	loop_io_free(t.io);
 	loop_free(t.loop);

@@ -301,7 +301,7 @@ static json_int_t number_at(json_t *j, const char *path)
 	return json_integer_value(at(j, path));
 }
 
-static bool code_is(const struct reply *r, const char *code)
+static FIXTURE_UNUSED bool code_is(const struct reply *r, const char *code)
 {
 	return strcmp(text_at(r->json, "error.code"), code) == 0;
 }
@@ -389,7 +389,7 @@ static void audit_is_whole(void)
 }
 
 /* Records of a kind whose text holds the words. */
-static unsigned audit_count(const char *kind, const char *words)
+static FIXTURE_UNUSED unsigned audit_count(const char *kind, const char *words)
 {
 	json_t *j = admin_ok("GET", "/v1/admin/audit", NULL), *record;
 	unsigned n = 0;

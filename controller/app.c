@@ -15,6 +15,7 @@
 #include "controller/advice.h"
 #include "controller/geo.h"
 #include "controller/zones.h"
+#include "controller/pace.h"
 
 enum {
 	TICK_MS = 1000,
@@ -41,6 +42,9 @@ struct touched { /* soft state of a device waiting to be written */
 	int64_t report_ms;
 	int64_t notes_ms; /* until when posture records are paid for (note_budget) */
 	unsigned unnoted;
+	struct pace pace; /* of what its posture gains it */
+	int64_t gain_ms;  /* when a gain that waits may come; 0: none waits */
+	int64_t told_ms;  /* the last such time that was logged */
 };
 
 struct app {
@@ -199,8 +203,7 @@ static int identify_device(struct app *a, const char *text, struct http_caller *
 	if (parse_credential(text, &id, &hash) || id >= a->n_by_id)
 		return refuse_credential(d);
 	dev = model_device(&a->model, (uint32_t)id);
-	if (!dev || !is_running(&a->sessions[id], now) ||
-	    !key_equal(&a->sessions[id].hash, &hash))
+	if (!dev || !is_running(&a->sessions[id], now) || !key_equal(&a->sessions[id].hash, &hash))
 		return refuse_credential(d);
 	standing = model_standing(dev, now.wall_ms);
 	if (standing != STANDING_ACTIVE && standing != STANDING_PENDING)
@@ -685,15 +688,53 @@ static void note_verdict(struct app *a, const struct device *d, const struct ver
 	arena_done(&arena);
 }
 
+/* The verdicts that its facts make now, whatever the engine was told. */
+static uint64_t verdicts_now(const struct app *a, const struct device *d, int64_t now_ms)
+{
+	uint64_t verdicts = 0;
+	struct arena arena;
+
+	arena_init(&arena, REPORT_ARENA_MAX);
+	for (size_t i = 0; a->model.policy && i < a->model.policy->n_postures; i++) {
+		struct verdict v = {0};
+
+		if (model_verdict(&a->model, d, i, now_ms, &arena, &v) == 0 && v.ok)
+			verdicts |= (uint64_t)1 << i;
+	}
+	arena_done(&arena);
+	return verdicts;
+}
+
+/* What the device would gain by its posture while it must wait is held back (pace.h); what it loses
+ * is not. Asked only of one that takes part, and takes part already: it comes as a whole. */
+static void pace_gains(struct app *a, struct device *d, struct now now)
+{
+	struct touched *t = &a->touched[d->row.id];
+	uint64_t gains = verdicts_now(a, d, now.wall_ms) & ~d->verdicts;
+
+	if (d->standing != STANDING_ACTIVE)
+		gains = 0;
+	t->gain_ms = gains ? pace_gain(&t->pace, now.boot_ms) : 0;
+	d->held = t->gain_ms ? gains : 0;
+	if (t->gain_ms && t->gain_ms != t->told_ms)
+		log_info("device %u: its posture comes and goes; what it gains waits %lld s",
+			 d->row.id, (long long)(t->gain_ms - now.boot_ms + 999) / 1000);
+	t->told_ms = t->gain_ms;
+}
+
 /* Who is marked hears of it at the end of this turn. */
 static void evaluate(struct app *a, struct device *d)
 {
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
-	int64_t now_ms = clock_now().wall_ms;
-	bool moves = model_standing(d, now_ms) != d->standing;
+	struct now now = clock_now();
+	int64_t now_ms = now.wall_ms;
+	enum standing standing = model_standing(d, now_ms);
+	bool moves = standing != d->standing;
 	struct places was = d->places;
 	size_t n;
 
+	if (standing == STANDING_ACTIVE && d->row.id < a->n_by_id)
+		pace_gains(a, d, now);
 	if (moves) /* those who could reach it until now */
 		mark_neighbours(a, d->row.id);
 	n = model_evaluate(&a->model, d, now_ms, changes);
@@ -875,7 +916,7 @@ static void check_device(struct app *a, struct device *d, struct now now)
 {
 	uint32_t today = (uint32_t)(now.wall_ms / 1000 / DAY_S);
 
-	if (d->next_ms <= now.wall_ms)
+	if (d->next_ms <= now.wall_ms || (d->row.id < a->n_by_id && a->touched[d->row.id].gain_ms))
 		evaluate(a, d);
 	if (!d->online)
 		return;

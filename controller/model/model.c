@@ -196,6 +196,7 @@ static size_t judge(const struct model *m, struct device *d, int64_t now_ms,
 			d->failing_since_ms[i] = 0;
 		else if (!d->failing_since_ms[i])
 			d->failing_since_ms[i] = now_ms;
+		v.ok = v.ok && !(d->held & bit);
 		d->verdicts |= v.ok ? bit : 0;
 		if (v.next_ms < d->next_ms)
 			d->next_ms = v.next_ms;
@@ -487,6 +488,7 @@ static int put_all(struct model *m, const struct policy *before, int64_t now_ms)
 
 		if (!d)
 			continue;
+		d->held = 0; /* bits of the policy before */
 		carry_grace(d, before, m->policy);
 		judge(m, d, now_ms, changes);
 		e = put_or_remove(m, d);

@@ -37,6 +37,7 @@ struct device {
 	uint16_t wg_port;
 	/* posture, per profile of the policy */
 	uint64_t verdicts; /* bit i: profile i is ok */
+	uint64_t held; /* bit i: profile i counts as failing, because its gain must wait (pace.h) */
 	struct places places;
 	int64_t failing_since_ms[ENGINE_POSTURES_MAX];
 	int64_t next_ms; /* when a verdict or the standing next changes by itself; INT64_MAX never

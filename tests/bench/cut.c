@@ -3,8 +3,8 @@
  * there is one clock. For each round: packets pass; the file is made; they stop, and stay away for
  * SILENCE_MS; the file is removed; they pass again.
  *
- *   cut FROM TO ADDRESS PORT FILE ROUNDS      FROM, TO: network namespaces; FILE: makes the posture
- * of FROM fail
+ *   cut FROM TO ADDRESS PORT FILE ROUNDS CLOCK      FROM, TO: network namespaces; FILE: makes the
+ * posture of FROM fail; CLOCK: what the controller's clocks are shifted by (tests/lab/preload)
  *
  * A line a round: microseconds from the making of FILE until the last packet arrived, and until the
  * first was sent that did not. The truth is between the two: on the lab's only CPU the sender, too,
@@ -183,15 +183,31 @@ static void cut_once(struct ends *e, const char *file)
 	fflush(stdout);
 }
 
+/* The controller lets a device that flips gain access only so often (controller/pace.h): for its
+ * boot clock, minutes go by between the rounds. */
+static void skip_minutes(const char *clock_file, uint64_t round)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "0 %llu\n", (unsigned long long)(round + 1) * 120);
+	int fd = open(clock_file, O_WRONLY | O_CLOEXEC);
+
+	/* In one write over a line that is no longer: never half a number. */
+	if (fd < 0 || write(fd, text, (size_t)n) != n)
+		give_up(clock_file);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static struct ends e;
 	uint64_t rounds;
 
-	if (argc != 7 || num_parse_u64(argv[6], 1, 10000, &rounds))
+	if (argc != 8 || num_parse_u64(argv[6], 1, 10000, &rounds))
 		give_up_with(EINVAL, "usage");
 	open_ends(&e, argv[1], argv[2], argv[3], argv[4]);
-	for (uint64_t i = 0; i < rounds; i++)
+	for (uint64_t i = 0; i < rounds; i++) {
+		skip_minutes(argv[7], i);
 		cut_once(&e, argv[5]);
+	}
 	return 0;
 }

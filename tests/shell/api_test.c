@@ -655,6 +655,51 @@ static void test_no_acting_on_another(void **state)
 	dev_free(b);
 }
 
+enum { FLOOD_MAX = 20000 }; /* far fewer are enough where more than 20 a second are made */
+
+/* By device, not by address: both are behind the same one. */
+static void test_a_device_that_floods_hurts_itself(void **state)
+{
+	static const struct {
+		const char *method, *path, *body;
+	} asks[] = {{"POST", "/v1/report", "nonsense"},
+		    {"GET", "/v1/why?to=b&service=tcp/1", NULL},
+		    {"GET", "/v1/stream?serial=x", NULL}};
+	struct dev *a = enrolled("\"tags\":[\"a\"]", "a"), *b = online("\"tags\":[\"b\"]", "b");
+	unsigned refused[N_OF(asks)] = {0};
+	struct reply r;
+
+	(void)state;
+	login(a);
+	for (unsigned i = 0; i < FLOOD_MAX && !(refused[0] && refused[1] && refused[2]); i++) {
+		size_t k = i % N_OF(asks);
+
+		r = call(a->curl, asks[k].method, asks[k].path, a->session, asks[k].body);
+		if (r.status == 429) {
+			assert_true(code_is(&r, "rate") &&
+				    strcasestr(r.headers, "\r\nRetry-After:"));
+			refused[k]++;
+		} else if (i == 0) {
+			assert_int_equal(r.status, 400); /* what it asks is read, at first */
+		}
+		drop(&r);
+		if (i % 10)
+			continue;
+		r = ask_why(b, "a", "tcp/1");
+		assert_int_equal(r.status, 200);
+		drop(&r);
+	}
+	for (size_t k = 0; k < N_OF(asks); k++)
+		row_check(asks[k].path, refused[k] > 0);
+	assert_false(b->ended);
+	assert_int_equal(status_number("devices.active"), 2); /* the admin has his own, too */
+	r = try_session(b);
+	assert_int_equal(r.status, 200);
+	drop(&r);
+	dev_free(a);
+	dev_free(b);
+}
+
 static bool has_get(const char *path)
 {
 	for (const struct http_route *r = api_routes; r->method; r++)
@@ -828,6 +873,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_acting_on_another, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_device_that_floods_hurts_itself, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_get_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_of_one_user, setup, teardown),

@@ -121,6 +121,136 @@ static void test_a_clock_set_back_revives_no_token(void **state)
 	assert_int_equal(enrol_status(&other), 403); /* made tomorrow */
 }
 
+/* --- a posture that comes and goes --- */
+
+static void flip(const char *value)
+{
+	report_ok(ada, "disk.encrypted", value);
+}
+
+static unsigned maps_of(const struct dev *d)
+{
+	return d->n_full + d->n_delta;
+}
+
+/* As the controller has it, without the way of a map to the device. */
+static bool is_credited(const struct dev *d)
+{
+	char path[64];
+	bool is;
+	json_t *j;
+
+	snprintf(path, sizeof(path), "/v1/admin/devices/%u", d->id);
+	j = admin_ok("GET", path, NULL);
+	is = json_is_true(at(j, "posture_ok"));
+	json_decref(j);
+	return is;
+}
+
+/* How many gains came before one did not. */
+static unsigned gain_until_held(void)
+{
+	unsigned n = 0;
+
+	for (; n < 20; n++) {
+		flip("false");
+		await(!sees(ada, db) && !sees(db, ada));
+		flip("true");
+		if (!is_credited(ada))
+			return n;
+		await(sees(ada, db) && sees(db, ada));
+	}
+	return n;
+}
+
+/* Losses are at once, always; gains wait when there are many. The neighbour is left in peace. */
+static void test_gains_of_a_flapping_posture_are_paced(void **state)
+{
+	unsigned before, gains;
+
+	(void)state;
+	two_online(POSTURE_POLICY(""));
+	flip("true");
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	gains = gain_until_held();
+	assert_in_range(gains, 2, 10);
+	await(!sees(ada, db) && !sees(db, ada)); /* held at both ends */
+	before = maps_of(db);
+	for (int i = 0; i < 50; i++) {
+		flip("false");
+		flip("true");
+	}
+	status_number("streams");
+	pump();
+	assert_true(maps_of(db) <= before + 2);
+	shift_clocks(60, 60); /* nothing is asked again: the gain comes by itself */
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	flip("false");
+	await(!sees(ada, db) && !sees(db, ada)); /* a loss after it: at once */
+	two_gone();
+}
+
+static const char two_profiles[] =
+	"[network]\nlease = 1h\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\n"
+	"[resource web]\non = tag:db\nports = tcp/443\n"
+	"[resource dns]\non = tag:db\nports = udp/53\n"
+	"[posture p]\nrequire = disk.encrypted == true\n"
+	"[posture q]\nrequire = disk.encrypted == false\n"
+	"[rule p]\nwho = user:ada@x.org\nwhat = resource:db\nhow = posture:p\nwhy = p\n"
+	"[rule q]\nwho = user:ada@x.org\nwhat = resource:web\nhow = posture:q\nwhy = q\n"
+	"[rule r]\nwho = user:ada@x.org\nwhat = resource:dns\nwhy = r\n";
+
+/* Every flip loses one profile and gains another: the loss never waits for the gain. */
+static void test_a_gain_never_delays_a_loss(void **state)
+{
+	unsigned before;
+	bool on = true;
+
+	(void)state;
+	two_online(two_profiles);
+	flip("true");
+	await(may_open(ada, db, 5432) && !may_open(ada, db, 443));
+	for (int i = 0; i < 30; i++) {
+		on = !on;
+		flip(on ? "true" : "false");
+		await(!may_open(ada, db, on ? 443 : 5432));
+	}
+	await(!sees(ada, db) && !sees(db, ada));
+	before = maps_of(db);
+	for (int i = 0; i < 50; i++)
+		flip(i % 2 ? "true" : "false");
+	status_number("streams");
+	pump();
+	assert_true(maps_of(db) <= before + 2);
+	assert_false(sees(ada, db) || sees(db, ada));
+	shift_clocks(60, 60);
+	await(may_open(ada, db, 5432) && may_open(ada, db, 53) && sees(db, ada));
+	assert_false(may_open(ada, db, 443));
+	two_gone();
+}
+
+/* What waits for its time goes with what it was part of: revoked is revoked. */
+static void test_a_waiting_gain_does_not_outlive_its_device(void **state)
+{
+	json_int_t shifted_s;
+
+	(void)state;
+	two_online(POSTURE_POLICY(""));
+	flip("true");
+	await(sees(db, ada));
+	gain_until_held();
+	await(!sees(db, ada));
+	device_do(ada, "revoke", "{\"why\":\"flaps\"}");
+	await(ada->ended);
+	shift_clocks(60, 60);
+	shifted_s = status_number("uptime_s");
+	await(status_number("uptime_s") >= shifted_s + 3); /* ticks after the gain's time */
+	pump();
+	assert_false(sees(db, ada));
+	two_gone();
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +259,12 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_a_clock_set_back_lengthens_no_session,
 						setup_with_clock, teardown),
 		cmocka_unit_test_setup_teardown(test_a_clock_set_back_revives_no_token,
+						setup_with_clock, teardown),
+		cmocka_unit_test_setup_teardown(test_gains_of_a_flapping_posture_are_paced,
+						setup_with_clock, teardown),
+		cmocka_unit_test_setup_teardown(test_a_gain_never_delays_a_loss, setup_with_clock,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_waiting_gain_does_not_outlive_its_device,
 						setup_with_clock, teardown),
 	};
 

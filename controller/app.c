@@ -30,6 +30,7 @@ enum {
 
 struct session {	 /* one a device; the newest wins */
 	struct key hash; /* of the secret */
+	uint64_t number; /* each has its own */
 	int64_t until_s;
 	int64_t until_boot_ms; /* a wall clock that is set back makes it no longer */
 };
@@ -61,6 +62,7 @@ struct app {
 	struct session *sessions; /* by device id */
 	struct touched *touched;  /* by device id */
 	size_t n_by_id;
+	uint64_t n_sessions; /* ever opened */
 	bool touch_running;
 	struct change_job *rewrites; /* under way, computed from the model as it was */
 	uint64_t records;	     /* in the change log */
@@ -210,9 +212,17 @@ static int identify_device(struct app *a, const char *text, struct http_caller *
 		return refuse_credential(d);
 	*ret = (struct http_caller){.kind = standing == STANDING_ACTIVE ? HTTP_DEVICE
 									: HTTP_DEVICE_PENDING,
-				    .device = (uint32_t)id};
+				    .device = (uint32_t)id,
+				    .session = a->sessions[id].number};
 	snprintf(ret->name, sizeof(ret->name), "device:%u", (unsigned)id);
 	return 0;
+}
+
+bool app_session_stands(const struct app *a, const struct http_caller *c)
+{
+	const struct session *s = c->device < a->n_by_id ? &a->sessions[c->device] : NULL;
+
+	return s && s->number == c->session && is_running(s, clock_now());
 }
 
 int app_identify(void *app, const char *authorization, struct http_caller *ret, struct diag *d)
@@ -260,6 +270,7 @@ int app_open_session(struct app *a, struct device *d, char out[static SESSION_TE
 		until = d->row.cert_not_after_s;
 	randombytes_buf(secret.b, sizeof(secret.b));
 	key_hash(secret.b, sizeof(secret.b), &a->sessions[d->row.id].hash);
+	a->sessions[d->row.id].number = ++a->n_sessions;
 	a->sessions[d->row.id].until_s = until;
 	a->sessions[d->row.id].until_boot_ms = now.boot_ms + (until - now_s) * 1000;
 	err = txt_base64url_encode(secret.b, sizeof(secret.b), text, sizeof(text));

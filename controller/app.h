@@ -32,6 +32,9 @@ void app_free(
 
 /* --- identity: the one place that says who calls --- */
 int app_identify(void *app, const char *authorization, struct http_caller *ret, struct diag *d);
+/* Does the session that a request began with still stand? It may have ended, or a newer one have
+ * taken its place, before the request's body was there. */
+bool app_session_stands(const struct app *a, const struct http_caller *c);
 /* A session for a device that proved its identity key. The text is the credential
  * ("7.<base64url>"). Older ones end. */
 enum { SESSION_TEXT_MAX = 64 };

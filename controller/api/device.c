@@ -301,9 +301,17 @@ static struct device *own_device(struct app *a, struct http_request *r)
 {
 	struct device *d = model_device(app_model(a), http_caller(r)->device);
 
-	if (!d)
+	if (!d) {
 		http_reply_error(r, 403, "refused", "the controller does not know this device", "");
-	return d && refuse_standing(a, r, d) ? NULL : d;
+		return NULL;
+	}
+	if (refuse_standing(a, r, d))
+		return NULL;
+	if (app_session_stands(a, http_caller(r)))
+		return d;
+	http_reply_error(r, 401, "login", "this session ended before the request was complete",
+			 "open a session again");
+	return NULL;
 }
 
 void api_report(void *app, struct http_request *r)
@@ -378,7 +386,8 @@ void api_leave(void *app, struct http_request *r)
 	struct pending *p;
 	struct change c;
 
-	if (!api_begin_change(app, r, CHANGE_DEVICE_STATE, "the device left", &c))
+	if (!own_device(app, r) ||
+	    !api_begin_change(app, r, CHANGE_DEVICE_STATE, "the device left", &c))
 		return;
 	c.device.id = http_caller(r)->device;
 	c.device.state = DEVICE_REVOKED;

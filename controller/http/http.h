@@ -18,9 +18,10 @@ enum http_caller_kind {			 /* who may call: bits in http_route.who */
 
 struct http_caller {
 	enum http_caller_kind kind;
-	uint32_t device; /* of the session (DEVICE, DEVICE_PENDING) */
-	uint64_t admin;	 /* credential id */
-	char name[96];	 /* for the audit log: "device:7", "admin:1 (root)" */
+	uint32_t device;  /* of the session (DEVICE, DEVICE_PENDING) */
+	uint64_t session; /* its number: whether it is still the one (DEVICE, DEVICE_PENDING) */
+	uint64_t admin;	  /* credential id */
+	char name[96];	  /* for the audit log: "device:7", "admin:1 (root)" */
 };
 
 struct http_request;

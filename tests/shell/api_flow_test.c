@@ -283,6 +283,182 @@ static void test_resume_by_serial(void **state)
 	two_gone();
 }
 
+/* --- the old and the new of one device --- */
+
+/* The same device a second time, as an older process of it that still runs. */
+static struct dev *twin_of(const struct dev *d)
+{
+	struct dev *twin = dev_new();
+
+	twin->identity = d->identity;
+	twin->identity_pub = d->identity_pub;
+	twin->wg = d->wg;
+	twin->wg_pub = d->wg_pub;
+	twin->network = d->network;
+	twin->id = d->id;
+	memcpy(twin->session, d->session, sizeof(twin->session));
+	return twin;
+}
+
+/* Streams of one device in turn: only the newest hears, and the end of an older one, whenever it is
+ * noticed, is not the end of the newest. */
+static void test_an_old_stream_never_overwrites_a_newer(void **state)
+{
+	struct dev *one, *other, *newest = NULL;
+	uint64_t last;
+
+	(void)state;
+	two_online(empty_policy);
+	one = ada;
+	other = twin_of(ada);
+	for (int i = 0; i < 12; i++) {
+		struct dev *old = i % 2 ? other : one;
+
+		newest = i % 2 ? one : other;
+		last = old->serial;
+		if (i % 3 == 0)
+			old->deaf = true; /* notices nothing of its end for now */
+		newest->serial = newest->serial > last ? newest->serial : 0;
+		open_stream(newest, newest->serial);
+		await(newest->serial > last);
+		policy_ok(i % 2 ? empty_policy : db_policy);
+		await(sees(newest, db) == !(i % 2) && sees(db, newest) == !(i % 2));
+		old->deaf = false;
+		if (i % 4 == 1)
+			hang_up(old);
+		else
+			await(old->ended);
+		assert_true(old->serial <= last);
+		assert_int_equal(status_number("streams"), 2);
+		assert_int_equal(status_number("devices.online"), 2);
+	}
+	assert_false(newest->ended || db->ended);
+	policy_ok(db_policy);
+	await(may_open(newest, db, 5432) && sees(db, newest));
+	dev_free(other);
+	two_gone();
+}
+
+/* A report whose body comes in two parts; the second when it is let. */
+static struct {
+	CURLM *multi;
+	CURL *curl;
+	struct curl_slist *headers;
+	struct reply reply;
+	struct buf body;
+	size_t sent;
+	bool let;
+	int running;
+} half;
+
+static size_t give_half(char *p, size_t one, size_t n, void *arg)
+{
+	size_t most = half.let ? half.body.len : half.body.len / 2;
+
+	(void)arg;
+	if (half.sent == most && !half.let)
+		return CURL_READFUNC_PAUSE;
+	n = n * one < most - half.sent ? n * one : most - half.sent;
+	memcpy(p, half.body.data + half.sent, n);
+	half.sent += n;
+	return n;
+}
+
+static void half_begin(const struct dev *d, const char *name, const char *value)
+{
+	struct fact f = {.state = FACT_KNOWN};
+	struct report report = {.full = true, .serial = d->serial, .facts = &f, .n_facts = 1};
+
+	memset(&half, 0, sizeof(half));
+	snprintf(f.name, sizeof(f.name), "%s", name);
+	snprintf(f.value, sizeof(f.value), "%s", value);
+	buf_init_grow(&half.body, ZT_REPORT_MAX);
+	assert_int_equal(report_encode(&report, &half.body), 0);
+	half.multi = curl_multi_init();
+	half.curl = client_new();
+	prepare(half.curl, "/v1/report");
+	half.headers = curl_slist_append(NULL, d->session);
+	half.headers = curl_slist_append(half.headers, "Expect:");
+	curl_easy_setopt(half.curl, CURLOPT_HTTPHEADER, half.headers);
+	curl_easy_setopt(half.curl, CURLOPT_POST, 1L);
+	curl_easy_setopt(half.curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)half.body.len);
+	curl_easy_setopt(half.curl, CURLOPT_READFUNCTION, give_half);
+	curl_easy_setopt(half.curl, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(half.curl, CURLOPT_WRITEDATA, &half.reply);
+	curl_multi_add_handle(half.multi, half.curl);
+	half.running = 1;
+}
+
+static bool half_turn(void)
+{
+	curl_multi_perform(half.multi, &half.running);
+	if (half.running)
+		curl_multi_poll(half.multi, NULL, 0, 10, NULL);
+	return half.running;
+}
+
+/* The headers and half of the body are at the controller: a request that came after them was
+ * answered. */
+static void half_is_there(void)
+{
+	json_int_t streams;
+
+	await((half_turn(), half.sent == half.body.len / 2));
+	streams = status_number("streams");
+	for (int i = 0; i < 5; i++) {
+		half_turn();
+		assert_int_equal(status_number("streams"), streams);
+	}
+}
+
+static long half_end(void)
+{
+	long status = 0;
+
+	half.let = true;
+	curl_easy_pause(half.curl, CURLPAUSE_CONT);
+	await(!half_turn());
+	curl_easy_getinfo(half.curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_multi_remove_handle(half.multi, half.curl);
+	curl_easy_cleanup(half.curl);
+	curl_multi_cleanup(half.multi);
+	curl_slist_free_all(half.headers);
+	drop(&half.reply);
+	buf_free(&half.body);
+	return status;
+}
+
+/* An older session says no more, not even what it had begun to say: else a process that hangs would
+ * undo what the one that took its place has said. */
+static void test_a_stale_report_never_overwrites_a_newer(void **state)
+{
+	char old[sizeof(ada->session)], newer[sizeof(ada->session)];
+	struct reply r;
+
+	(void)state;
+	two_online(POSTURE_POLICY(""));
+	memcpy(old, ada->session, sizeof(old));
+	half_begin(ada, "disk.encrypted", "true");
+	half_is_there();
+	login(ada);
+	memcpy(newer, ada->session, sizeof(newer));
+	report_ok(ada, "disk.encrypted", "false");
+	memcpy(ada->session, old, sizeof(old));
+	r = report_fact(ada, "disk.encrypted", "true"); /* with the older session */
+	assert_int_equal(r.status, 401);
+	drop(&r);
+	assert_int_equal(half_end(), 401); /* begun with the older session */
+	memcpy(ada->session, newer, sizeof(newer));
+	r = ask_why(ada, "db", "tcp/5432");
+	assert_true(r.status == 200 && !json_is_true(at(r.json, "allowed")));
+	drop(&r);
+	half_begin(ada, "disk.encrypted", "true");
+	half_is_there();
+	assert_int_equal(half_end(), 200); /* slow alone is no fault */
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	two_gone();
+}
+
 /* --- a slow reader --- */
 
 enum { MANY_PORTS = 5000 };
@@ -614,6 +790,10 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_while_it_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resume_by_serial, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_old_stream_never_overwrites_a_newer, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_stale_report_never_overwrites_a_newer, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader_ends_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_map_over_its_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why_names_own_rules_only, setup, teardown),

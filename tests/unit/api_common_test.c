@@ -24,6 +24,7 @@ static struct {
 	struct model model;
 	struct controller_keys keys;
 	unsigned sessions, changes, streams, reports;
+	bool session_over;
 } world;
 
 /* --- stand-ins --- */
@@ -118,6 +119,12 @@ void app_change(struct app *a, const struct change *c, app_then then, void *arg)
 {
 	(void)a, (void)c, (void)then, (void)arg;
 	world.changes++;
+}
+
+bool app_session_stands(const struct app *a, const struct http_caller *c)
+{
+	(void)a, (void)c;
+	return !world.session_over;
 }
 
 int app_open_session(struct app *a, struct device *d, char out[static SESSION_TEXT_MAX],
@@ -451,6 +458,24 @@ static void test_revoked_meanwhile(void **state)
 	assert_int_equal(world.reports + world.streams, 2);
 }
 
+/* A newer session took the place of the one that the request's headers came with. */
+static void test_session_over_meanwhile(void **state)
+{
+	static const http_handler handlers[] = {api_report, api_stream, api_why, api_leave};
+
+	(void)state;
+	request.caller = (struct http_caller){.kind = HTTP_DEVICE, .device = 1};
+	device_with(DEVICE_ACTIVE);
+	world.session_over = true;
+	for (size_t i = 0; i < N_OF(handlers); i++) {
+		request.status = 0;
+		handlers[i](NULL, NULL);
+		assert_int_equal(request.status, 401);
+	}
+	assert_int_equal(request.answers, N_OF(handlers));
+	assert_int_equal(world.reports + world.streams + world.changes, 0);
+}
+
 static void test_malformed_enrolments(void **state)
 {
 	static const char *const bodies[] = {
@@ -487,6 +512,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stale_challenge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_session_of_every_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_revoked_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_session_over_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_malformed_enrolments, setup, teardown),
 	};
 

@@ -438,12 +438,12 @@ static struct dev *online(const char *as, const char *name)
 	return d;
 }
 
-static bool sees(const struct dev *d, const struct dev *peer)
+static FIXTURE_UNUSED bool sees(const struct dev *d, const struct dev *peer)
 {
 	return netmap_find_peer(&d->map, peer->id) != NULL;
 }
 
-static bool may_open(const struct dev *d, const struct dev *peer, uint16_t port)
+static FIXTURE_UNUSED bool may_open(const struct dev *d, const struct dev *peer, uint16_t port)
 {
 	for (size_t i = 0; i < d->map.n_grants; i++)
 		if (d->map.grants[i].peer == peer->id && d->map.grants[i].dir == NETMAP_OUT &&

@@ -369,7 +369,7 @@ static struct reply policy_put(const char *text)
 	return admin("PUT", "/v1/admin/policy?why=test", text);
 }
 
-static void policy_ok(const char *text)
+static FIXTURE_UNUSED void policy_ok(const char *text)
 {
 	struct reply r = policy_put(text);
 

@@ -222,6 +222,103 @@ static void test_restart(void **state)
 	two_gone();
 }
 
+/* --- an older copy of the database --- */
+
+static void copy_file(const char *from, const char *to)
+{
+	char path[2][160], mem[64 << 10];
+	ssize_t n;
+	int in, out;
+
+	snprintf(path[0], sizeof(path[0]), "%s/%s", ctl.dir, from);
+	snprintf(path[1], sizeof(path[1]), "%s/%s", ctl.dir, to);
+	in = open(path[0], O_RDONLY | O_CLOEXEC);
+	out = open(path[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(in >= 0 && out >= 0);
+	while ((n = read(in, mem, sizeof(mem))) > 0)
+		assert_int_equal(write(out, mem, (size_t)n), n);
+	assert_int_equal(n, 0);
+	close(in);
+	close(out);
+}
+
+/* No two peers, and no peer and itself, with one address. */
+static void expect_addresses_apart(const struct dev *d)
+{
+	const struct netmap *m = &d->map;
+
+	for (size_t i = 0; i < m->n_peers; i++) {
+		assert_false(addr_equal(&m->peers[i].addr4, &m->self.addr4));
+		for (size_t j = 0; j < i; j++)
+			assert_false(addr_equal(&m->peers[i].addr4, &m->peers[j].addr4));
+	}
+}
+
+static void expect_unknown(struct dev *d)
+{
+	struct reply r = try_session(d);
+
+	assert_true(r.status == 403 && code_is(&r, "refused"));
+	drop(&r);
+	r = report_fact(d, "disk.encrypted", "true");
+	assert_int_equal(r.status, 401);
+	drop(&r);
+}
+
+/* A device that was enrolled after the copy was made is unknown: its id and its address may be
+ * given again, but it is never taken for whom they are given to, and the devices that are known
+ * never have both. Enrolled anew it has an address of its own. */
+static void test_an_older_database_is_restored(void **state)
+{
+	struct dev *lost, *next;
+	struct reply r;
+	struct token t;
+
+	(void)state;
+	two_online(db_policy);
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	end_controller(SIGTERM);
+	await(ada->ended && db->ended);
+	copy_file("controller.db", "backup");
+	serve();
+	login(ada);
+	login(db);
+	connect_stream(ada);
+	connect_stream(db);
+	lost = online("\"user\":\"ada@x.org\"", "lost");
+	await(sees(db, lost) && sees(db, ada));
+	end_controller(SIGTERM);
+	await(ada->ended && db->ended && lost->ended);
+	copy_file("backup", "controller.db");
+	serve();
+	expect_unknown(lost);
+	login(db);
+	connect_stream(db); /* a full map, with a serial above what it has seen */
+	await(!sees(db, lost));
+	expect_addresses_apart(db);
+	login(ada);
+	connect_stream(ada);
+	next = online("\"user\":\"ada@x.org\"", "next");
+	assert_int_equal(next->id, lost->id); /* the controller cannot know */
+	assert_true(addr_equal(&next->map.self.addr4, &lost->map.self.addr4));
+	await(sees(db, next) && sees(db, ada));
+	expect_addresses_apart(db);
+	assert_true(key_equal(&netmap_find_peer(&db->map, next->id)->wg_key, &next->wg_pub));
+	expect_unknown(lost); /* it is not the one that has its id now */
+	token_create("{\"user\":\"ada@x.org\"}", &t);
+	r = try_enroll(lost, &t, "lost");
+	admitted(lost, &r);
+	login(lost);
+	lost->serial = 0;
+	connect_stream(lost);
+	await(sees(db, lost) && sees(db, next) && sees(db, ada));
+	expect_addresses_apart(db);
+	audit_is_whole();
+	dev_free(lost);
+	dev_free(next);
+	two_gone();
+}
+
 /* Killed in the midst of commits: whoever was told "made" is in the log, and the log is whole. */
 static atomic_uint made;
 
@@ -788,6 +885,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_old_facts_fail_by_themselves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_grace_is_for_who_complied, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_older_database_is_restored, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_killed_while_it_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resume_by_serial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_old_stream_never_overwrites_a_newer, setup,

@@ -738,6 +738,37 @@ static void test_endpoints(void **state)
 	two_gone();
 }
 
+/* A node of the next version says more than this controller knows: members of its JSON, facts. */
+static void test_a_newer_node_is_understood(void **state)
+{
+	static const char *const names[] = {"disk.encrypted", "node.version", "zz.newer"};
+	static const char *const values[] = {"true", "99.1", "x"};
+	struct fact facts[N_OF(names)];
+	struct report report = {.full = true, .facts = facts, .n_facts = N_OF(names)};
+	struct reply r;
+	json_t *j;
+
+	(void)state;
+	two_online(POSTURE_POLICY(""));
+	for (size_t i = 0; i < N_OF(names); i++) {
+		facts[i] = (struct fact){.state = FACT_KNOWN};
+		snprintf(facts[i].name, sizeof(facts[i].name), "%s", names[i]);
+		snprintf(facts[i].value, sizeof(facts[i].value), "%s", values[i]);
+	}
+	r = send_report(ada, &report);
+	assert_int_equal(r.status, 200);
+	drop(&r);
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	j = admin_ok("GET", "/v1/admin/devices/ada", NULL);
+	assert_string_equal(text_at(j, "version"), "99.1");
+	json_decref(j);
+	r = call(ada->curl, "POST", "/v1/leave", ada->session, "{\"newer\":{\"a\":[1]}}");
+	assert_int_equal(r.status, 200);
+	drop(&r);
+	await(ada->ended);
+	two_gone();
+}
+
 static void test_bad_reports(void **state)
 {
 	static const char *const bad[] = {"", "{}", "ztR1", "ztR1\x02\x00\x00\x00"};
@@ -897,6 +928,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_map_over_its_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why_names_own_rules_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_endpoints, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_newer_node_is_understood, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_reports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_big_policy_does_not_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_answers_who_waits, setup, teardown),

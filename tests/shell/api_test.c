@@ -700,6 +700,35 @@ static void test_a_device_that_floods_hurts_itself(void **state)
 	dev_free(b);
 }
 
+enum { STRANGERS_ANSWER_MAX = 1024 };
+
+/* TCP and TLS answer no address that has not answered them, so a stranger cannot aim an answer at
+ * another. What one gets for himself is small, whatever he asks. */
+static void test_answers_to_strangers_are_small(void **state)
+{
+	static const char *const wrong[] = {NULL, "Authorization: Admin 1.AAAA",
+					    "Authorization: nonsense"};
+	char path[128];
+	unsigned asked = 0;
+
+	(void)state;
+	for (const struct http_route *route = api_routes; route->method; route++)
+		for (size_t k = 0; k < N_OF(wrong); k++) {
+			CURL *c = client_new();
+			struct reply r;
+
+			fill_path(route->path, path, sizeof(path));
+			r = call(c, route->method, path, wrong[k], "{}");
+			row_check(path,
+				  r.status > 0 && (r.status != 200 || route->who & HTTP_NOBODY));
+			row_check(path, r.n + strlen(r.headers) <= STRANGERS_ANSWER_MAX);
+			asked++;
+			drop(&r);
+			curl_easy_cleanup(c);
+		}
+	assert_true(asked > 60);
+}
+
 static bool has_get(const char *path)
 {
 	for (const struct http_route *r = api_routes; r->method; r++)
@@ -874,6 +903,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_host_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_acting_on_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_device_that_floods_hurts_itself, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_answers_to_strangers_are_small, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_get_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_names, setup, teardown),

@@ -50,6 +50,24 @@ done
 for unit in "$dir"/*.service "$dir"/*.socket; do
 	is_well_formed "${unit##*/}"
 done
+# What parses strangers' bytes is not root, has no capability, and cannot get one. UNIT USER
+is_unprivileged()
+{
+	local unit=$1 user=$2 wanted
+
+	for wanted in "User=$user" "Group=$user" CapabilityBoundingSet= AmbientCapabilities= NoNewPrivileges=yes; do
+		verdict "$(awk -v key="${wanted%%=*}" -v want="$wanted" \
+			'index($0, key "=") == 1 { last = $0; n++ } END { print !(n == 1 && last == want) }' "$dir/$unit")" \
+			"$unit: $wanted"
+	done
+	verdict "$(awk -v user="$user" '$1 == "u" && $2 == user { n = $3 } END { print !(n != "" && n != 0) }' \
+		packaging/sysusers.conf)" "$user is a user of its own, not root"
+	# A sign before the program would give it back what it must not have.
+	verdict "$(awk '/^Exec/ && /=[-@:]*[+!]/ { bad = 1 } END { print bad + 0 }' "$dir/$unit")" \
+		"$unit starts nothing with more rights"
+}
+
+is_unprivileged ztcontroller.service ztcontroller
 exposed_at_most ztcontroller.service 1.5
 exposed_at_most ztnode.service 1.5
 exposed_at_most ztnode-kern.service 2.5

@@ -31,7 +31,7 @@ struct settings { /* const after start */
 	const char *dir, *config, *url, *name;
 	char listen[ENDPOINT_TEXT_MAX + 8];
 	char store[PATH_TEXT_MAX];
-	char countries[PATH_TEXT_MAX]; /* file of the country database; "" none */
+	char countries[PATH_TEXT_MAX];	      /* file of the country database; "" none */
 	char host[HOSTS_MAX][ZT_URL_MAX + 1]; /* other names of ours */
 	size_t n_hosts;
 	struct prefix net4, net6;

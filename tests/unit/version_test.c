@@ -6,7 +6,7 @@
 #include "zt/netmap.h"
 #include "zt/report.h"
 
-enum { HEAD = 32, ENTRY = 8, SELF = 144, MESSAGE_MAX = 1024, NEWER_SECTION = 11, RULES_PUT = 9 };
+enum { HEAD = 32, ENTRY = 8, SELF = 144, MESSAGE_MAX = 1024, NEWER_SECTION = 11, SEALED = 10 };
 
 static struct buf map_of_one(uint8_t mem[static MESSAGE_MAX])
 {
@@ -63,19 +63,19 @@ static int decode_map(const struct buf *b)
  */
 static void a_netmap_with_an_unknown_section_is_refused(void **state)
 {
-	static const uint8_t rule[68] = {1, 0, 0, 0, 'r'}, newer[16] = {1};
+	static const uint8_t sealed[1] = {0x5e}, newer[16] = {1};
 	uint8_t mem[MESSAGE_MAX];
 	struct buf b = map_of_one(mem);
 
 	(void)state;
 	assert_int_equal(decode_map(&b), 0);
-	add_section(&b, RULES_PUT, rule, sizeof(rule)); /* a section that is known: it is taken */
+	add_section(&b, SEALED, sealed, sizeof(sealed)); /* a section that is known: it is taken */
 	assert_int_equal(decode_map(&b), 0);
 	b = map_of_one(mem);
 	add_section(&b, NEWER_SECTION, newer, sizeof(newer));
 	assert_int_equal(decode_map(&b), -ZT_EFORM);
 	b = map_of_one(mem);
-	add_section(&b, RULES_PUT, (const uint8_t[72]){1, 0, 0, 0, 'r'}, 72); /* a longer record */
+	add_section(&b, SEALED, (const uint8_t[2]){0x5e}, 2); /* a longer record */
 	assert_int_equal(decode_map(&b), -ZT_EFORM);
 	b = map_of_one(mem);
 	b.data[0] = 2;

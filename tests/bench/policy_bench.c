@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "zt/buf.h"
-#include "controller/policy/engine.h"
+#include "controller/model/model.h"
 
 enum { GROUPS = 200, RULES = 10000, ROUNDS = 15, SAMPLES = 200 };
 
@@ -453,8 +454,85 @@ static void bench_parse(void)
 	buf_free(&b);
 }
 
+/* --- memory of devices that are not connected --- */
+
+static long resident_kib(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long size, resident;
+
+	if (!f || fscanf(f, "%ld %ld", &size, &resident) != 2)
+		fail("/proc/self/statm");
+	fclose(f);
+	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* A laptop as most are: an owner, no tag, the last report's facts; or a server with two tags. */
+static void load_device(struct model *m, uint32_t id, int64_t now_ms)
+{
+	static const char *const facts[][2] = {{"disk.encrypted", "true"},
+					       {"firewall.enabled", "true"},
+					       {"node.version", "1.0.0"},
+					       {"os.id", "debian"},
+					       {"os.version", "12"}};
+	struct device_row row = {.id = id,
+				 .state = DEVICE_ACTIVE,
+				 .cert_not_after_s = now_ms / 1000 + 86400,
+				 .addr4 = addr_v4((uint8_t[]){100, (uint8_t)(64 + (id >> 16)),
+							      (uint8_t)(id >> 8), (uint8_t)id})};
+	struct fact list[5];
+	struct report r = {.full = true,
+			   .wg_port = 51820,
+			   .facts = list,
+			   .n_facts = 5,
+			   .endpoints = {{addr_v4((uint8_t[]){192, 0, 2, 1}), 51820}},
+			   .n_endpoints = 1};
+	struct device *d;
+	bool changed;
+
+	memcpy(row.identity.b, &id, sizeof(id));
+	memcpy(row.wg_key.b, &id, sizeof(id));
+	snprintf(row.name, sizeof(row.name), "notebook-%u", id);
+	if (id % 4)
+		snprintf(row.owner, sizeof(row.owner), "person%u@example.com", id);
+	for (; !row.owner[0] && row.tags.n < 2; row.tags.n++)
+		snprintf(row.tags.name[row.tags.n], sizeof(row.tags.name[0]), "t%zu", row.tags.n);
+	for (size_t i = 0; i < 5; i++) {
+		list[i] = (struct fact){.state = FACT_KNOWN};
+		snprintf(list[i].name, sizeof(list[i].name), "%s", facts[i][0]);
+		snprintf(list[i].value, sizeof(list[i].value), "%s", facts[i][1]);
+	}
+	if (model_load_device(m, &row, &d) || model_take_report(m, d, &r, now_ms, &changed))
+		fail("no memory");
+}
+
+static void bench_memory(void)
+{
+	enum { DEVICES = 100000 };
+	static const char text[] =
+		"[posture p]\nrequire = disk.encrypted == true, os.version >= 12\n"
+		"[resource r]\non = tag:t0\nports = tcp/22\n"
+		"[rule r]\nwho = anyone\nwhat = resource:r\n"
+		"how = posture:p\nwhy = w\n";
+	const struct policy_row row = {.version = 1};
+	const int64_t now_ms = 1795435200000;
+	struct model m;
+	long before;
+
+	model_init(&m);
+	before = resident_kib();
+	for (uint32_t id = 1; id <= DEVICES; id++)
+		load_device(&m, id, now_ms);
+	if (model_set_policy(&m, parse(text, sizeof(text) - 1), &row, now_ms))
+		fail("no memory");
+	figure("controller, each of 100000 devices that are not connected",
+	       (double)(resident_kib() - before) / DEVICES, "KiB", 1);
+	model_done(&m);
+}
+
 int main(void)
 {
+	bench_memory();
 	bench_compile(10000);
 	bench_compile(100000);
 	bench_change();

@@ -19,7 +19,7 @@ static void device_free(struct device *d)
 {
 	if (!d)
 		return;
-	arena_done(&d->facts_arena);
+	free(d->facts);
 	free(d);
 }
 
@@ -277,7 +277,6 @@ int model_load_device(struct model *m, const struct device_row *row, struct devi
 			return -ENOMEM;
 		d->next_ms = INT64_MAX;
 		fail_from_the_start(d);
-		arena_init(&d->facts_arena, FACTS_ARENA_MAX);
 		m->devices[row->id] = d;
 	}
 	keep_newer(row, &d->row);
@@ -357,7 +356,7 @@ int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct 
 
 /* --- reports --- */
 
-/* The new facts, in a fresh arena: those of a partial report over those that stand. */
+/* The new facts: those of a partial report over those that stand. Texts are borrowed from both. */
 static int merge_facts(const struct device *d, const struct report *r, int64_t received_ms,
 		       struct arena *a, struct fact_view **ret, size_t *ret_n)
 {
@@ -381,14 +380,42 @@ static int merge_facts(const struct device *d, const struct report *r, int64_t r
 						received_ms - (int64_t)from->age_s * 1000};
 			i += order == 0;
 		}
-		f->name = arena_text(a, f->name, strlen(f->name));
-		f->value = arena_text(a, f->value, strlen(f->value));
-		if (!f->name || !f->value)
-			return -ENOMEM;
 	}
 	*ret = out;
-	*ret_n = n > ZT_FACTS_MAX ? ZT_FACTS_MAX : n;
+	*ret_n = n;
 	return n > ZT_FACTS_MAX ? -ZT_ELIMIT : 0;
+}
+
+static const char *append_text(char **end, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *at = *end;
+
+	memcpy(at, s, n);
+	*end += n;
+	return at;
+}
+
+/* Facts and their texts in one piece of memory of just that size: there are many devices, and most
+ * of them are not connected. NULL: out of memory. */
+static struct fact_view *pack_facts(const struct fact_view *v, size_t n)
+{
+	size_t size = n * sizeof(*v) + 1;
+	struct fact_view *out;
+	char *end;
+
+	for (size_t i = 0; i < n; i++)
+		size += strlen(v[i].name) + strlen(v[i].value) + 2;
+	out = malloc(size);
+	if (!out)
+		return NULL;
+	end = (char *)(out + n);
+	for (size_t i = 0; i < n; i++) {
+		out[i] = v[i];
+		out[i].name = append_text(&end, v[i].name);
+		out[i].value = append_text(&end, v[i].value);
+	}
+	return out;
 }
 
 static bool is_offerable(const struct model *m, const struct endpoint *e)
@@ -437,19 +464,19 @@ static const char *fact_text(const struct fact_view *facts, size_t n, const char
 int model_take_report(struct model *m, struct device *d, const struct report *r,
 		      int64_t received_ms, bool *ret_endpoints_changed)
 {
+	struct fact_view *merged, *facts = NULL;
 	struct arena a;
-	struct fact_view *facts;
 	size_t n;
 	int err;
 
 	arena_init(&a, FACTS_ARENA_MAX);
-	err = merge_facts(d, r, received_ms, &a, &facts, &n);
-	if (err) {
-		arena_done(&a);
+	err = merge_facts(d, r, received_ms, &a, &merged, &n);
+	if (!err && !(facts = pack_facts(merged, n)))
+		err = -ENOMEM;
+	arena_done(&a);
+	if (err)
 		return err;
-	}
-	arena_done(&d->facts_arena);
-	d->facts_arena = a;
+	free(d->facts);
 	d->facts = facts;
 	d->n_facts = n;
 	/* One that is too long is none. */

@@ -27,8 +27,7 @@ struct device {
 	enum standing standing; /* at the last evaluation: what the engine was told */
 	char version[32], os[64];
 	/* last report */
-	struct arena facts_arena;
-	struct fact_view *facts; /* sorted by name */
+	struct fact_view *facts; /* sorted by name; with their texts in one piece of memory */
 	size_t n_facts;
 	struct endpoint endpoints[ZT_ENDPOINTS_PEER_MAX]; /* usable candidates, best first */
 	size_t n_endpoints;

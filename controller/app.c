@@ -43,6 +43,7 @@ struct touched { /* soft state of a device waiting to be written */
 	int64_t report_ms;
 	int64_t notes_ms; /* until when posture records are paid for (note_budget) */
 	unsigned unnoted;
+	int64_t heard_ms; /* boot clock: its last request, or the end of its stream */
 	struct pace pace; /* of what its posture gains it */
 	int64_t gain_ms;  /* when a gain that waits may come; 0: none waits */
 	int64_t told_ms;  /* the last such time that was logged */
@@ -798,17 +799,45 @@ int app_report(struct app *a, struct device *d, const void *body, size_t n, stru
 	return 0;
 }
 
-int app_open_stream(struct app *a, struct device *d, struct http_request *r, uint64_t serial)
+/* Where it is decides what it may: the newest word of the device counts, whatever it was. */
+static void set_source(struct app *a, struct device *d, const struct addr *source)
+{
+	if (addr_equal(&d->source, source))
+		return;
+	d->source = *source;
+	geo_country(a->c.geo, source, d->country);
+	evaluate(a, d);
+	mark_neighbours(a, d->row.id); /* it is one of its endpoints, too */
+}
+
+void app_seen_from(struct app *a, struct device *d, const struct http_request *r)
 {
 	struct endpoint peer;
-	uint32_t today = (uint32_t)(clock_now().wall_ms / 1000 / DAY_S);
 
 	http_peer(r, &peer);
-	if (!addr_equal(&d->source, &peer.addr) || d->psk_epoch != today) {
-		d->source = peer.addr;
-		geo_country(a->c.geo, &peer.addr, d->country);
+	if (d->row.id < a->n_by_id)
+		a->touched[d->row.id].heard_ms = clock_now().boot_ms;
+	set_source(a, d, &peer.addr);
+}
+
+/* Who has not been heard for a lease is nowhere: it may be anywhere by now. */
+static void forget_source(struct app *a, struct device *d, struct now now)
+{
+	static const struct addr unknown;
+	int64_t lease_ms = (int64_t)a->model.policy->lease_s * 1000;
+
+	if (!d->online && d->source.family != ADDR_NONE && d->row.id < a->n_by_id &&
+	    now.boot_ms - a->touched[d->row.id].heard_ms >= lease_ms)
+		set_source(a, d, &unknown);
+}
+
+int app_open_stream(struct app *a, struct device *d, struct http_request *r, uint64_t serial)
+{
+	uint32_t today = (uint32_t)(clock_now().wall_ms / 1000 / DAY_S);
+
+	app_seen_from(a, d, r);
+	if (d->psk_epoch != today) {
 		d->psk_epoch = today;
-		evaluate(a, d);
 		mark_neighbours(a, d->row.id);
 	}
 	a->touched[d->row.id].due = a->touched[d->row.id].seen = true;
@@ -820,6 +849,7 @@ static void stream_gone(void *arg, struct device *d)
 	struct app *a = arg;
 
 	a->touched[d->row.id].due = a->touched[d->row.id].seen = true;
+	a->touched[d->row.id].heard_ms = clock_now().boot_ms;
 }
 
 static void netmap_sent(void *arg, struct device *d)
@@ -929,6 +959,7 @@ static void check_device(struct app *a, struct device *d, struct now now)
 
 	if (d->next_ms <= now.wall_ms || (d->row.id < a->n_by_id && a->touched[d->row.id].gain_ms))
 		evaluate(a, d);
+	forget_source(a, d, now);
 	if (!d->online)
 		return;
 	if (d->standing == STANDING_LAPSED) {

@@ -67,6 +67,8 @@ void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*the
 void app_note(struct app *a, const struct change *c);
 
 /* --- what devices say --- */
+/* The device itself asks, from there: every request that proves who it is. */
+void app_seen_from(struct app *a, struct device *d, const struct http_request *r);
 int app_report(struct app *a, struct device *d, const void *body, size_t n,
 	       struct diag *diag) ZT_MUST_USE;
 int app_open_stream(struct app *a, struct device *d, struct http_request *r,

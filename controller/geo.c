@@ -68,13 +68,9 @@ void geo_country(const struct geo *g, const struct addr *a, char out[static 3])
 	memset(out, 0, 3);
 	if (!g || a->family == ADDR_NONE || look_up(g, a, &found))
 		return;
-	/* Where it is; else where the network is registered, which for few networks alone is known.
-	 */
+	/* Where it is. Where its network is registered is another thing, and no place to be. */
 	if (MMDB_get_value(&found.entry, &e, "country", "iso_code", NULL) != MMDB_SUCCESS ||
 	    !is_code(&e))
-		if (MMDB_get_value(&found.entry, &e, "registered_country", "iso_code", NULL) !=
-			    MMDB_SUCCESS ||
-		    !is_code(&e))
-			return;
+		return;
 	memcpy(out, e.utf8_string, 2);
 }

@@ -254,6 +254,8 @@ static int make_message(struct publisher *p, struct link *l, struct outgoing *o)
 		    */
 		log_error("no netmap for device %u: %s; it gets no peers", l->device->row.id,
 			  zt_strerror(err));
+		arena_done(&o->arena); /* it may be full, and what takes away needs room */
+		arena_init(&o->arena, LINK_ARENA_MAX);
 		netmap_build_alone(p->c.model, l->device, &o->map);
 	}
 	err = netmap_diff(l->full ? &empty : &l->last, &o->map, &o->arena, &m);

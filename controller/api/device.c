@@ -254,6 +254,7 @@ static void answer_session(struct app *a, struct http_request *r, struct device 
 	int64_t until;
 	int err = app_open_session(a, d, session, &until);
 
+	app_seen_from(a, d, r);
 	if (err)
 		http_reply_error(r, 500, "internal", zt_strerror(err), "");
 	else
@@ -324,6 +325,7 @@ void api_report(void *app, struct http_request *r)
 
 	if (!d)
 		return;
+	app_seen_from(app, d, r);
 	err = app_report(app, d, p, n, &diag);
 	if (err)
 		http_reply_diag(r, err, &diag);

@@ -188,15 +188,21 @@ bool policy_rule_is_plain(const struct policy_rule *r)
 	return r->n_how == 0 && r->when == POLICY_ALWAYS && !r->where && !r->where_except;
 }
 
-static bool some_name(const struct selectors *l, const char *name)
+static bool names(const struct selector *list, size_t n, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (size_t i = 0; i < l->n_in; i++)
-		if (l->in[i].kind == SELECTOR_DEVICE && txt_starts(l->in[i].name, name) &&
-		    (!l->in[i].name[len] || l->in[i].name[len] == '-'))
+	for (size_t i = 0; i < n; i++)
+		if (list[i].kind == SELECTOR_DEVICE && txt_starts(list[i].name, name) &&
+		    (!list[i].name[len] || list[i].name[len] == '-'))
 			return true;
 	return false;
+}
+
+/* In an except too: it may be what keeps a deny away. */
+static bool some_name(const struct selectors *l, const char *name)
+{
+	return names(l->in, l->n_in, name) || names(l->except, l->n_except, name);
 }
 
 bool policy_names_device(const struct policy *p, const char *name)

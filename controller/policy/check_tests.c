@@ -23,6 +23,7 @@ struct kinds {
 struct test_run {
 	struct parse *c;
 	struct policy_index index;
+	struct ids *covering;	/* by resource (covering_of) */
 	struct kinds *by_group; /* by 2 * group + (expect allow): made when a test first asks */
 	struct names seen;	/* (kind, bytes of bits): to have each set once */
 };
@@ -181,39 +182,64 @@ static bool is_hosted_by(const struct policy_resource *r, const struct policy_re
 	return r->on.n_in > 0;
 }
 
-/* The rules denying without a condition that close something on the hosts of the test's resource:
- * their ports into cuts. */
+/* Resources whose hosts are sure to be those of this one; made when a test first asks. */
+static int covering_of(struct test_run *t, uint32_t resource, const struct ids **ret)
+{
+	const struct policy *p = t->c->policy;
+	struct ids *c = &t->covering[resource];
+	uint32_t *v;
+
+	*ret = c;
+	if (c->v || t->index.n_denies == 0)
+		return 0;
+	v = arena_array(&t->c->scratch, p->n_resources, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->n_resources; i++)
+		if (is_hosted_by(&p->resources[resource], &p->resources[i]))
+			v[c->n++] = i;
+	c->v = v;
+	return 0;
+}
+
+/* Does the rule deny, without a condition, to those with these rules? */
+static bool denies(const struct test_run *t, const uint64_t *rules, uint32_t rule)
+{
+	const struct policy_rule *r = &t->c->policy->rules[rule];
+
+	return r->deny && has_rule(rules, rule) && policy_rule_is_plain(r);
+}
+
+/* Ports that are denied on the hosts of the test's resource. */
 static int denied_ports(struct test_run *t, const struct policy_test *test, const uint64_t *rules,
 			const struct service **ret, size_t *ret_n)
 {
-	const struct policy *p = t->c->policy;
-	struct service *v = NULL;
-	size_t n = 0, cap = 0;
+	const struct policy_resource *resources = t->c->policy->resources;
+	const struct ids *covering;
+	struct service *v;
+	size_t n = 0, used = 0;
+	int err = covering_of(t, test->to, &covering);
 
-	for (uint32_t i = 0; t->index.n_denies && i < p->n_rules; i++) {
-		if (!p->rules[i].deny || !has_rule(rules, i) || !policy_rule_is_plain(&p->rules[i]))
-			continue;
-		for (size_t k = 0; k < p->rules[i].n_what; k++) {
-			const struct policy_resource *r = &p->resources[p->rules[i].what[k]];
-			struct service *more;
-
-			if (!is_hosted_by(&p->resources[test->to], r))
-				continue;
-			if (n + r->n_ports > cap) {
-				cap = 2 * (n + r->n_ports);
-				more = arena_array(&t->c->scratch, cap, sizeof(*more));
-				if (!more)
-					return -ENOMEM;
-				if (n)
-					memcpy(more, v, n * sizeof(*more));
-				v = more;
+	for (uint32_t i = 0; i < covering->n && !err; i++)
+		for (uint32_t k = 0; k < t->index.opened[covering->v[i]].n; k++)
+			if (denies(t, rules, t->index.opened[covering->v[i]].v[k])) {
+				n += resources[covering->v[i]].n_ports;
+				break;
 			}
-			memcpy(v + n, r->ports, r->n_ports * sizeof(*v));
-			n += r->n_ports;
-		}
-	}
+	v = arena_array(&t->c->scratch, n, sizeof(*v));
+	if (!v || err)
+		return err ? err : -ENOMEM;
+	for (uint32_t i = 0; i < covering->n; i++)
+		for (uint32_t k = 0; k < t->index.opened[covering->v[i]].n; k++)
+			if (denies(t, rules, t->index.opened[covering->v[i]].v[k])) {
+				const struct policy_resource *r = &resources[covering->v[i]];
+
+				memcpy(v + used, r->ports, r->n_ports * sizeof(*v));
+				used += r->n_ports;
+				break;
+			}
 	*ret = v;
-	*ret_n = n;
+	*ret_n = used;
 	return 0;
 }
 
@@ -298,20 +324,18 @@ static void denied_but_allowed(const struct test_run *t, const struct policy_tes
 		  "change the who of the rule, or expect = allow");
 }
 
-/* The first rule about these that denies on the test's resource or its hosts. */
-static const struct policy_rule *rule_that_denies(const struct test_run *t, const uint64_t *rules,
+/* A rule that denies these on the test's resource or its hosts; NULL when there is none. */
+static const struct policy_rule *rule_that_denies(struct test_run *t, const uint64_t *rules,
 						  const struct policy_test *test)
 {
-	const struct policy *p = t->c->policy;
+	const struct ids *covering;
 
-	for (uint32_t i = 0; i < p->n_rules; i++) {
-		if (!p->rules[i].deny || !has_rule(rules, i) || !policy_rule_is_plain(&p->rules[i]))
-			continue;
-		for (size_t k = 0; k < p->rules[i].n_what; k++)
-			if (is_hosted_by(&p->resources[test->to],
-					 &p->resources[p->rules[i].what[k]]))
-				return &p->rules[i];
-	}
+	if (covering_of(t, test->to, &covering) < 0)
+		return NULL;
+	for (uint32_t i = 0; i < covering->n; i++)
+		for (uint32_t k = 0; k < t->index.opened[covering->v[i]].n; k++)
+			if (denies(t, rules, t->index.opened[covering->v[i]].v[k]))
+				return &t->c->policy->rules[t->index.opened[covering->v[i]].v[k]];
 	return NULL;
 }
 
@@ -411,7 +435,8 @@ void check_tests(struct parse *c)
 		return parse_fail(c, err);
 	names_init(&t.seen, &c->scratch);
 	t.by_group = arena_array(&c->scratch, 2 * p->n_groups, sizeof(*t.by_group));
-	if (!t.by_group)
+	t.covering = arena_array(&c->scratch, p->n_resources, sizeof(*t.covering));
+	if (!t.by_group || !t.covering)
 		err = -ENOMEM;
 	for (size_t i = 0; i < p->n_tests && !c->stop && !err; i++)
 		err = run_test(&t, &p->tests[i]);

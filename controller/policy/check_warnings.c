@@ -123,28 +123,32 @@ static void warn_names(struct parse *c)
 
 /* --- resources that overlap --- */
 
-/* The first port that both offer; NULL when there is none. `any` beside single ports is meant. */
-static const struct service *shared_port(const struct policy_resource *a,
-					 const struct policy_resource *b)
+enum { PORTS_COMPARED = 32 }; /* of each: it is a warning, not a proof */
+
+/* The first port that both offer. `any` beside single ports is meant. */
+static bool shared_port(const struct policy_resource *a, const struct policy_resource *b,
+			struct service *ret)
 {
-	for (size_t i = 0; i < a->n_ports; i++)
-		for (size_t k = 0; k < b->n_ports; k++)
+	for (size_t i = 0; i < a->n_ports && i < PORTS_COMPARED; i++)
+		for (size_t k = 0; k < b->n_ports && k < PORTS_COMPARED; k++)
 			if ((a->ports[i].proto == SERVICE_ANY) ==
 				    (b->ports[k].proto == SERVICE_ANY) &&
-			    service_overlaps(&a->ports[i], &b->ports[k]))
-				return &a->ports[i];
-	return NULL;
+			    service_overlaps(&a->ports[i], &b->ports[k])) {
+				*ret = service_both(&a->ports[i], &b->ports[k]);
+				return true;
+			}
+	return false;
 }
 
 static void warn_overlap(struct parse *c, uint32_t a, uint32_t b, const struct selector *on)
 {
 	const struct policy_resource *x = &c->policy->resources[a], *y = &c->policy->resources[b];
-	const struct service *port = shared_port(x, y);
+	struct service port;
 	char svc[SERVICE_TEXT_MAX], host[SELECTOR_TEXT_MAX];
 
-	if (!port)
+	if (!shared_port(x, y, &port))
 		return;
-	service_print(port, svc);
+	service_print(&port, svc);
 	selector_print(on, host);
 	diag_hint(warn_at(c, place_at(y->line, y->column),
 			  "resource \"%s\" overlaps \"%s\" (line %u): both have %s on %s", y->name,

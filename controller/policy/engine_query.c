@@ -10,6 +10,8 @@
 
 #include "controller/policy/services.h"
 
+enum { ENDING_MEMORY_MAX = 64 << 20 };
+
 bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule)
 {
 	const struct policy_rule *r = &e->policy->rules[rule];
@@ -199,9 +201,8 @@ static int compare_pairs(const struct grant *x, const struct grant *y)
 	return 0;
 }
 
-static int compare_grants(const void *a, const void *b)
+static int compare_grants(const struct grant *x, const struct grant *y)
 {
-	const struct grant *x = a, *y = b;
 	int c = compare_pairs(x, y);
 
 	if (c != 0)
@@ -212,13 +213,22 @@ static int compare_grants(const void *a, const void *b)
 	return (x->rule > y->rule) - (x->rule < y->rule);
 }
 
+/* Of grants that are one, the one that holds longest first. */
+static int compare_for_sort(const void *a, const void *b)
+{
+	const struct grant *x = a, *y = b;
+	int c = compare_grants(x, y);
+
+	return c ? c : (x->until_s < y->until_s) - (x->until_s > y->until_s);
+}
+
 /* A device that a rule is about twice, or that hosts a resource twice, has one grant. */
 static size_t sort_grants(struct grant *v, size_t n)
 {
 	size_t kept = 0;
 
 	if (n > 1)
-		qsort(v, n, sizeof(*v), compare_grants);
+		qsort(v, n, sizeof(*v), compare_for_sort);
 	for (size_t i = 0; i < n; i++)
 		if (i == 0 || compare_grants(&v[i], &v[kept - 1]) != 0)
 			v[kept++] = v[i];
@@ -283,31 +293,53 @@ static int take_away(const struct grants *allowed, const struct grants *denied, 
 	return err;
 }
 
-/* One grant against the denials to come of its pair: where they overlap it ends with the first. */
-static int add_ending(struct grants *out, const struct grant *one, const struct grant *later,
-		      size_t n)
+/* One piece against one denial to come: where they overlap it ends with it. `any` stays whole until
+ * then, because its other protocols have no name to be granted by afterwards. */
+static int end_piece(struct grants *out, const struct grant *one, const struct grant *later)
 {
 	struct service rest[SERVICES_CUT_MAX];
 	struct grant piece = *one;
 	size_t n_rest;
 	int err;
 
-	while (n > 0 &&
-	       (!service_overlaps(&one->svc, &later->svc) || later->until_s >= one->until_s)) {
-		later++;
-		n--;
-	}
-	if (n == 0)
+	if (!service_overlaps(&one->svc, &later->svc) || later->until_s >= one->until_s)
 		return grants_add(out, one);
-	piece.svc = service_both(&one->svc, &later->svc);
+	if (one->svc.proto != SERVICE_ANY)
+		piece.svc = service_both(&one->svc, &later->svc);
 	piece.until_s = later->until_s;
+	err = grants_add(out, &piece);
 	n_rest = service_cut(&one->svc, &later->svc, rest);
-	err = add_ending(out, &piece, later + 1, n - 1);
 	for (size_t i = 0; i < n_rest && !err; i++) {
 		piece = *one;
 		piece.svc = rest[i];
-		err = add_ending(out, &piece, later + 1, n - 1);
+		err = grants_add(out, &piece);
 	}
+	return err;
+}
+
+/* One grant against the denials to come of its pair. */
+static int add_ending(struct grants *out, const struct grant *one, const struct grant *later,
+		      size_t n)
+{
+	struct arena scratch;
+	struct grants now = {.arena = &scratch}, next = now, swap;
+	int err;
+
+	if (n == 0)
+		return grants_add(out, one);
+	arena_init(&scratch, ENDING_MEMORY_MAX);
+	err = grants_add(&now, one);
+	for (size_t k = 0; k < n && !err; k++) {
+		next.n = 0;
+		for (size_t i = 0; i < now.n && !err; i++)
+			err = end_piece(&next, &now.v[i], &later[k]);
+		swap = now;
+		now = next;
+		next = swap;
+	}
+	for (size_t i = 0; i < now.n && !err; i++)
+		err = grants_add(out, &now.v[i]);
+	arena_done(&scratch);
 	return err;
 }
 

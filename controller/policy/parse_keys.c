@@ -168,6 +168,11 @@ static bool item_where(struct parse *c, const struct span *s, const char *help, 
 
 /* --- readers of keys --- */
 
+/* Lists whose items are held against each other are short. */
+enum { PORTS_MAX = 2048, WINDOWS_MAX = 64, NETWORKS_MAX = 256 };
+static const char windows_hint[] =
+	"put days together (Mon-Fri), and dates (2026-12-24..2026-12-26)";
+
 /* Where a value begins, behind the equals sign and white space. */
 static struct place value_place(struct lex v)
 {
@@ -175,6 +180,17 @@ static struct place value_place(struct lex v)
 
 	lex_value_line(&v, &s);
 	return s.at;
+}
+
+static size_t check_count(struct parse *c, const struct lex *v, size_t n, size_t max,
+			  const char *what, const char *hint)
+{
+	if (n <= max)
+		return n;
+	diag_hint(problem_at(c, value_place(*v), "there are %zu %s here, at most %zu are possible",
+			     n, what, max),
+		  "%s", hint);
+	return max;
 }
 
 static void set_lease(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -228,6 +244,8 @@ static void set_address(struct parse *c, void *object, const struct lex *v, cons
 	struct policy_resource *r = &((struct parse_resource *)object)->r;
 
 	r->address = value_list(c, v, help, sizeof(*r->address), item_address, &r->n_address);
+	r->n_address = check_count(c, v, r->n_address, NETWORKS_MAX, "networks",
+				   "write wider networks, or make two resources");
 }
 
 static void set_ports(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -235,6 +253,8 @@ static void set_ports(struct parse *c, void *object, const struct lex *v, const 
 	struct policy_resource *r = &((struct parse_resource *)object)->r;
 
 	r->ports = value_list(c, v, help, sizeof(*r->ports), item_service, &r->n_ports);
+	r->n_ports =
+		check_count(c, v, r->n_ports, PORTS_MAX, "ports", "write ranges: tcp/8000-8100");
 }
 
 static void set_data(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -325,6 +345,10 @@ static void set_resource_except(struct parse *c, void *object, const struct lex 
 			ports[r->n_ports_except++] = list[i].port;
 			break;
 		}
+	r->n_ports_except = check_count(c, v, r->n_ports_except, PORTS_MAX, "ports",
+					"write ranges: tcp/8000-8100");
+	r->n_address_except = check_count(c, v, r->n_address_except, NETWORKS_MAX, "networks",
+					  "write wider networks");
 }
 
 static void set_require(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -392,6 +416,7 @@ static void set_windows(struct parse *c, void *object, const struct lex *v, cons
 	struct schedule *w = &((struct policy_schedule *)object)->s;
 
 	w->in = value_list(c, v, help, sizeof(*w->in), item_window, &w->n_in);
+	w->n_in = check_count(c, v, w->n_in, WINDOWS_MAX, "times", windows_hint);
 }
 
 static void set_window_except(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -399,6 +424,7 @@ static void set_window_except(struct parse *c, void *object, const struct lex *v
 	struct schedule *w = &((struct policy_schedule *)object)->s;
 
 	w->except = value_list(c, v, help, sizeof(*w->except), item_window, &w->n_except);
+	w->n_except = check_count(c, v, w->n_except, WINDOWS_MAX, "times", windows_hint);
 }
 
 static void set_when(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -406,6 +432,7 @@ static void set_when(struct parse *c, void *object, const struct lex *v, const c
 	struct when_list *l = &((struct parse_rule *)object)->when;
 
 	l->v = value_list(c, v, help, sizeof(*l->v), item_when, &l->n);
+	l->n = check_count(c, v, l->n, WINDOWS_MAX, "times", windows_hint);
 }
 
 static void set_until(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -522,6 +549,7 @@ static void set_rule_except(struct parse *c, void *object, const struct lex *v, 
 			when[r->when_except.n++] = list[i].when;
 			break;
 		}
+	r->when_except.n = check_count(c, v, r->when_except.n, WINDOWS_MAX, "times", windows_hint);
 }
 
 static void set_how(struct parse *c, void *object, const struct lex *v, const char *help)

@@ -103,10 +103,15 @@ static void say_circle(struct parse *c, struct group_graph *g, uint32_t group)
 	const struct policy_group *first;
 	char text[(CYCLE_SHOWN + 2) * (ZT_NAME_MAX + 4)];
 	struct buf b;
+	bool *seen = arena_array(&c->scratch, g->n, sizeof(*seen));
 	uint32_t steps = 0, at;
 
-	for (uint32_t i = 0; i < g->n; i++) /* after n steps we are in the circle itself */
+	if (!seen)
+		return parse_fail(c, -ENOMEM);
+	while (!seen[group]) { /* seen again, it is in the circle itself */
+		seen[group] = true;
 		group = next_in_circle(g, group);
+	}
 	first = &g->groups[group];
 	buf_init(&b, text, sizeof(text));
 	buf_put_text(&b, first->name);
@@ -159,7 +164,7 @@ static bool is_taken_out(const struct selectors *l)
 {
 	enum { SHORT = 64 };
 
-	if (l->n_except == 0 || l->n_in > SHORT || l->n_except > SHORT)
+	if (l->n_in == 0 || l->n_except == 0 || l->n_in > SHORT || l->n_except > SHORT)
 		return false;
 	for (size_t i = 0; i < l->n_in; i++) {
 		size_t k = 0;

@@ -7,7 +7,7 @@
 #include "zt/buf.h"
 #include "controller/policy/when.h"
 
-enum { WHEN_TEXT_MAX = 1 << 20 };
+enum { WHEN_TEXT_MAX = 1 << 20, WINDOWS_FLAT_MAX = 128 };
 
 /* --- values --- */
 
@@ -16,7 +16,7 @@ static const struct tz *find_zone(void *arg, const char *name, const char **ret_
 	const struct parse *c = arg;
 
 	if (!c->env->zone) {
-		*ret_reason = "there is no zone database";
+		*ret_reason = "is a zone, but there is no zone database";
 		return strcmp(name, "UTC") == 0 ? tz_utc() : NULL;
 	}
 	return c->env->zone(c->env->zones, name, ret_reason);
@@ -98,7 +98,7 @@ bool value_zone(struct parse *c, const struct span *s, const struct tz **ret)
 	if (*ret)
 		return true;
 	if (reason)
-		diag_hint(problem_with(c, s, "is a time zone that cannot be used: %s", reason),
+		diag_hint(problem_with(c, s, "%s", reason),
 			  "install the package tzdata on the controller");
 	else
 		hint_zone(c, problem_with(c, s, "is not a time zone"), s,
@@ -248,7 +248,7 @@ static int make_when(struct parse *c, const struct parse_rule *from, const char 
 
 	ret->until_s = from->until ? from->until_s : INT64_MAX;
 	ret->text = text;
-	if (plain)
+	if (plain && n_in + n_except <= WINDOWS_FLAT_MAX)
 		return make_flat(c, from, n_in, n_except, ret);
 	err = make_list(c, &from->when, &ret->in, &ret->n_in);
 	return err ? err : make_list(c, &from->when_except, &ret->except, &ret->n_except);

@@ -205,13 +205,22 @@ static int64_t windows_next(const struct schedule *s, int64_t t_s, int64_t end_s
 	return INT64_MAX;
 }
 
-int64_t schedule_next(const struct schedule *s, int64_t now_s)
+int64_t schedule_next_before(const struct schedule *s, int64_t now_s, int64_t limit_s)
 {
 	int64_t t = clamp_time(now_s), end, change;
 
 	if (now_s >= s->until_s || now_s >= time_max)
 		return INT64_MAX;
 	end = min_time(s->until_s, clamp_time(settled(s, t) + horizon_s));
-	change = windows_next(s, t, end);
-	return change < INT64_MAX || !windows_hold(s, t) ? change : s->until_s;
+	change = windows_next(s, t, min_time(end, limit_s));
+	if (change < INT64_MAX)
+		return change;
+	if (end > limit_s)
+		return limit_s;
+	return windows_hold(s, t) ? s->until_s : INT64_MAX;
+}
+
+int64_t schedule_next(const struct schedule *s, int64_t now_s)
+{
+	return schedule_next_before(s, now_s, INT64_MAX);
 }

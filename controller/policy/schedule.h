@@ -39,6 +39,9 @@ bool schedule_holds(const struct schedule *s, int64_t now_s);
  * Quick when it is near; for a never that follows from the clock changes of many years, some
  * thousand steps with a look at each window. */
 int64_t schedule_next(const struct schedule *s, int64_t now_s);
+/* The same when that is before limit_s (> now_s), else limit_s unless it is known that it never
+ * changes: to ask again then, instead of searching many years now. */
+int64_t schedule_next_before(const struct schedule *s, int64_t now_s, int64_t limit_s);
 
 /* --- text --- */
 

@@ -1,8 +1,10 @@
 /* Schedules put together: some of in, none of except, before the end. */
 #include "controller/policy/when.h"
 
-/* Edges looked at before it is left to ask again: some years of two a day. */
-enum { STEPS_MAX = 4000 };
+enum {
+	STEPS_MAX = 400,       /* edges of parts looked at before it is left to ask again */
+	AHEAD_S = 400 * 86400, /* and how far ahead: a year's clock changes, and some */
+};
 
 static bool some(const struct schedule *const *list, size_t n, int64_t now_s)
 {
@@ -18,57 +20,55 @@ bool when_holds(const struct policy_when *w, int64_t now_s)
 	       !some(w->except, w->n_except, now_s);
 }
 
-static int64_t earliest(const struct schedule *const *list, size_t n, int64_t now_s, int64_t best)
+static int64_t earliest(const struct schedule *const *list, size_t n, int64_t now_s,
+			int64_t limit_s, int64_t best)
 {
 	for (size_t i = 0; i < n; i++) {
-		int64_t t = schedule_next(list[i], now_s);
+		int64_t t = schedule_next_before(list[i], now_s, limit_s);
 
 		best = t < best ? t : best;
 	}
 	return best;
 }
 
-/* The first instant > now_s at which some part changes. */
-static int64_t next_edge(const struct policy_when *w, int64_t now_s)
+/* The first instant > now_s at which some part changes, or limit_s. */
+static int64_t next_edge(const struct policy_when *w, int64_t now_s, int64_t limit_s)
 {
 	int64_t best = now_s < w->until_s ? w->until_s : INT64_MAX;
 
-	best = earliest(w->in, w->n_in, now_s, best);
-	return earliest(w->except, w->n_except, now_s, best);
+	best = earliest(w->in, w->n_in, now_s, limit_s, best);
+	return earliest(w->except, w->n_except, now_s, limit_s, best);
 }
 
-/* *ret_sure: it is that instant, not one to ask again at. */
-static int64_t find_next(const struct policy_when *w, int64_t now_s, bool *ret_sure)
+/* One schedule with everything in it, the end too: its edges are exact without looking at parts. */
+static bool is_flat(const struct policy_when *w)
 {
-	bool holds = when_holds(w, now_s);
-	int64_t t = now_s;
-
-	*ret_sure = true;
-	if (w->n_in == 1 && w->n_except == 0) /* it has the end in it */
-		return schedule_next(w->in[0], now_s);
-	for (unsigned i = 0; i < STEPS_MAX; i++) {
-		if (now_s >= w->until_s)
-			return INT64_MAX;
-		t = next_edge(w, t);
-		if (t == INT64_MAX || when_holds(w, t) != holds)
-			return t;
-		if (t >= w->until_s)
-			return INT64_MAX;
-	}
-	*ret_sure = false;
-	return t;
+	return w->n_in == 1 && w->n_except == 0 && w->in[0]->until_s == w->until_s;
 }
 
 int64_t when_next(const struct policy_when *w, int64_t now_s)
 {
-	bool sure;
+	int64_t limit_s = now_s + AHEAD_S, t = now_s;
+	bool holds;
 
-	return find_next(w, now_s, &sure);
+	if (is_flat(w))
+		return schedule_next_before(w->in[0], now_s, limit_s);
+	holds = when_holds(w, now_s);
+	for (unsigned i = 0; i < STEPS_MAX && t < limit_s; i++) {
+		if (t >= w->until_s)
+			return INT64_MAX;
+		t = next_edge(w, t, limit_s);
+		if (t == INT64_MAX || when_holds(w, t) != holds)
+			return t;
+	}
+	return t;
 }
 
 bool when_is_over(const struct policy_when *w, int64_t from_s)
 {
-	bool sure;
-
-	return !when_holds(w, from_s) && find_next(w, from_s, &sure) == INT64_MAX && sure;
+	if (when_holds(w, from_s))
+		return false;
+	if (from_s >= w->until_s)
+		return true;
+	return is_flat(w) && schedule_next(w->in[0], from_s) == INT64_MAX;
 }

@@ -300,6 +300,11 @@ void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*the
 	w->read_then = then;
 }
 
+void app_seen_from(struct app *a, struct device *d, const struct http_request *r)
+{
+	fuzz_check(a && d && r);
+}
+
 int app_report(struct app *a, struct device *d, const void *body, size_t n, struct diag *diag)
 {
 	struct arena arena;

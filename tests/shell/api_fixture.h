@@ -213,6 +213,9 @@ static CURL *client_new(void)
 	return c;
 }
 
+/* Address that the next calls come from; NULL: as the kernel likes. */
+static const char *call_from;
+
 static void prepare(CURL *c, const char *path)
 {
 	char url[2048];
@@ -226,6 +229,8 @@ static void prepare(CURL *c, const char *path)
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)60000);
+	if (call_from)
+		curl_easy_setopt(c, CURLOPT_INTERFACE, call_from);
 }
 
 /* headers: NULL, or whole lines. body NULL: none. */

@@ -252,6 +252,63 @@ static void test_a_waiting_gain_does_not_outlive_its_device(void **state)
 	two_gone();
 }
 
+/* --- where a device is --- */
+
+static const char from_office[] =
+	"[network]\nlease = 1h\n[place office]\nsource = 127.0.0.2\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\n"
+	"[rule r]\nwho = user:ada@x.org\nwhat = resource:db\nwhere = place:office\nwhy = w\n";
+
+static void move_to(struct dev *d, const char *address)
+{
+	call_from = address;
+	curl_easy_cleanup(d->curl);
+	d->curl = client_new();
+}
+
+/* The newest word of a device says where it is: a report, a session, a stream. */
+static void test_a_place_is_left_with_the_next_word(void **state)
+{
+	(void)state;
+	two_online(from_office);
+	pump();
+	assert_false(sees(ada, db) || sees(db, ada));
+	move_to(ada, "127.0.0.2");
+	report_ok(ada, "disk.encrypted", "true");
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	hang_up(ada);
+	move_to(ada, "127.0.0.9");
+	login(ada);
+	await(!sees(db, ada)); /* a session from elsewhere is enough */
+	move_to(ada, "127.0.0.2");
+	report_ok(ada, "disk.encrypted", "true");
+	await(sees(db, ada));
+	move_to(ada, "127.0.0.9");
+	report_ok(ada, "disk.encrypted", "true");
+	await(!sees(db, ada));
+	move_to(ada, NULL);
+	two_gone();
+}
+
+/* Who is not heard for a lease may be anywhere. */
+static void test_a_place_is_not_kept_by_silence(void **state)
+{
+	(void)state;
+	two_online(from_office);
+	move_to(ada, "127.0.0.2");
+	report_ok(ada, "disk.encrypted", "true");
+	await(sees(db, ada));
+	move_to(ada, NULL);
+	hang_up(ada);
+	shift_clocks(HOUR_S / 2, HOUR_S / 2);
+	status_number("streams");
+	pump();
+	assert_true(sees(db, ada));
+	shift_clocks(2 * HOUR_S, 2 * HOUR_S);
+	await(!sees(db, ada));
+	two_gone();
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +323,10 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_a_gain_never_delays_a_loss, setup_with_clock,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_a_waiting_gain_does_not_outlive_its_device,
+						setup_with_clock, teardown),
+		cmocka_unit_test_setup_teardown(test_a_place_is_left_with_the_next_word,
+						setup_with_clock, teardown),
+		cmocka_unit_test_setup_teardown(test_a_place_is_not_kept_by_silence,
 						setup_with_clock, teardown),
 	};
 

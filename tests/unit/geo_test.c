@@ -9,7 +9,7 @@ static const struct {
 	const char *sentence, *address, *country;
 } rows[] = {
 	{"where it is goes before where it is registered", "192.0.2.9", "DE"},
-	{"registered alone", "198.51.100.9", "AT"},
+	{"registered alone: where it is, is not known", "198.51.100.9", ""},
 	{"IPv6", "2001:db8:1::9", "FR"},
 	{"an IPv6 network that is not in it", "2001:db8:2::9", ""},
 	{"not in it", "203.0.113.200", ""},

@@ -270,6 +270,32 @@ static void what_is_shown_of_a_policy_is_safe_on_a_terminal(void **state)
 			assert_true((unsigned char)*p >= 0x20 && *p != 0x7f);
 }
 
+/* A device chooses its name, so each name by which it would gain waits for an admin: in an except
+ * too, which may keep a deny away. */
+static void names_of_devices_are_known(void **state)
+{
+	static const char text[] =
+		"[resource r]\non = device:host, tag:r\nexcept = device:old-host\n"
+		"ports = any\n"
+		"[rule a]\nwho = device:src\nwhat = resource:r\nwhy = w\n"
+		"[rule d]\naction = deny\nwho = tag:lab\nexcept = device:jump-2\n"
+		"what = resource:r\nwhy = w\n";
+	static const struct {
+		const char *name;
+		bool named;
+	} rows[] = {{"host", true},   {"old-host", true}, {"src", true},
+		    {"jump-2", true}, {"jump", true}, /* it becomes jump-2 when there is a jump */
+		    {"jum", false},   {"other", false}};
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy *p = NULL;
+
+	(void)state;
+	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, NULL, &p, &problems), 0);
+	for (size_t i = 0; i < N_OF(rows); i++)
+		row_check(rows[i].name, policy_names_device(p, rows[i].name) == rows[i].named);
+	policy_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +309,7 @@ int main(void)
 		cmocka_unit_test(a_caller_may_have_no_room_for_problems),
 		cmocka_unit_test(a_long_file_name_shows_its_end),
 		cmocka_unit_test(what_is_shown_of_a_policy_is_safe_on_a_terminal),
+		cmocka_unit_test(names_of_devices_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "controller/policy/engine.h"
+#include "zt/buf.h"
 
 static const char policy_text[] =
 	"[schedule lunch]\nwhen = 12:00-13:00\n"
@@ -211,12 +212,103 @@ static void a_clock_that_is_set_back_opens_nothing(void **state)
 	world_done(&w);
 }
 
+static struct policy *parsed(const char *text)
+{
+	struct diag items[4];
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy *p = NULL;
+
+	if (policy_parse("p", text, strlen(text), NULL, &p, &problems) < 0)
+		fail_msg("%s", items[0].message);
+	return p;
+}
+
+/* A deny that comes takes nothing before: other protocols than tcp, udp and icmp stay until then.
+ */
+static void any_is_whole_until_a_deny_comes(void **state)
+{
+	static const struct want want[WANTS_MAX] = {{"any", 1811808000}, /* 2027-06-01 */
+						    {"icmp", NEVER},
+						    {"tcp/1-21", NEVER},
+						    {"tcp/23-65535", NEVER},
+						    {"udp/any", NEVER}};
+	struct world w = {0};
+
+	(void)state;
+	arena_init(&w.arena, 16 << 20);
+	w.policy = parsed("[resource all]\non = tag:db\nports = any\n"
+			  "[resource ssh]\non = tag:db\nports = tcp/22\n"
+			  "[rule r]\nwho = user:ada@x.org\nwhat = resource:all\nwhy = w\n"
+			  "[rule d]\naction = deny\nwho = anyone\nwhat = resource:ssh\n"
+			  "when = 2027-06-01..\nwhy = w\n");
+	w.engine = engine_new(w.policy, at(23, 12, 0));
+	put(&w, ADA, "ada", "ada@x.org", NULL);
+	put(&w, DB, "db", "", "db");
+	check_grants(&w, "before the deny", ADA, want);
+	world_done(&w);
+}
+
+/* Many ports that will be denied cost neither the stack nor the square of them. */
+static void many_ports_denied_later_are_many_pieces(void **state)
+{
+	const struct grant *got;
+	struct world w = {0};
+	struct buf b;
+	size_t n;
+
+	(void)state;
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, "[resource all]\non = tag:db\nports = tcp/any\n"
+			 "[resource odd]\non = tag:db\nports = tcp/1");
+	for (unsigned port = 3; port < 4096; port += 2)
+		buf_printf(&b, ", tcp/%u", port);
+	buf_put_text(&b, "\n[rule r]\nwho = user:ada@x.org\nwhat = resource:all\nwhy = w\n"
+			 "[rule d]\naction = deny\nwho = anyone\nwhat = resource:odd\n"
+			 "when = 2030-01-01..\nwhy = w\n");
+	arena_init(&w.arena, 64 << 20);
+	w.policy = parsed(buf_text(&b));
+	w.engine = engine_new(w.policy, at(23, 12, 0));
+	put(&w, ADA, "ada", "ada@x.org", NULL);
+	put(&w, DB, "db", "", "db");
+	assert_int_equal(engine_grants(w.engine, ADA, &w.arena, &got, &n), 0);
+	assert_int_equal(n, 2 * 2048); /* the odd ones until then, the even ones, and the rest */
+	world_done(&w);
+	buf_free(&b);
+}
+
+/* A rule whose only schedule has an except ends with its own until all the same. */
+static void until_ends_a_schedule_that_has_an_except(void **state)
+{
+	static const struct want want[WANTS_MAX] = {{0}};
+	const uint32_t *ids;
+	struct world w = {0};
+	size_t n;
+
+	(void)state;
+	arena_init(&w.arena, 16 << 20);
+	w.policy = parsed("[schedule s]\nwhen = 2026-01-01..\nexcept = 2026-12-25\n"
+			  "[resource db]\non = tag:db\nports = tcp/22\n"
+			  "[rule r]\nwho = user:ada@x.org\nwhat = resource:db\nwhen = schedule:s\n"
+			  "until = 2026-11-25 10:00\nwhy = w\n");
+	w.engine = engine_new(w.policy, at(23, 12, 0));
+	put(&w, ADA, "ada", "ada@x.org", NULL);
+	put(&w, DB, "db", "", "db");
+	assert_int_equal(engine_next(w.engine), at(25, 10, 0));
+	assert_int_equal(engine_advance(w.engine, at(25, 10, 0), &w.arena, &ids, &n), 0);
+	assert_true(has_id(ids, n, ADA) && has_id(ids, n, DB));
+	check_grants(&w, "over", ADA, want);
+	world_done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grants_hold_in_their_time_and_say_their_end),
 		cmocka_unit_test(time_passes_from_edge_to_edge),
 		cmocka_unit_test(a_clock_that_is_set_back_opens_nothing),
+		cmocka_unit_test(any_is_whole_until_a_deny_comes),
+		cmocka_unit_test(many_ports_denied_later_are_many_pieces),
+		cmocka_unit_test(until_ends_a_schedule_that_has_an_except),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "controller/policy/engine.h"
+#include "controller/zones.h"
 #include "zt/buf.h"
 
 enum {
@@ -510,12 +511,47 @@ static void owners_are_found(void **state)
 	policy_free(p);
 }
 
+/* Busy times that never change, beside others that change every day and make no difference. Each
+ * edge of those must not cost a look at the whole future: then this would take hours. */
+static void times_that_hide_each_other_cost_no_time(void **state)
+{
+	static struct diag items[4];
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy_env env = {.zone = zones_get, .zones = zones_new("/usr/share/zoneinfo")};
+	struct policy *p = NULL;
+	struct engine *e;
+	struct buf b;
+
+	(void)state;
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, "[network]\ntimezone = Europe/Berlin\n"
+			 "[resource r]\non = tag:r\nports = tcp/1\n"
+			 "[schedule hidden]\nwhen = Mon-Fri 08:00-12:00, 11:00-17:00\n"
+			 "except = 07:00-18:00\n"
+			 "[schedule evening]\nwhen = 20:00-21:00\n");
+	for (int i = 0; i < 40; i++)
+		buf_printf(&b,
+			   "[rule n%d]\nwho = anyone\nwhat = resource:r\nwhy = x\n"
+			   "when = schedule:hidden, schedule:evening, 2026-06-%02d\n"
+			   "except = 19:%02d-22:00\n",
+			   i, 1 + i % 30, i);
+	assert_int_equal(policy_parse("p", (const char *)b.data, b.len, &env, &p, &problems), 0);
+	e = engine_new(p, 1764000000); /* 2025-11-24 */
+	assert_non_null(e);
+	assert_int_equal(engine_next(e), 1780264800); /* 2026-06-01 00:00 */
+	engine_free(e);
+	policy_free(p);
+	zones_free(env.zones);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grants_are_those_of_the_oracle_after_every_change),
 		cmocka_unit_test(two_rules_for_one_port_are_two_grants),
 		cmocka_unit_test(owners_are_found),
+		cmocka_unit_test(times_that_hide_each_other_cost_no_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -511,6 +511,68 @@ static void owners_are_found(void **state)
 	policy_free(p);
 }
 
+static size_t count_grants(const struct engine *e, uint32_t id)
+{
+	const struct grant *g;
+	struct arena a;
+	size_t n;
+
+	arena_init(&a, 1 << 16);
+	assert_int_equal(engine_grants(e, id, &a, &g, &n), 0);
+	arena_done(&a);
+	return n;
+}
+
+/* A rule with this when and an end at 2025-12-31 14:00, an hour before it and then. */
+static void check_end(const char *when)
+{
+	static const char *const tag[] = {"r"};
+	const int64_t end_s = 1767189600;
+	struct engine *e;
+	struct policy *p;
+	const uint32_t *ids;
+	struct arena a;
+	char text[512];
+	size_t n;
+
+	snprintf(text, sizeof(text),
+		 "[resource r]\non = tag:r\nports = tcp/1\n"
+		 "[schedule plain]\nwhen = ..2026-12-31\n"
+		 "[schedule every-day]\nwhen = Mon-Sun\nexcept = 2025-06-01\n"
+		 "[schedule by-day]\nwhen = 08:00-20:00\nexcept = Sun\n"
+		 "[rule a]\nwho = anyone\nwhat = resource:r\nwhy = w\nwhen = %s\n"
+		 "until = 2025-12-31 14:00\n",
+		 when);
+	p = policy_of(text);
+	e = engine_new(p, end_s - 3600);
+	assert_non_null(e);
+	assert_int_equal(engine_put(e, &(struct subject){.id = 1, .name = "a", .owner = ""}), 0);
+	assert_int_equal(
+		engine_put(e,
+			   &(struct subject){
+				   .id = 2, .name = "b", .owner = "", .tags = tag, .n_tags = 1}),
+		0);
+	row_check(when, count_grants(e, 1) == 1);
+	row_check(when, engine_next(e) == end_s);
+	arena_init(&a, 1 << 16);
+	assert_int_equal(engine_advance(e, end_s, &a, &ids, &n), 0);
+	row_check(when, n == 2 && count_grants(e, 1) == 0);
+	row_check(when, engine_next(e) == INT64_MAX);
+	arena_done(&a);
+	engine_free(e);
+	policy_free(p);
+}
+
+static void a_rule_ends_whatever_its_when(void **state)
+{
+	static const char *const whens[] = {"schedule:plain", "schedule:every-day",
+					    "schedule:by-day", "schedule:by-day, 22:00-23:00"};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(whens); i++)
+		check_end(whens[i]);
+}
+
 /* Busy times that never change, beside others that change every day and make no difference. Each
  * edge of those must not cost a look at the whole future: then this would take hours. */
 static void times_that_hide_each_other_cost_no_time(void **state)
@@ -551,6 +613,7 @@ int main(void)
 		cmocka_unit_test(grants_are_those_of_the_oracle_after_every_change),
 		cmocka_unit_test(two_rules_for_one_port_are_two_grants),
 		cmocka_unit_test(owners_are_found),
+		cmocka_unit_test(a_rule_ends_whatever_its_when),
 		cmocka_unit_test(times_that_hide_each_other_cost_no_time),
 	};
 

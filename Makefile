@@ -85,9 +85,10 @@ $(B)/obj/%.o: %.c
 # Tests: tests/unit mirrors the tree; each file is one cmocka program linked against all archives it may need.
 UNIT := $(patsubst %.c,$(B)/%,$(call src,tests/unit tests/shell))
 FUZZ := $(patsubst %.c,$(B)/%,$(call src,tests/fuzz))
+$(B)/tests/unit/policy_oracle_test: $(call obj,$(call src,tests/unit/policy_oracle))
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(controller) $(ztnode) $(common)
 	@mkdir -p $(@D)
-	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(controller) $(ztnode) $(common) -Wl,--end-group \
 		$(LIBS_CONTROLLER) $(LIBS_NODE) $(LIBS_CTL) $(LIBS_COMMON) $(call pkg,--libs,cmocka)
 $(B)/tests/shell/%: $(B)/obj/tests/shell/%.o $(controller) $(ztnode) $(common)
 	@mkdir -p $(@D)

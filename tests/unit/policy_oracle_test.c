@@ -63,7 +63,7 @@ static void start_world(struct run *r)
 	oracle_seed(r->seed);
 	while (!try_world(r))
 		;
-	r->now_s = r->world.around_s + oracle_roll(DAY_S);
+	r->now_s = r->world.around_s + (int64_t)oracle_roll(2 * DAY_S) - DAY_S;
 	r->engine = engine_new(r->policy, r->now_s);
 	assert_non_null(r->engine);
 	assert_int_equal(r->policy->n_rules, r->world.n_rules);
@@ -280,7 +280,7 @@ static int64_t pick_time(const struct run *r)
 	bool lost = far > 100 * DAY_S || far < -100 * DAY_S;
 
 	if (lost && oracle_roll(3))
-		return r->world.around_s + (int64_t)oracle_roll(40 * DAY_S) - 20 * DAY_S;
+		return r->world.around_s + (int64_t)oracle_roll(4 * DAY_S) - 2 * DAY_S;
 	if (next == INT64_MAX)
 		next = r->now_s + oracle_roll(3 * DAY_S);
 	if (until->form != UNTIL_NONE && oracle_roll(4) == 0)

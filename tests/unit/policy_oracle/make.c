@@ -77,7 +77,7 @@ static struct ports random_ports(void)
 
 static void random_dates(const struct world *w, struct span *v)
 {
-	int64_t day = w->around_s / DAY_S + oracle_roll(60) - 30;
+	int64_t day = w->around_s / DAY_S + (once_in(3) ? 0 : (int64_t)oracle_roll(60) - 30);
 
 	v->has_first = !once_in(4);
 	v->has_last = !v->has_first || !once_in(3);
@@ -99,9 +99,13 @@ static struct span random_span(const struct world *w)
 		v.days[i][1] = once_in(2) ? v.days[i][0] : oracle_roll(7);
 	}
 	v.has_hours = parts & 4;
-	v.start = oracle_roll(4) ? 30 * oracle_roll(48) : oracle_roll(1440);
+	v.start = once_in(3)	   ? 10 * oracle_roll(24)
+		  : oracle_roll(4) ? 30 * oracle_roll(48)
+				   : oracle_roll(1440);
 	do
-		v.end = oracle_roll(4) ? 30 * oracle_roll(49) : oracle_roll(1441);
+		v.end = once_in(3)	 ? 10 * oracle_roll(24)
+			: oracle_roll(4) ? 30 * oracle_roll(49)
+					 : oracle_roll(1441);
 	while (v.start == v.end);
 	return v;
 }
@@ -227,9 +231,10 @@ static struct until random_until(const struct world *w)
 {
 	static const int offsets[] = {-720, -150, 0, 60, 345, 840};
 	struct until u = {.form = (enum until_form)(1 + oracle_roll(4))};
-	int64_t day = w->around_s / DAY_S + oracle_roll(90) - 30;
+	int64_t day = w->around_s / DAY_S + (once_in(3) ? 0 : (int64_t)oracle_roll(90) - 30);
+	int64_t minute = oracle_roll(once_in(2) ? 240 : 1440);
 
-	u.clock_s = day * DAY_S + (u.form == UNTIL_DAY ? DAY_S : 60 * (int64_t)oracle_roll(1440));
+	u.clock_s = day * DAY_S + (u.form == UNTIL_DAY ? DAY_S : 60 * minute);
 	u.offset_min = offsets[oracle_roll(6)];
 	u.end_s = u.clock_s;
 	if (u.form == UNTIL_OFFSET)
@@ -284,11 +289,31 @@ static void add_points_of(struct world *w, const struct list *l)
 		}
 }
 
+/* 2025 to 2029; in every second world a day on which the clocks of some zone are changed, or that
+ * is not in every year. */
+static int64_t random_day(void)
+{
+	static const int64_t odd_days[] = {
+		1774742400, /* 2026-03-29 Berlin: 02:00 is 03:00 */
+		1792886400, /* 2026-10-25 Berlin: 03:00 is 02:00 */
+		1772928000, /* 2026-03-08 New York, St. John's: 02:00 is 03:00 */
+		1793491200, /* 2026-11-01 the same: 02:00 is 01:00 */
+		1775347200, /* 2026-04-05 Lord Howe: 02:00 is 01:30 */
+		1791072000, /* 2026-10-04 Lord Howe: 02:00 is 02:30 */
+		1771113600, /* 2026-02-15 Casablanca, before Ramadan: 03:00 is 02:00 */
+		1835395200, /* 2028-02-29 */
+	};
+
+	if (once_in(2))
+		return odd_days[oracle_roll(8)];
+	return 1735689600 + (int64_t)DAY_S * oracle_roll(1500);
+}
+
 void world_make(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
 	w->zone = (int)oracle_roll(ORACLE_ZONES);
-	w->around_s = 1735689600 + (int64_t)DAY_S * oracle_roll(1500); /* 2025 to 2029 */
+	w->around_s = random_day();
 	make_groups(w);
 	make_resources(w);
 	make_places(w);

@@ -250,6 +250,8 @@ static int say_when(struct explain_run *x, const struct policy_rule *r)
 	if (next_s < INT64_MAX && when_holds(w, next_s)) {
 		time_print(next_s, next);
 		hint = arena_printf(x->a, "It opens again at %s.", next);
+	} else if (next_s < INT64_MAX) {
+		hint = "It does not open soon; ask for a rule that holds now.";
 	}
 	return say(x, arena_printf(x->a, "when: %s", w->text), arena_printf(x->a, "%s", now), hint);
 }

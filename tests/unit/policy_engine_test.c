@@ -573,6 +573,33 @@ static void a_rule_ends_whatever_its_when(void **state)
 		check_end(whens[i]);
 }
 
+/* The next edge may be one to ask again at. */
+static void what_opens_in_years_is_not_said_to_be_over(void **state)
+{
+	struct policy *p = policy_of("[resource r]\non = device:b\nports = tcp/1\n"
+				     "[schedule evening]\nwhen = 20:00-21:00\nexcept = 2026-01-01\n"
+				     "[rule a]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
+				     "when = schedule:evening, 2045-06-01\nexcept = 19:00-22:00\n");
+	static const struct service svc = {SERVICE_TCP, 1, 1};
+	struct engine *e = engine_new(p, 1767189600);
+	struct explain_context c = {0};
+	struct explanation x;
+	struct arena a;
+
+	(void)state;
+	assert_non_null(e);
+	assert_int_equal(engine_put(e, &(struct subject){.id = 1, .name = "a", .owner = ""}), 0);
+	assert_int_equal(engine_put(e, &(struct subject){.id = 2, .name = "b", .owner = ""}), 0);
+	arena_init(&a, 1 << 16);
+	assert_int_equal(engine_explain(e, 1, 2, &svc, &c, &a, &x), 0);
+	assert_int_equal(x.n_failed, 1);
+	assert_string_equal(x.failed[0].hint,
+			    "It does not open soon; ask for a rule that holds now.");
+	arena_done(&a);
+	engine_free(e);
+	policy_free(p);
+}
+
 /* Busy times that never change, beside others that change every day and make no difference. Each
  * edge of those must not cost a look at the whole future: then this would take hours. */
 static void times_that_hide_each_other_cost_no_time(void **state)
@@ -614,6 +641,7 @@ int main(void)
 		cmocka_unit_test(two_rules_for_one_port_are_two_grants),
 		cmocka_unit_test(owners_are_found),
 		cmocka_unit_test(a_rule_ends_whatever_its_when),
+		cmocka_unit_test(what_opens_in_years_is_not_said_to_be_over),
 		cmocka_unit_test(times_that_hide_each_other_cost_no_time),
 	};
 

@@ -1,10 +1,10 @@
 /* Schedules put together: some of in, none of except, before the end. */
 #include "controller/policy/when.h"
 
-enum {
-	STEPS_MAX = 400,       /* edges of parts looked at before it is left to ask again */
-	AHEAD_S = 400 * 86400, /* and how far ahead: a year's clock changes, and some */
-};
+/* Edges are looked for up to the next of these lines in time, where it is asked again: what a
+ * search costs is bounded, and whoever asks between two lines, however often, gets the same answer.
+ */
+enum { LINE_S = 128 * 86400 };
 
 static bool some(const struct schedule *const *list, size_t n, int64_t now_s)
 {
@@ -48,13 +48,13 @@ static bool is_flat(const struct policy_when *w)
 
 int64_t when_next(const struct policy_when *w, int64_t now_s)
 {
-	int64_t limit_s = now_s + AHEAD_S, t = now_s;
+	int64_t limit_s = (now_s / LINE_S + 1) * LINE_S, t = now_s;
 	bool holds;
 
 	if (is_flat(w))
 		return schedule_next_before(w->in[0], now_s, limit_s);
 	holds = when_holds(w, now_s);
-	for (unsigned i = 0; i < STEPS_MAX && t < limit_s; i++) {
+	while (t < limit_s) {
 		if (t >= w->until_s)
 			return INT64_MAX;
 		t = next_edge(w, t, limit_s);

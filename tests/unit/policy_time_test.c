@@ -227,7 +227,7 @@ static struct policy *parsed(const char *text)
  */
 static void any_is_whole_until_a_deny_comes(void **state)
 {
-	static const struct want want[WANTS_MAX] = {{"any", 1811808000}, /* 2027-06-01 */
+	static const struct want want[WANTS_MAX] = {{"any", 1799971200}, /* 2027-01-15 */
 						    {"icmp", NEVER},
 						    {"tcp/1-21", NEVER},
 						    {"tcp/23-65535", NEVER},
@@ -240,7 +240,7 @@ static void any_is_whole_until_a_deny_comes(void **state)
 			  "[resource ssh]\non = tag:db\nports = tcp/22\n"
 			  "[rule r]\nwho = user:ada@x.org\nwhat = resource:all\nwhy = w\n"
 			  "[rule d]\naction = deny\nwho = anyone\nwhat = resource:ssh\n"
-			  "when = 2027-06-01..\nwhy = w\n");
+			  "when = 2027-01-15..\nwhy = w\n");
 	w.engine = engine_new(w.policy, at(23, 12, 0));
 	put(&w, ADA, "ada", "ada@x.org", NULL);
 	put(&w, DB, "db", "", "db");

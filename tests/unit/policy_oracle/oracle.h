@@ -20,7 +20,7 @@ enum {
 	ORACLE_DEVICES = 8,
 	ORACLE_POINTS = 160,
 	ORACLE_ZONES = 7,
-	ORACLE_GATEWAYS = 0, /* 1: some resources have via; when the parser takes it */
+	ORACLE_GATEWAYS = 1, /* 1: some resources have via; when the parser takes it */
 };
 
 /* --- chance, the same in every run --- */

@@ -17,9 +17,15 @@ enum change_kind {
 	CHANGE_DEVICE_TAGS,   /* device.id, device.tags in (the new set); device filled */
 	CHANGE_DEVICE_KEY,    /* device.id, device.wg_key in; device filled */
 	CHANGE_USER_PUT,      /* user in */
-	CHANGE_POLICY_PUT,    /* policy.{text,len,author,why} in; version filled */
-	CHANGE_POSTURE,	      /* audit only: device.id; detail is {"profile","ok","failed":[]} */
-	CHANGE_REFUSED,	      /* audit only: something was tried and refused; detail says what */
+	CHANGE_POLICY_PUT,    /* policy.{text,len,changes,author,why} in, for a trial also
+			       * trial.{state,until_ms,percent}; version and trial.base filled */
+	CHANGE_POLICY_CONFIRM, /* policy filled, without texts: the one that waited */
+	CHANGE_POLICY_PROMOTE, /* so: the canary */
+	CHANGE_POLICY_ABORT,   /* so */
+	CHANGE_POLICY_REVIEW,  /* audit only, once a day: policy.version; detail says which rules
+				  are due */
+	CHANGE_POSTURE,	       /* audit only: device.id; detail is {"profile","ok","failed":[]} */
+	CHANGE_REFUSED,	       /* audit only: something was tried and refused; detail says what */
 };
 const char *change_kind_name(enum change_kind k); /* "token.create" "device.enroll" ... */
 
@@ -33,7 +39,9 @@ struct change {
 	struct device_row device;
 	struct user_row user;
 	struct policy_row policy;
-	char *detail; /* JSON text of the audit-only kinds; owned by who made the change */
-	bool hold;    /* DEVICE_ENROLL: it waits for an admin, whatever the token says */
-	uint64_t seq; /* of the record, filled by the store */
+	char *detail;	  /* JSON text of the audit-only kinds; owned by who made the change */
+	uint32_t instead; /* POLICY_PUT: only in place of this version, which waits to be
+			     confirmed; 0: whatever is in force */
+	bool hold;	  /* DEVICE_ENROLL: it waits for an admin, whatever the token says */
+	uint64_t seq;	  /* of the record, filled by the store */
 };

@@ -346,6 +346,10 @@ int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct 
 	case CHANGE_TOKEN_CREATE:
 	case CHANGE_TOKEN_REVOKE:
 	case CHANGE_POLICY_PUT:
+	case CHANGE_POLICY_CONFIRM:
+	case CHANGE_POLICY_PROMOTE:
+	case CHANGE_POLICY_ABORT:
+	case CHANGE_POLICY_REVIEW:
 	case CHANGE_POSTURE:
 	case CHANGE_REFUSED:
 		break;

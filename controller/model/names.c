@@ -9,6 +9,14 @@ static const char *const device_states[] = {
 	[DEVICE_EXPIRED] = "expired",
 };
 
+static const char *const trial_states[] = {
+	[TRIAL_NONE] = "",
+	[TRIAL_OPEN] = "open",
+	[TRIAL_CONFIRMED] = "confirmed",
+	[TRIAL_PROMOTED] = "promoted",
+	[TRIAL_ABORTED] = "aborted",
+};
+
 static const char *const change_kinds[] = {
 	[CHANGE_TOKEN_CREATE] = "token.create",
 	[CHANGE_TOKEN_REVOKE] = "token.revoke",
@@ -18,6 +26,10 @@ static const char *const change_kinds[] = {
 	[CHANGE_DEVICE_KEY] = "device.key",
 	[CHANGE_USER_PUT] = "user.put",
 	[CHANGE_POLICY_PUT] = "policy.put",
+	[CHANGE_POLICY_CONFIRM] = "policy.confirm",
+	[CHANGE_POLICY_PROMOTE] = "policy.promote",
+	[CHANGE_POLICY_ABORT] = "policy.abort",
+	[CHANGE_POLICY_REVIEW] = "policy.review",
 	[CHANGE_POSTURE] = "posture",
 	[CHANGE_REFUSED] = "refused",
 };
@@ -27,6 +39,13 @@ const char *device_state_name(enum device_state s)
 	if ((size_t)s >= sizeof(device_states) / sizeof(device_states[0]))
 		return "unknown";
 	return device_states[s];
+}
+
+const char *trial_state_name(enum trial_state s)
+{
+	if ((size_t)s >= sizeof(trial_states) / sizeof(trial_states[0]))
+		return "unknown";
+	return trial_states[s];
 }
 
 const char *change_kind_name(enum change_kind k)

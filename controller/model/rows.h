@@ -53,10 +53,30 @@ struct user_row {
 	bool disabled;
 };
 
+/* A version that was put with a way back. */
+enum trial_state {
+	TRIAL_NONE,
+	TRIAL_OPEN, /* while its version is the newest; a newer one ends it without a word here */
+	TRIAL_CONFIRMED,
+	TRIAL_PROMOTED,
+	TRIAL_ABORTED
+};
+const char *trial_state_name(enum trial_state s); /* "" "open" "confirmed" ... */
+
+struct trial {
+	enum trial_state state;
+	uint32_t base;	  /* version that holds without this one */
+	int64_t until_ms; /* in force, and goes back to base then; 0: a canary */
+	unsigned percent; /* canary: of the devices, 1..99; else 0 */
+};
+
 struct policy_row {
 	uint32_t version; /* 1.. */
 	char *text;	  /* borrowed or owned by who made the row; NULL in listings */
 	size_t len;
+	char *changes; /* JSON object: what it means, against what was in force; as text, NULL when
+			  nobody said */
+	struct trial trial;
 	char author[128];
 	char why[ZT_WHY_MAX + 1];
 	int64_t at_s;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUDGET_MS = 60000 };
+enum { BUDGET_MS = 60000, DAY_MS = 86400 * 1000 };
 
 static const struct {
 	unsigned max; /* records a minute */
@@ -22,7 +22,7 @@ static const struct {
 	[BUDGET_STRANGER] = {60, "by strangers"},
 };
 
-static apply_fn posture_note, refused_note;
+static apply_fn posture_note, refused_note, review_note;
 
 /* What a change does, and whether the log keeps refusals of it (those that devices and strangers
  * can cause). */
@@ -39,6 +39,10 @@ static const struct commit_kind {
 	[CHANGE_DEVICE_KEY] = {device_set_key, true, true},
 	[CHANGE_USER_PUT] = {user_put, true, false},
 	[CHANGE_POLICY_PUT] = {policy_put, true, false},
+	[CHANGE_POLICY_CONFIRM] = {policy_confirm, true, false},
+	[CHANGE_POLICY_PROMOTE] = {policy_promote, true, false},
+	[CHANGE_POLICY_ABORT] = {policy_abort, true, false},
+	[CHANGE_POLICY_REVIEW] = {review_note, false, false},
 	[CHANGE_POSTURE] = {posture_note, false, false},
 	[CHANGE_REFUSED] = {refused_note, false, false},
 };
@@ -158,6 +162,31 @@ static int refused_note(struct store *s, struct change *c, struct effect *e)
 	} else if (c->token.id) {
 		snprintf(e->object, sizeof(e->object), "token:%" PRIu64, c->token.id);
 	}
+	return note_detail(s, c, e);
+}
+
+static int64_t day_of(int64_t at_ms)
+{
+	return at_ms / DAY_MS * DAY_MS;
+}
+
+/* Once a day, also when the controller is started ten times in it. */
+static int review_note(struct store *s, struct change *c, struct effect *e)
+{
+	struct query q;
+	bool said;
+	int err;
+
+	query_begin(&q, s, "SELECT seq FROM record WHERE at_ms >= ? AND kind = ? LIMIT 1");
+	query_i64(&q, day_of(c->at_ms));
+	query_text(&q, change_kind_name(c->kind));
+	said = query_step(&q) > 0;
+	err = query_end(&q);
+	if (err)
+		return err;
+	if (said)
+		return store_refuse(s, -ZT_EEXISTS, "it was said today");
+	snprintf(e->object, sizeof(e->object), "policy:%" PRIu32, c->policy.version);
 	return note_detail(s, c, e);
 }
 

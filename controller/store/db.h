@@ -125,7 +125,7 @@ struct effect {
 };
 typedef int apply_fn(struct store *s, struct change *c, struct effect *e);
 apply_fn token_create, token_revoke, device_enroll, device_set_state, device_set_tags,
-	device_set_key, user_put, policy_put;
+	device_set_key, user_put, policy_put, policy_confirm, policy_promote, policy_abort;
 
 /* Write what the budgets have only counted so far, as the store closes. */
 void commit_flush(struct store *s);

@@ -101,14 +101,33 @@ json_t *json_of_user(const struct user_row *u)
 			 json_names(u->groups, u->n_groups), "disabled", u->disabled);
 }
 
+static json_t *json_of_trial(const struct trial *t)
+{
+	if (t->state == TRIAL_NONE)
+		return json_null();
+	return json_pack("{ss sI so sI}", "state", trial_state_name(t->state), "base",
+			 (json_int_t)t->base, "until",
+			 t->until_ms ? json_time(t->until_ms / 1000) : json_null(), "percent",
+			 (json_int_t)t->percent);
+}
+
+/* Also null when the text is none: verify says so. */
+static json_t *json_of_changes(const char *text)
+{
+	json_t *j = text && *text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+	return j ? j : json_null();
+}
+
 json_t *json_of_policy(const struct policy_row *p, const struct key *hash)
 {
 	char hex[2 * ZT_HASH_LEN + 1];
 
 	txt_hex(hash->b, sizeof(hash->b), hex);
-	return json_pack("{sI ss ss so sI ss}", "version", (json_int_t)p->version, "author",
+	return json_pack("{sI ss ss so sI ss so so}", "version", (json_int_t)p->version, "author",
 			 p->author, "why", p->why, "at", json_time(p->at_s), "bytes",
-			 (json_int_t)p->len, "hash", hex);
+			 (json_int_t)p->len, "hash", hex, "trial", json_of_trial(&p->trial),
+			 "changes", json_of_changes(p->changes));
 }
 
 void list_add(struct query *q, json_t *list, json_t *row)

@@ -13,8 +13,10 @@
 /* clang-format on */
 
 MIGRATION(0001);
+MIGRATION(0002);
 
 const struct migration store_migrations[] = {
 	{1, migration_0001},
+	{2, migration_0002},
 };
 const size_t store_n_migrations = sizeof(store_migrations) / sizeof(store_migrations[0]);

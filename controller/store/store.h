@@ -69,13 +69,15 @@ int store_each_user(struct store *s, int (*fn)(void *arg, const struct user_row 
 int store_each_admin(struct store *s, int (*fn)(void *arg, const struct admin_row *a),
 		     void *arg) ZT_MUST_USE;
 
-/* Version 0: the newest. Text in a. -ZT_EABSENT. */
+/* Version 0: the one in force. Texts in a. -ZT_EABSENT. */
 int store_policy_get(struct store *s, uint32_t version, struct arena *a,
 		     struct policy_row *ret) ZT_MUST_USE;
+/* The one that is tried beside it. -ZT_EABSENT: there is none. */
+int store_policy_canary(struct store *s, struct arena *a, struct policy_row *ret) ZT_MUST_USE;
 /* Listings as the JSON of the CLI contract, newest first: at most 10,000 rows (limit 0: all up to
  * that). */
-int store_policy_log(struct store *s,
-		     json_t **ret) ZT_MUST_USE; /* [{"version","author","at","why","bytes"}] */
+int store_policy_log(struct store *s, json_t **ret)
+	ZT_MUST_USE; /* [{"version","author","at","why","bytes","state"}] */
 int store_token_list(struct store *s, int64_t now_s, json_t **ret) ZT_MUST_USE;
 /* [{"id","name","user","tags":[],"uses","uses_left","approve","state":"valid|used|expired|revoked","created","expires"}]
  */

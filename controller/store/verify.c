@@ -213,10 +213,10 @@ static int verify_counts(struct store *s, const uint64_t counted[static VERIFY_K
 }
 
 /* A token's uses are counted by the devices it enrolled; a device's keys stand among the spent
- * ones. */
+ * ones; a policy from before there were trials was on none. */
 static int verify_relations(struct store *s, struct store_verdict *v)
 {
-	uint64_t token = 0, device = 0;
+	uint64_t token = 0, device = 0, trial = 0;
 	int err = verify_number(s,
 				"SELECT coalesce(min(id), 0) FROM token WHERE uses_left <> uses -"
 				" (SELECT count(*) FROM device WHERE device.token = token.id)",
@@ -228,8 +228,19 @@ static int verify_relations(struct store *s, struct store_verdict *v)
 				    "count(*) FROM device_key k"
 				    " WHERE k.device = d.id AND k.key IN (d.identity, d.wg_key))",
 				    &device);
+	if (!err)
+		err = verify_number(s,
+				    "SELECT coalesce(min(version), 0) FROM trial WHERE NOT EXISTS "
+				    "(SELECT 1 FROM record WHERE before <> '' AND object = "
+				    "'policy:' || version AND kind = 'policy.put' AND "
+				    "instr(after, '\"trial\":{'))",
+				    &trial);
 	if (err)
 		return err;
+	if (trial)
+		return verdict_bad(v, v->records,
+				   "policy:%" PRIu64 ": no record says that it was on trial",
+				   trial);
 	if (token)
 		return verdict_bad(v, v->records,
 				   "token:%" PRIu64

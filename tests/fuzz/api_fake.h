@@ -253,6 +253,10 @@ static void check_payload(const struct change *c)
 		break;
 	case CHANGE_DEVICE_KEY:
 	case CHANGE_POLICY_PUT:
+	case CHANGE_POLICY_CONFIRM:
+	case CHANGE_POLICY_PROMOTE:
+	case CHANGE_POLICY_ABORT:
+	case CHANGE_POLICY_REVIEW:
 	case CHANGE_POSTURE:
 	case CHANGE_REFUSED:
 		fuzz_check(c->kind == CHANGE_DEVICE_STATE); /* no handler makes these this way */

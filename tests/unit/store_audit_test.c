@@ -199,7 +199,7 @@ static void changes_are_checked(void **state)
 		{"a reason that is no UTF-8", "system", "\xff", "", CHANGE_POSTURE, -EINVAL},
 		{"an actor with an escape code", "\033[2J", "", "", CHANGE_POSTURE, -EINVAL},
 		{"a source with an escape code", "system", "", "\033[2J", CHANGE_POSTURE, -EINVAL},
-		{"a kind that does not exist", "system", "", "", 10, -EINVAL},
+		{"a kind that does not exist", "system", "", "", 100, -EINVAL},
 		{"a kind below all", "system", "", "", -1, -EINVAL},
 	};
 	struct fixture f;

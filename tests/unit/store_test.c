@@ -7,13 +7,18 @@
 static void names_are_stable(void **state)
 {
 	static const char *const states[] = {"pending", "active", "revoked", "expired"};
-	static const char *const kinds[] = {
-		"token.create", "token.revoke", "device.enroll", "device.state", "device.tags",
-		"device.key",	"user.put",	"policy.put",	 "posture",	 "refused"};
+	static const char *const kinds[] = {"token.create",   "token.revoke", "device.enroll",
+					    "device.state",   "device.tags",  "device.key",
+					    "user.put",	      "policy.put",   "policy.confirm",
+					    "policy.promote", "policy.abort", "policy.review",
+					    "posture",	      "refused"};
+	static const char *const trials[] = {"", "open", "confirmed", "promoted", "aborted"};
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(states); i++)
 		assert_string_equal(device_state_name((enum device_state)i), states[i]);
+	for (size_t i = 0; i < N_OF(trials); i++)
+		assert_string_equal(trial_state_name((enum trial_state)i), trials[i]);
 	for (size_t i = 0; i < N_OF(kinds); i++)
 		assert_string_equal(change_kind_name((enum change_kind)i), kinds[i]);
 }
@@ -951,7 +956,7 @@ static void policies_are_kept(void **state)
 	assert_int_equal(store_policy_log(f.s, &list), 0);
 	assert_int_equal(json_array_size(list), 3);
 	row = json_array_get(list, 1);
-	assert_int_equal(json_object_size(row), 5);
+	assert_int_equal(json_object_size(row), 6);
 	assert_int_equal(json_integer_value(json_object_get(row, "version")), 2);
 	assert_int_equal(json_integer_value(json_object_get(row, "bytes")), sizeof(text));
 	assert_string_equal(json_string_value(json_object_get(row, "author")), "admin:1 (root)");
@@ -1204,14 +1209,14 @@ static void migrations_go_forward(void **state)
 {
 	static const struct migration next[] = {
 		{1, "SELECT RAISE(ABORT, 'must not run again')"},
-		{2, "CREATE TABLE more (x INTEGER) STRICT; PRAGMA user_version = 2;"},
-		{3, "INSERT INTO more VALUES (42); PRAGMA user_version = 3;"},
+		{3, "CREATE TABLE more (x INTEGER) STRICT; PRAGMA user_version = 3;"},
+		{4, "INSERT INTO more VALUES (42); PRAGMA user_version = 4;"},
 	};
 	static const struct migration broken[] = {
-		{4, "INSERT INTO more VALUES (43); PRAGMA user_version = 4; INSERT INTO nowhere "
+		{5, "INSERT INTO more VALUES (43); PRAGMA user_version = 5; INSERT INTO nowhere "
 		    "VALUES (1);"},
 	};
-	static const struct migration lies[] = {{4, "INSERT INTO more VALUES (43);"}};
+	static const struct migration lies[] = {{5, "INSERT INTO more VALUES (43);"}};
 	struct fixture f;
 	struct diag d;
 
@@ -1225,13 +1230,13 @@ static void migrations_go_forward(void **state)
 	assert_true(migrate_apply(f.s, broken, 1) != 0);
 	assert_int_equal(migrate_apply(f.s, lies, 1), -ZT_ECORRUPT);
 	assert_int_equal(fixture_number(&f, "SELECT sum(x) FROM more"), 42);
-	assert_int_equal(fixture_number(&f, "PRAGMA user_version"), 3);
+	assert_int_equal(fixture_number(&f, "PRAGMA user_version"), 4);
 	assert_whole(&f);
 	store_close(f.s);
 	f.s = NULL;
 	assert_int_equal(store_open(f.path, &f.s, &d), -ZT_EVERSION);
-	assert_non_null(strstr(d.message, "schema 3"));
-	assert_non_null(strstr(d.message, "schema 1"));
+	assert_non_null(strstr(d.message, "schema 4"));
+	assert_non_null(strstr(d.message, "schema 2"));
 	assert_non_null(strstr(d.hint, "newer"));
 	fixture_done(&f);
 }

@@ -14,6 +14,7 @@
 #include "zt/txt.h"
 #include "controller/advice.h"
 #include "controller/geo.h"
+#include "controller/policy/review.h"
 #include "controller/zones.h"
 #include "controller/pace.h"
 
@@ -26,6 +27,8 @@ enum {
 	DAY_S = 86400,
 	NOTE_MS = 10000,
 	NOTE_BURST = 30,
+	TAKE_BACK_AGAIN_MS = 60000,
+	REVIEW_NAMES_MAX = 100, /* of one kind in one record */
 };
 
 struct session {	 /* one a device; the newest wins */
@@ -66,6 +69,11 @@ struct app {
 	uint64_t n_sessions; /* ever opened */
 	bool touch_running;
 	struct change_job *rewrites; /* under way, computed from the model as it was */
+	int64_t confirm_boot_ms;     /* when a policy that waits goes back, by the clock that nobody
+					sets */
+	int64_t take_back_boot_ms;   /* not before, after a failure */
+	uint32_t taking_back;	     /* this version, now; 0 none */
+	int64_t review_day;	     /* when rules that are due were last looked for */
 	uint64_t records;	     /* in the change log */
 	int64_t started_ms;
 };
@@ -313,19 +321,26 @@ static void change_work(struct job *j, struct store *s)
 		c->records = 0;
 }
 
-static void mark_neighbours(struct app *a, uint32_t id)
+static void mark_neighbours_in(struct app *a, const struct engine *e, uint32_t id)
 {
 	struct arena arena;
 	const uint32_t *ids;
 	size_t n = 0;
 
 	arena_init(&arena, MARK_ARENA_MAX);
-	if (engine_neighbours(a->model.engine, id, &arena, &ids, &n))
+	if (engine_neighbours(e, id, &arena, &ids, &n))
 		publish_mark_all(a->publisher); /* out of memory: everyone looks again */
 	for (size_t i = 0; i < n; i++)
 		publish_mark(a->publisher, ids[i]);
-	publish_mark(a->publisher, id);
 	arena_done(&arena);
+}
+
+static void mark_neighbours(struct app *a, uint32_t id)
+{
+	mark_neighbours_in(a, a->model.force.engine, id);
+	if (a->model.canary.engine)
+		mark_neighbours_in(a, a->model.canary.engine, id);
+	publish_mark(a->publisher, id);
 }
 
 static void mark_user(struct app *a, const char *email)
@@ -364,6 +379,24 @@ static void dismiss_user(struct app *a, const char *email)
 			dismiss(a, a->model.devices[i]);
 }
 
+/* Another policy holds, for all or for some. */
+static void policy_changed(struct app *a)
+{
+	struct now now = clock_now();
+
+	a->confirm_boot_ms = now.boot_ms + a->model.force.row.trial.until_ms - now.wall_ms;
+	a->take_back_boot_ms = 0;
+	publish_mark_all(a->publisher);
+	for (size_t i = 0; i < a->model.n_devices; i++)
+		if (a->model.devices[i] && a->model.devices[i]->online)
+			publish_advise(a->publisher, a->model.devices[i]);
+}
+
+static bool is_about_policy(enum change_kind k)
+{
+	return k == CHANGE_POLICY_CONFIRM || k == CHANGE_POLICY_PROMOTE || k == CHANGE_POLICY_ABORT;
+}
+
 /* From here on the change is the truth: model, engine, and everyone who depends on it. */
 static void apply_change(struct app *a, const struct change *c)
 {
@@ -377,9 +410,11 @@ static void apply_change(struct app *a, const struct change *c)
 		 * loads it. */
 		log_error("a committed change does not fit into memory: %s", zt_strerror(err));
 		if (c->device.id)
-			engine_remove(a->model.engine, c->device.id);
+			model_forget(&a->model, c->device.id);
 	}
 	mark_around(a, c);
+	if (is_about_policy(c->kind))
+		policy_changed(a);
 	if (c->kind == CHANGE_USER_PUT)
 		dismiss_user(a, c->user.email);
 	if (!d)
@@ -514,8 +549,10 @@ struct policy_job {
 	struct app *app;
 	struct change change;
 	bool check_only;
+	uint32_t again; /* take the text of this version; 0: it is in the change */
 	uint64_t records;
 	struct policy *policy;
+	struct engine *engine; /* check_only: to look at the devices with */
 	struct app_policy result;
 	app_policy_then then;
 	void *arg;
@@ -532,30 +569,77 @@ static struct policy_env policy_env(const struct app *a, int64_t now_ms)
 				   .countries = a->c.geo != NULL};
 }
 
+static int take_text(struct store *s, uint32_t version, struct policy_row *p)
+{
+	struct policy_row old;
+	struct arena arena;
+	int err;
+
+	arena_init(&arena, (size_t)ZT_POLICY_MAX + (1 << 20));
+	err = store_policy_get(s, version, &arena, &old);
+	if (!err && !(p->text = malloc(old.len + 1)))
+		err = -ENOMEM;
+	if (!err) {
+		memcpy(p->text, old.text, old.len);
+		p->text[old.len] = 0;
+		p->len = old.len;
+	}
+	arena_done(&arena);
+	return err;
+}
+
+static void parse_job(struct policy_job *p)
+{
+	struct app_policy *r = &p->result;
+	struct diag_list list = {.items = r->problems,
+				 .max = sizeof(r->problems) / sizeof(r->problems[0])};
+	struct policy_env env = policy_env(p->app, p->change.at_ms);
+
+	r->err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &env,
+			      &p->policy, &list);
+	r->n_problems = list.n;
+	r->dropped = list.dropped;
+	if (r->err) {
+		diag_set(&r->diag, r->err, "the policy is refused: %zu mistake%s",
+			 list.n + list.dropped, list.n + list.dropped == 1 ? "" : "s");
+		return;
+	}
+	r->n_warnings = p->policy->n_warnings;
+	for (size_t i = 0; i < r->n_warnings; i++)
+		r->warnings[i] = p->policy->warnings[i];
+}
+
 static void policy_work(struct job *j, struct store *s)
 {
 	struct policy_job *p = (struct policy_job *)j;
-	struct diag_list list = {.items = p->result.problems,
-				 .max = sizeof(p->result.problems) / sizeof(p->result.problems[0])};
-	struct policy_env env = policy_env(p->app, p->change.at_ms);
 
-	p->result.err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &env,
-				     &p->policy, &list);
-	p->result.n_problems = list.n;
-	p->result.dropped = list.dropped;
-	if (p->result.err)
-		diag_set(&p->result.diag, p->result.err, "the policy is refused: %zu mistake%s",
-			 list.n + list.dropped, list.n + list.dropped == 1 ? "" : "s");
-	else if (!p->check_only)
+	if (p->again)
+		p->result.err = take_text(s, p->again, &p->change.policy);
+	if (!p->result.err)
+		parse_job(p);
+	if (!p->result.err && p->check_only)
+		p->engine = engine_new(p->policy, p->change.at_ms / 1000);
+	else if (!p->result.err)
 		p->result.err = store_commit(s, &p->change, &p->result.diag);
 	p->result.version = p->change.policy.version;
+	p->result.trial = p->change.policy.trial;
 	if (store_records(s, &p->records))
 		p->records = 0;
 }
 
+static void warn_offers(struct policy_job *p, const struct policy *policy, const struct engine *e)
+{
+	struct app_policy *r = &p->result;
+
+	r->n_warnings = review_offers(policy, e, r->warnings, r->n_warnings, POLICY_WARNINGS_MAX);
+}
+
 static void put_in_force(struct app *a, struct policy_job *p)
 {
-	int err = model_set_policy(&a->model, p->policy, &p->change.policy, p->change.at_ms);
+	const struct policy_row *row = &p->change.policy;
+	struct model *m = &a->model;
+	int err = row->trial.percent ? model_set_canary(m, p->policy, row, p->change.at_ms)
+				     : model_set_policy(m, p->policy, row, p->change.at_ms);
 
 	if (err) {
 		p->result.err = diag_set(&p->result.diag, err,
@@ -563,11 +647,16 @@ static void put_in_force(struct app *a, struct policy_job *p)
 					 zt_strerror(err));
 		return;
 	}
+	warn_offers(p, p->policy, row->trial.percent ? m->canary.engine : m->force.engine);
 	p->policy = NULL;
-	publish_mark_all(a->publisher);
-	for (size_t i = 0; i < a->model.n_devices; i++)
-		if (a->model.devices[i] && a->model.devices[i]->online)
-			publish_advise(a->publisher, a->model.devices[i]);
+	policy_changed(a);
+}
+
+/* What it would mean here and now. Without memory the warnings about it are missing. */
+static void try_out(struct app *a, struct policy_job *p)
+{
+	if (p->engine && !model_try(&a->model, p->engine))
+		warn_offers(p, p->policy, p->engine);
 }
 
 static void policy_done(struct job *j)
@@ -575,11 +664,15 @@ static void policy_done(struct job *j)
 	struct policy_job *p = (struct policy_job *)j;
 
 	note_records(p->app, p->records);
-	if (!p->result.err && !p->check_only)
+	if (!p->result.err && p->check_only)
+		try_out(p->app, p);
+	else if (!p->result.err)
 		put_in_force(p->app, p);
 	p->then(p->arg, &p->result);
+	engine_free(p->engine);
 	policy_free(p->policy);
 	free(p->change.policy.text);
+	free(p->change.policy.changes);
 	free(p);
 }
 
@@ -607,6 +700,68 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 	}
 	memcpy(p->change.policy.text, c->policy.text, c->policy.len);
 	p->change.policy.text[c->policy.len] = 0;
+	worker_submit(a->worker, &p->job);
+}
+
+/* --- a policy that nobody confirmed: the one before it is put again --- */
+
+static struct change back_change(const struct policy_row *waits, int64_t at_ms)
+{
+	struct change c = {.kind = CHANGE_POLICY_PUT,
+			   .at_ms = at_ms,
+			   .actor = "system",
+			   .instead = waits->version,
+			   .policy = {.author = "system"}};
+
+	snprintf(c.why, sizeof(c.why), "version %u was not confirmed in time", waits->version);
+	memcpy(c.policy.why, c.why, sizeof(c.why));
+	return c;
+}
+
+/* Either clock will do: what was to end does not go on because a clock was set. */
+static bool is_too_late(const struct policy_row *row, struct now now, int64_t confirm_boot_ms)
+{
+	return row->trial.state == TRIAL_OPEN && row->trial.until_ms &&
+	       (row->trial.until_ms <= now.wall_ms || confirm_boot_ms <= now.boot_ms);
+}
+
+static void taken_back(void *arg, const struct app_policy *result)
+{
+	struct app *a = arg;
+	uint32_t version = a->taking_back;
+
+	a->taking_back = 0;
+	if (!result->err) {
+		log_warn("policy version %u was not confirmed in time: the one before it is in "
+			 "force, as version %u",
+			 version, result->version);
+		return;
+	}
+	if (a->model.force.row.version != version || a->model.force.row.trial.state != TRIAL_OPEN)
+		return; /* confirmed or replaced at the last moment */
+	log_error("policy version %u was not confirmed and could not be taken back: %s", version,
+		  result->diag.message);
+	a->take_back_boot_ms = clock_now().boot_ms + TAKE_BACK_AGAIN_MS;
+}
+
+static void take_back(struct app *a, struct now now)
+{
+	const struct policy_row *row = &a->model.force.row;
+	struct policy_job *p;
+
+	if (a->taking_back || now.boot_ms < a->take_back_boot_ms ||
+	    !is_too_late(row, now, a->confirm_boot_ms))
+		return;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return; /* in a second again */
+	*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done},
+				 .app = a,
+				 .change = back_change(row, now.wall_ms),
+				 .again = row->trial.base,
+				 .then = taken_back,
+				 .arg = a};
+	a->taking_back = row->version;
 	worker_submit(a->worker, &p->job);
 }
 
@@ -671,7 +826,7 @@ static bool note_budget(struct touched *t, int64_t now_ms)
 /* Posture is published before it is written: a cut must not wait for a disk. */
 static void note_verdict(struct app *a, const struct device *d, const struct verdict_change *v)
 {
-	const char *profile = a->model.policy->postures[v->posture].name;
+	const char *profile = model_force(&a->model, d)->policy->postures[v->posture].name;
 	struct change c = {.kind = CHANGE_POSTURE, .at_ms = clock_now().wall_ms};
 	struct verdict words = {0};
 	json_t *failed = json_array(), *j;
@@ -703,11 +858,12 @@ static void note_verdict(struct app *a, const struct device *d, const struct ver
 /* The verdicts that its facts make now, whatever the engine was told. */
 static uint64_t verdicts_now(const struct app *a, const struct device *d, int64_t now_ms)
 {
+	const struct policy *p = model_force(&a->model, d)->policy;
 	uint64_t verdicts = 0;
 	struct arena arena;
 
 	arena_init(&arena, REPORT_ARENA_MAX);
-	for (size_t i = 0; a->model.policy && i < a->model.policy->n_postures; i++) {
+	for (size_t i = 0; p && i < p->n_postures; i++) {
 		struct verdict v = {0};
 
 		if (model_verdict(&a->model, d, i, now_ms, &arena, &v) == 0 && v.ok)
@@ -824,7 +980,7 @@ void app_seen_from(struct app *a, struct device *d, const struct http_request *r
 static void forget_source(struct app *a, struct device *d, struct now now)
 {
 	static const struct addr unknown;
-	int64_t lease_ms = (int64_t)a->model.policy->lease_s * 1000;
+	int64_t lease_ms = (int64_t)model_force(&a->model, d)->policy->lease_s * 1000;
 
 	if (!d->online && d->source.family != ADDR_NONE && d->row.id < a->n_by_id &&
 	    now.boot_ms - a->touched[d->row.id].heard_ms >= lease_ms)
@@ -972,27 +1128,86 @@ static void check_device(struct app *a, struct device *d, struct now now)
 	}
 }
 
+/* Returns when rules of the engine begin or end next. */
+static int64_t pass_time_in(struct app *a, struct engine *e, int64_t now_s)
+{
+	const uint32_t *ids;
+	struct arena arena;
+	size_t n;
+
+	arena_init(&arena, MARK_ARENA_MAX);
+	if (engine_advance(e, now_s, &arena, &ids, &n))
+		publish_mark_all(a->publisher); /* out of memory: everyone looks again */
+	else
+		for (size_t i = 0; i < n; i++)
+			publish_mark(a->publisher, ids[i]);
+	arena_done(&arena);
+	return engine_next(e);
+}
+
 /* Rules begin and end. The timer is set for the instant itself; the tick looks too, because clocks
  * are set. */
 static void pass_time(void *arg)
 {
 	struct app *a = arg;
 	struct now now = clock_now();
-	const uint32_t *ids;
-	struct arena arena;
-	int64_t next_s;
-	size_t n;
+	int64_t next_s = pass_time_in(a, a->model.force.engine, now.wall_ms / 1000), other_s;
 
-	arena_init(&arena, MARK_ARENA_MAX);
-	if (engine_advance(a->model.engine, now.wall_ms / 1000, &arena, &ids, &n))
-		publish_mark_all(a->publisher); /* out of memory: everyone looks again */
-	else
-		for (size_t i = 0; i < n; i++)
-			publish_mark(a->publisher, ids[i]);
-	arena_done(&arena);
-	next_s = engine_next(a->model.engine);
+	if (a->model.canary.engine) {
+		other_s = pass_time_in(a, a->model.canary.engine, now.wall_ms / 1000);
+		next_s = other_s < next_s ? other_s : next_s;
+	}
 	if (next_s - now.wall_ms / 1000 < DAY_S)
 		loop_timer_set(a->edge, now.boot_ms + next_s * 1000 - now.wall_ms);
+}
+
+static void add_name(json_t *names, bool add, const char *name)
+{
+	if (add && json_array_size(names) < REVIEW_NAMES_MAX)
+		json_array_append_new(names, json_string(name));
+}
+
+/* The first names of each kind; to be freed. NULL: nothing is due, or out of memory. */
+static char *review_text(const struct force *f, int64_t now_s)
+{
+	struct review n = review_count(f->policy, f->engine, now_s);
+	json_t *past, *over, *j;
+	char *text;
+
+	if (!n.past_review && !n.over)
+		return NULL;
+	past = json_array();
+	over = json_array();
+	for (uint32_t i = 0; i < f->policy->n_rules; i++) {
+		const struct policy_rule *r = &f->policy->rules[i];
+
+		add_name(past, review_is_past(r, now_s), r->name);
+		add_name(over, engine_is_over(f->engine, i), r->name);
+	}
+	j = json_pack("{s:I,s:o,s:I,s:o}", "past_review", (json_int_t)n.past_review,
+		      "past_review_rules", past, "over", (json_int_t)n.over, "over_rules", over);
+	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	json_decref(j);
+	return text;
+}
+
+/* Rules that somebody should look at, once a day; the store knows whether it was said today. */
+static void note_review(struct app *a, int64_t now_ms)
+{
+	const struct force *f = &a->model.force;
+	struct change c = {.kind = CHANGE_POLICY_REVIEW,
+			   .at_ms = now_ms,
+			   .actor = "system",
+			   .policy = {.version = f->row.version}};
+	int64_t day = now_ms / 1000 / DAY_S;
+
+	if (day == a->review_day)
+		return;
+	a->review_day = day;
+	c.detail = review_text(f, now_ms / 1000);
+	if (c.detail)
+		app_note(a, &c);
+	free(c.detail);
 }
 
 static void tick(void *arg)
@@ -1001,6 +1216,8 @@ static void tick(void *arg)
 	struct now now = clock_now();
 
 	pass_time(a);
+	take_back(a, now);
+	note_review(a, now.wall_ms);
 	for (size_t i = 0; i < a->model.n_devices; i++)
 		if (a->model.devices[i])
 			check_device(a, a->model.devices[i], now);
@@ -1063,25 +1280,83 @@ static int load_admin(void *arg, const struct admin_row *row)
 	return 0;
 }
 
+static int parse_stored(struct app *a, const struct policy_row *row, struct policy **ret,
+			struct diag *problem)
+{
+	struct diag_list list = {.items = problem, .max = 1};
+	struct policy_env env = policy_env(a, clock_now().wall_ms);
+
+	return policy_parse("policy", row->text, row->len, &env, ret, &list);
+}
+
+/* Nobody confirmed it while the controller was away: row becomes the one before it, put again. */
+static int take_back_at_start(struct app *a, struct arena *arena, struct policy_row *row,
+			      struct diag *problem)
+{
+	struct change c = back_change(row, clock_now().wall_ms);
+	struct policy_row before;
+	int err = store_policy_get(a->store, row->trial.base, arena, &before);
+
+	if (err)
+		return err;
+	c.policy.text = before.text;
+	c.policy.len = before.len;
+	err = store_commit(a->store, &c, problem);
+	if (!err)
+		err = store_records(a->store, &a->records);
+	if (!err)
+		*row = c.policy;
+	return err;
+}
+
+static int load_in_force(struct app *a, struct arena *arena, struct diag *problem)
+{
+	struct policy_row row;
+	struct policy *p = NULL;
+	struct now now = clock_now();
+	int err = store_policy_get(a->store, 0, arena, &row);
+
+	if (!err && is_too_late(&row, now, INT64_MAX))
+		err = take_back_at_start(a, arena, &row, problem);
+	if (!err)
+		err = parse_stored(a, &row, &p, problem);
+	if (!err)
+		err = model_set_policy(&a->model, p, &row, now.wall_ms);
+	if (err)
+		policy_free(p);
+	else
+		a->confirm_boot_ms = now.boot_ms + row.trial.until_ms - now.wall_ms;
+	return err;
+}
+
+static int load_canary(struct app *a, struct arena *arena, struct diag *problem)
+{
+	struct policy_row row;
+	struct policy *p = NULL;
+	int err = store_policy_canary(a->store, arena, &row);
+
+	if (err)
+		return err == -ZT_EABSENT ? 0 : err;
+	err = parse_stored(a, &row, &p, problem);
+	if (!err)
+		err = model_set_canary(&a->model, p, &row, clock_now().wall_ms);
+	if (err)
+		policy_free(p);
+	return err;
+}
+
 static int load_policy(struct app *a, struct diag *d)
 {
 	struct diag problem = {0};
-	struct diag_list list = {.items = &problem, .max = 1};
-	struct policy_env env = policy_env(a, clock_now().wall_ms);
-	struct policy_row row;
-	struct policy *p = NULL;
 	struct arena arena;
 	int err;
 
-	arena_init(&arena, (size_t)ZT_POLICY_MAX + 4096);
-	err = store_policy_get(a->store, 0, &arena, &row);
+	arena_init(&arena, 3 * ((size_t)ZT_POLICY_MAX + (1 << 20)));
+	err = load_in_force(a, &arena, &problem);
 	if (!err)
-		err = policy_parse("policy", row.text, row.len, &env, &p, &list);
-	if (!err)
-		err = model_set_policy(&a->model, p, &row, clock_now().wall_ms);
+		err = load_canary(a, &arena, &problem);
 	arena_done(&arena);
 	if (err) {
-		policy_free(p);
 		diag_set(d, err, "the stored policy cannot be used: %s",
 			 problem.message[0] ? problem.message : zt_strerror(err));
 		diag_hint(d, "use the program version that wrote it, or restore a backup");

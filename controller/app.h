@@ -48,14 +48,17 @@ int app_open_session(struct app *a, struct device *d, char out[static SESSION_TE
  * (policy.text and detail too). */
 typedef void (*app_then)(void *arg, int err, const struct change *c, const struct diag *d);
 void app_change(struct app *a, const struct change *c, app_then then, void *arg);
-/* Parse, check and put a policy. then gets -ZT_EFORM and problems when it is refused. check_only:
- * nothing is put. */
+/* Parse, check and put a policy, on trial when c->policy.trial says so. then gets -ZT_EFORM and
+ * problems when it is refused. check_only: nothing is put. */
 struct app_policy {
 	int err;
 	uint32_t version;
 	struct diag diag;
+	struct trial trial; /* that it was put on */
 	struct diag problems[100];
 	size_t n_problems, dropped;
+	struct diag warnings[POLICY_WARNINGS_MAX]; /* when it is not refused */
+	size_t n_warnings;
 };
 typedef void (*app_policy_then)(void *arg, const struct app_policy *result);
 void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then,

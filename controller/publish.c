@@ -217,13 +217,18 @@ static int seal_psks(struct publisher *p, const struct device *d, struct netmap_
 	return err;
 }
 
+static uint32_t lease_of(const struct publisher *p, const struct device *d)
+{
+	return (uint32_t)model_force(p->c.model, d)->policy->lease_s;
+}
+
 static int encode_message(struct publisher *p, struct link *l, struct netmap_msg *m,
 			  struct outgoing *o)
 {
 	int err;
 
 	m->head = (struct netmap_head){.kind = l->full ? NETMAP_FULL : NETMAP_DELTA,
-				       .lease_s = (uint32_t)p->c.model->policy->lease_s,
+				       .lease_s = lease_of(p, l->device),
 				       .issued_ms = (uint64_t)clock_now().wall_ms,
 				       .serial = l->serial + 1,
 				       .policy = o->map.policy,
@@ -291,8 +296,8 @@ static void send_message(struct publisher *p, struct outgoing *o, const struct k
 	l->serial++;
 	l->leaf = *leaf;
 	l->full = l->renew = false;
-	l->renew_at_ms = now.boot_ms +
-			 (l->retry ? RETRY_MS : (int64_t)p->c.model->policy->lease_s * 1000 / 3);
+	l->renew_at_ms =
+		now.boot_ms + (l->retry ? RETRY_MS : (int64_t)lease_of(p, l->device) * 1000 / 3);
 	arena_done(&l->arena);
 	l->arena = o->arena;
 	l->last = o->map;
@@ -333,7 +338,7 @@ void publish_flush(struct publisher *p)
 	size_t n = 0;
 	int err = 0;
 
-	if (!p->n_marked || !p->c.model->policy)
+	if (!p->n_marked || !p->c.model->force.policy)
 		return;
 	batch = calloc(p->n_marked, sizeof(*batch));
 	for (size_t i = 0; batch && i < p->n_marked; i++) {

@@ -13,6 +13,7 @@
 #include "zt/txt.h"
 #include "controller/api/api.h"
 #include "controller/model/tags.h"
+#include "controller/policy/review.h"
 
 struct waiting { /* an answer that comes when the worker is done */
 	struct app *app;
@@ -69,6 +70,34 @@ static int64_t memory_kib(void)
 	return (int64_t)pages * sysconf(_SC_PAGESIZE) / 1024;
 }
 
+static json_t *canary_json(const struct model *m)
+{
+	const struct policy_row *row = &m->canary.row;
+	json_int_t devices = 0;
+
+	if (!m->canary.engine)
+		return json_null();
+	for (size_t i = 0; i < m->n_devices; i++)
+		devices += m->devices[i] && m->devices[i]->standing == STANDING_ACTIVE &&
+			   m->devices[i]->in_canary;
+	return json_pack("{s:I,s:o,s:s,s:i,s:I}", "version", (json_int_t)row->version, "at",
+			 api_time(row->at_s), "author", row->author, "percent",
+			 (int)row->trial.percent, "devices", devices);
+}
+
+static json_t *policy_json(const struct model *m, int64_t now_s)
+{
+	const struct force *f = &m->force;
+	const struct trial *t = &f->row.trial;
+	struct review due = review_count(f->policy, f->engine, now_s);
+
+	return json_pack("{s:i,s:o,s:s,s:I,s:I,s:o,s:o}", "version", (int)f->row.version, "at",
+			 api_time(f->row.at_s), "author", f->row.author, "past_review",
+			 (json_int_t)due.past_review, "over", (json_int_t)due.over, "confirm_until",
+			 api_time(t->state == TRIAL_OPEN ? t->until_ms / 1000 : 0), "canary",
+			 canary_json(m));
+}
+
 void api_status(void *app, struct http_request *r)
 {
 	struct model *m = app_model(app);
@@ -78,19 +107,17 @@ void api_status(void *app, struct http_request *r)
 		total += m->devices[i] != NULL;
 		online += m->devices[i] && m->devices[i]->online;
 	}
-	http_reply_json(
-		r, 200,
-		json_pack(
-			"{s:s,s:s,s:s,s:I,s:{s:i,s:o,s:s},s:{s:i,s:i,s:i,s:i},s:i,s:{s:I},s:I,s:I}",
-			"version", app_version(app), "name", m->network.name, "url", app_url(app),
-			"uptime_s", (json_int_t)app_uptime_s(app), "policy", "version",
-			(int)m->policy_row.version, "at", api_time(m->policy_row.at_s), "author",
-			m->policy_row.author, "devices", "total", (int)total, "active",
-			(int)model_count(m, DEVICE_ACTIVE), "pending",
-			(int)model_count(m, DEVICE_PENDING), "online", (int)online, "streams",
-			(int)publish_streams(app_publisher(app)), "store", "records",
-			(json_int_t)app_records(app), "lease_s", (json_int_t)m->policy->lease_s,
-			"memory_kib", (json_int_t)memory_kib()));
+	http_reply_json(r, 200,
+			json_pack("{s:s,s:s,s:s,s:I,s:o,s:{s:i,s:i,s:i,s:i},s:i,s:{s:I},s:I,s:I}",
+				  "version", app_version(app), "name", m->network.name, "url",
+				  app_url(app), "uptime_s", (json_int_t)app_uptime_s(app), "policy",
+				  policy_json(m, app_now(app).wall_ms / 1000), "devices", "total",
+				  (int)total, "active", (int)model_count(m, DEVICE_ACTIVE),
+				  "pending", (int)model_count(m, DEVICE_PENDING), "online",
+				  (int)online, "streams", (int)publish_streams(app_publisher(app)),
+				  "store", "records", (json_int_t)app_records(app), "lease_s",
+				  (json_int_t)m->force.policy->lease_s, "memory_kib",
+				  (json_int_t)memory_kib()));
 }
 
 /* --- tokens --- */
@@ -321,10 +348,11 @@ static json_t *facts_json(const struct device *d, int64_t now_ms)
 
 static json_t *verdicts_json(const struct model *m, const struct device *d, int64_t now_ms)
 {
-	uint64_t asked = engine_profiles(m->engine, d->row.id);
+	const struct force *f = model_force(m, d);
+	uint64_t asked = engine_profiles(f->engine, d->row.id);
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < m->policy->n_postures; i++) {
+	for (size_t i = 0; i < f->policy->n_postures; i++) {
 		struct verdict v = {0};
 		json_t *failed = json_array();
 		struct arena a;
@@ -338,7 +366,7 @@ static json_t *verdicts_json(const struct model *m, const struct device *d, int6
 				json_sprintf("%s (is %s)", v.failed[j].condition, v.failed[j].is));
 		if (asked >> i & 1)
 			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile",
-							      m->policy->postures[i].name, "ok",
+							      f->policy->postures[i].name, "ok",
 							      v.ok, "failed", failed));
 		json_decref(failed);
 		arena_done(&a);

@@ -95,7 +95,7 @@ static json_t *addresses(const struct device *d)
 
 json_t *api_device_json(struct app *a, const struct device *d)
 {
-	uint64_t asked = engine_profiles(app_model(a)->engine, d->row.id);
+	uint64_t asked = engine_profiles(model_force(app_model(a), d)->engine, d->row.id);
 	json_t *tags = json_array();
 
 	for (size_t i = 0; i < d->row.tags.n; i++)
@@ -196,6 +196,7 @@ int api_explain_to(struct app *a, const struct device *from, const char *to,
 		   struct explanation *ret, struct device **ret_dst)
 {
 	struct model *m = app_model(a);
+	const struct engine *e = model_force(m, from)->engine; /* its source's policy decides */
 	struct explain_context c = {.facts = facts_of,
 				    .whereabouts = whereabouts_of,
 				    .arg = m,
@@ -210,10 +211,9 @@ int api_explain_to(struct app *a, const struct device *from, const char *to,
 
 	if (!d)
 		d = model_find_device(m, to);
-	if (!d && find_behind(m->policy, to, &behind)) {
+	if (!d && find_behind(model_force(m, from)->policy, to, &behind)) {
 		*ret_dst = NULL;
-		return engine_explain_address(m->engine, from->row.id, &behind, svc, &c, arena,
-					      ret);
+		return engine_explain_address(e, from->row.id, &behind, svc, &c, arena, ret);
 	}
 	if (d) {
 		one = d->row.id;
@@ -221,14 +221,14 @@ int api_explain_to(struct app *a, const struct device *from, const char *to,
 	} else {
 		if (txt_starts(to, "resource:"))
 			to += strlen("resource:");
-		err = engine_hosts(m->engine, to, arena, &hosts, &n);
+		err = engine_hosts(e, to, arena, &hosts, &n);
 	}
 	if (!err && !n)
 		err = -ZT_EABSENT;
 	for (size_t i = 0; i < n && !err; i++) {
 		struct explanation x;
 
-		err = engine_explain(m->engine, from->row.id, hosts[i], svc, &c, arena, &x);
+		err = engine_explain(e, from->row.id, hosts[i], svc, &c, arena, &x);
 		if (!err && api_explanation_is_better(&x, ret, i == 0)) {
 			*ret = x;
 			*ret_dst = model_device(m, hosts[i]);

@@ -176,6 +176,13 @@ static void answer_enrolment(void *arg, int err, const struct change *c, const s
 	http_reply_json(p->request, 201, j);
 }
 
+/* By a policy that holds for somebody. */
+static bool is_named(const struct model *m, const char *name)
+{
+	return policy_names_device(m->force.policy, name) ||
+	       (m->canary.policy && policy_names_device(m->canary.policy, name));
+}
+
 static bool begin_enrolment(struct app *a, struct http_request *r, const struct enrolment *e,
 			    struct change *c)
 {
@@ -185,7 +192,7 @@ static bool begin_enrolment(struct app *a, struct http_request *r, const struct 
 	c->token.id = e->token_id;
 	key_hash(e->token_secret.b, ZT_KEY_LEN, &c->token.secret_hash);
 	txt_to_hostname(e->name, c->device.name, sizeof(c->device.name));
-	c->hold = policy_names_device(app_model(a)->policy, c->device.name);
+	c->hold = is_named(app_model(a), c->device.name);
 	c->device.identity = e->identity;
 	c->device.wg_key = e->wg_key;
 	c->device.created_s = c->at_ms / 1000;

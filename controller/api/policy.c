@@ -8,6 +8,8 @@
 #include "zt/txt.h"
 #include "controller/api/api.h"
 
+enum { CONFIRM_MAX_S = 7 * 86400 };
+
 struct reading {
 	struct app *app;
 	struct http_request *request;
@@ -33,12 +35,12 @@ static struct reading *begin_reading(struct app *a, struct http_request *r)
 	return x;
 }
 
-static json_t *problems_json(const struct app_policy *p)
+static json_t *diags_json(const struct diag *diags, size_t n)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < p->n_problems; i++) {
-		const struct diag *d = &p->problems[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct diag *d = &diags[i];
 
 		json_array_append_new(list,
 				      json_pack("{s:s,s:i,s:i,s:s,s:s}", "file", d->file, "line",
@@ -59,7 +61,7 @@ static void answer_refusal(struct http_request *r, const struct app_policy *p)
 	}
 	j = json_pack("{s:{s:s,s:s,s:s},s:o,s:i}", "error", "code", "policy", "message",
 		      p->diag.message, "hint", "mend the file; the policy in force is unchanged",
-		      "problems", problems_json(p), "more", (int)p->dropped);
+		      "problems", diags_json(p->problems, p->n_problems), "more", (int)p->dropped);
 	http_reply_json(r, 422, j);
 }
 
@@ -68,7 +70,11 @@ static void answer_put(void *arg, const struct app_policy *p)
 	if (p->err)
 		answer_refusal(arg, p);
 	else
-		http_reply_json(arg, 200, json_pack("{s:i}", "version", (int)p->version));
+		http_reply_json(arg, 200,
+				json_pack("{s:i,s:o,s:i,s:o}", "version", (int)p->version,
+					  "confirm_until", api_time(p->trial.until_ms / 1000),
+					  "canary", (int)p->trial.percent, "warnings",
+					  diags_json(p->warnings, p->n_warnings)));
 }
 
 static void answer_check(void *arg, const struct app_policy *p)
@@ -76,7 +82,9 @@ static void answer_check(void *arg, const struct app_policy *p)
 	if (p->err)
 		answer_refusal(arg, p);
 	else
-		http_reply_json(arg, 200, json_pack("{s:b}", "ok", 1));
+		http_reply_json(arg, 200,
+				json_pack("{s:b,s:o}", "ok", 1, "warnings",
+					  diags_json(p->warnings, p->n_warnings)));
 }
 
 static void set_policy(struct change *c, const char *text, size_t n)
@@ -87,9 +95,46 @@ static void set_policy(struct change *c, const char *text, size_t n)
 	memcpy(c->policy.why, c->why, sizeof(c->policy.why));
 }
 
+static bool get_number(struct http_request *r, const char *name, uint64_t max, const char *hint,
+		       uint64_t *ret)
+{
+	const char *text = http_query(r, name);
+	char message[64];
+
+	*ret = 0;
+	if (!text || num_parse_u64(text, 1, max, ret) == 0)
+		return true;
+	snprintf(message, sizeof(message), "%s must be a number from 1 to %llu", name,
+		 (unsigned long long)max);
+	http_reply_error(r, 400, "form", message, hint);
+	return false;
+}
+
+/* How it is tried, if it is. */
+static bool get_trial(struct http_request *r, int64_t at_ms, struct trial *ret)
+{
+	uint64_t confirm_s, percent;
+
+	if (!get_number(r, "confirm_s", CONFIRM_MAX_S, "from a second to a week, for example 10m",
+			&confirm_s) ||
+	    !get_number(r, "canary", 99, "a part of the devices, from 1% to 99%", &percent))
+		return false;
+	if (confirm_s && percent) {
+		http_reply_error(r, 400, "form", "a policy goes back by itself or is a canary",
+				 "take one of --confirm and --canary; a canary is ended by promote "
+				 "or abort");
+		return false;
+	}
+	*ret = (struct trial){.state = confirm_s || percent ? TRIAL_OPEN : TRIAL_NONE,
+			      .until_ms = confirm_s ? at_ms + (int64_t)confirm_s * 1000 : 0,
+			      .percent = (unsigned)percent};
+	return true;
+}
+
 void api_policy_put(void *app, struct http_request *r)
 {
 	const char *why = http_query(r, "why");
+	struct trial trial;
 	struct change c;
 	size_t n;
 	const void *p = http_body(r, &n);
@@ -97,8 +142,10 @@ void api_policy_put(void *app, struct http_request *r)
 	if (!why || !why[0])
 		http_reply_error(r, 400, "form", "a reason is needed",
 				 "--why TEXT says it; it stands in the audit log");
-	else if (api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c)) {
+	else if (api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c) &&
+		 get_trial(r, c.at_ms, &trial)) {
 		set_policy(&c, p, n);
+		c.policy.trial = trial;
 		app_put_policy(app, &c, false, answer_put, r);
 	}
 }
@@ -111,6 +158,53 @@ void api_policy_check(void *app, struct http_request *r)
 
 	set_policy(&c, p, n);
 	app_put_policy(app, &c, true, answer_check, r);
+}
+
+/* --- the end of a trial --- */
+
+static void answer_trial(void *arg, int err, const struct change *c, const struct diag *d)
+{
+	struct reading *x = arg;
+
+	(void)c;
+	if (err)
+		http_reply_diag(x->request, err, d);
+	else
+		http_reply_json(x->request, 200,
+				json_pack("{s:I}", "version",
+					  (json_int_t)app_model(x->app)->force.row.version));
+}
+
+static void end_trial(struct app *a, struct http_request *r, enum change_kind kind)
+{
+	json_t *body = api_body(r);
+	struct reading *x;
+	const char *why;
+	struct change c;
+	bool ok;
+
+	if (!body)
+		return;
+	why = api_text(r, body, "why", ZT_WHY_MAX);
+	ok = why && api_begin_change(a, r, kind, why, &c);
+	json_decref(body);
+	if (ok && (x = begin_reading(a, r)))
+		app_change(a, &c, answer_trial, x);
+}
+
+void api_policy_confirm(void *app, struct http_request *r)
+{
+	end_trial(app, r, CHANGE_POLICY_CONFIRM);
+}
+
+void api_policy_promote(void *app, struct http_request *r)
+{
+	end_trial(app, r, CHANGE_POLICY_PROMOTE);
+}
+
+void api_policy_abort(void *app, struct http_request *r)
+{
+	end_trial(app, r, CHANGE_POLICY_ABORT);
 }
 
 /* --- versions --- */

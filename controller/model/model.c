@@ -7,6 +7,7 @@
 
 #include "zt/num.h"
 #include "zt/txt.h"
+#include "controller/model/canary.h"
 
 enum { DEVICES_MAX = 1000000, FACTS_ARENA_MAX = 1 << 20, VERDICT_ARENA_MAX = 1 << 20 };
 
@@ -23,10 +24,16 @@ static void device_free(struct device *d)
 	free(d);
 }
 
+static void force_free(struct force *f)
+{
+	engine_free(f->engine);
+	policy_free(f->policy);
+}
+
 void model_done(struct model *m)
 {
-	engine_free(m->engine);
-	policy_free(m->policy);
+	force_free(&m->force);
+	force_free(&m->canary);
 	for (size_t i = 0; i < m->n_devices; i++)
 		device_free(m->devices[i]);
 	free(m->devices);
@@ -118,8 +125,9 @@ static bool is_disabled(const struct model *m, const char *owner)
 	return u && u->disabled;
 }
 
-/* d->standing has been decided. */
-static int put_subject(struct model *m, const struct device *d)
+/* judged: as the policy that the device is under sees it; to another it is a destination alone, and
+ * those have no conditions. */
+static int put_in(const struct model *m, struct engine *e, const struct device *d, bool judged)
 {
 	const char *tags[ZT_TAGS_MAX], *groups[USER_GROUPS_MAX];
 	const struct user_row *u = d->row.owner[0] ? model_user(m, d->row.owner) : NULL;
@@ -129,21 +137,41 @@ static int put_subject(struct model *m, const struct device *d)
 			    .tags = tags,
 			    .n_tags = d->row.tags.n,
 			    .groups = groups,
-			    .n_groups = u ? u->n_groups : 0,
-			    .verdicts = d->verdicts,
-			    .places = d->places};
+			    .n_groups = u ? u->n_groups : 0};
 
-	if (!m->engine)
-		return 0;
-	if (d->standing != STANDING_ACTIVE) {
-		engine_remove(m->engine, d->row.id);
-		return 0;
+	if (judged) {
+		s.verdicts = d->verdicts;
+		s.places = d->places;
 	}
 	for (size_t i = 0; i < s.n_tags; i++)
 		tags[i] = d->row.tags.name[i];
 	for (size_t i = 0; i < s.n_groups; i++)
 		groups[i] = u->groups[i];
-	return engine_put(m->engine, &s);
+	return engine_put(e, &s);
+}
+
+void model_forget(struct model *m, uint32_t id)
+{
+	if (m->force.engine)
+		engine_remove(m->force.engine, id);
+	if (m->canary.engine)
+		engine_remove(m->canary.engine, id);
+}
+
+/* d->standing has been decided. */
+static int put_subject(struct model *m, const struct device *d)
+{
+	int err = 0;
+
+	if (d->standing != STANDING_ACTIVE) {
+		model_forget(m, d->row.id);
+		return 0;
+	}
+	if (m->force.engine)
+		err = put_in(m, m->force.engine, d, !d->in_canary);
+	if (!err && m->canary.engine)
+		err = put_in(m, m->canary.engine, d, d->in_canary);
+	return err;
 }
 
 /* A subject that cannot be put is none: nothing granted. */
@@ -152,32 +180,49 @@ static int put_or_remove(struct model *m, const struct device *d)
 	int err = put_subject(m, d);
 
 	if (err)
-		engine_remove(m->engine, d->row.id);
+		model_forget(m, d->row.id);
+	return err;
+}
+
+int model_try(const struct model *m, struct engine *e)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < m->n_devices && !err; i++)
+		if (m->devices[i] && m->devices[i]->standing == STANDING_ACTIVE)
+			err = put_in(m, e, m->devices[i], false);
 	return err;
 }
 
 /* --- posture --- */
 
+const struct force *model_force(const struct model *m, const struct device *d)
+{
+	return d->in_canary ? &m->canary : &m->force;
+}
+
 int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms,
 		  struct arena *a, struct verdict *ret)
 {
-	return posture_evaluate(&m->policy->postures[posture], d->facts, d->n_facts, now_ms,
-				d->failing_since_ms[posture], a, ret);
+	return posture_evaluate(&model_force(m, d)->policy->postures[posture], d->facts, d->n_facts,
+				now_ms, d->failing_since_ms[posture], a, ret);
 }
 
 static struct places find_places(const struct model *m, const struct device *d)
 {
 	struct place_view v = {.source = d->source, .addr4 = d->row.addr4, .addr6 = d->row.addr6};
+	const struct policy *p = model_force(m, d)->policy;
 
 	memcpy(v.country, d->country, sizeof(v.country));
-	return m->policy ? place_evaluate(m->policy, &v) : (struct places){0};
+	return p ? place_evaluate(p, &v) : (struct places){0};
 }
 
 /* The device's standing, places and verdicts now; which verdicts changed. */
 static size_t judge(const struct model *m, struct device *d, int64_t now_ms,
 		    struct verdict_change changes[ENGINE_POSTURES_MAX])
 {
-	size_t n_changes = 0, n = m->policy ? m->policy->n_postures : 0;
+	const struct policy *p = model_force(m, d)->policy;
+	size_t n_changes = 0, n = p ? p->n_postures : 0;
 	uint64_t before = d->verdicts;
 	struct arena a;
 
@@ -220,7 +265,7 @@ size_t model_evaluate(struct model *m, struct device *d, int64_t now_ms,
 	return n;
 }
 
-/* --- loading and changes --- */
+/* --- loading --- */
 
 static int grow_devices(struct model *m, uint32_t id)
 {
@@ -240,6 +285,12 @@ static int grow_devices(struct model *m, uint32_t id)
 	m->devices = p;
 	m->n_devices = n;
 	return 0;
+}
+
+static bool in_canary(const struct model *m, uint32_t id)
+{
+	return m->canary.engine &&
+	       canary_has(id, m->canary.row.version, m->canary.row.trial.percent);
 }
 
 /* Grace is for those who stop complying: a device whose facts were never good has none. */
@@ -276,6 +327,7 @@ int model_load_device(struct model *m, const struct device_row *row, struct devi
 		if (!d)
 			return -ENOMEM;
 		d->next_ms = INT64_MAX;
+		d->in_canary = in_canary(m, row->id);
 		fail_from_the_start(d);
 		m->devices[row->id] = d;
 	}
@@ -321,6 +373,132 @@ static int put_devices_of(struct model *m, const struct user_row *u, int64_t now
 	return err;
 }
 
+/* --- policy --- */
+
+/* A profile that keeps its name keeps what it knew of the device: a new policy neither starts nor
+ * ends a grace. */
+static void carry_grace(struct device *d, const struct policy *old, const struct policy *new)
+{
+	int64_t before[ENGINE_POSTURES_MAX];
+
+	memcpy(before, d->failing_since_ms, sizeof(before));
+	fail_from_the_start(d);
+	for (size_t i = 0; i < new->n_postures; i++)
+		for (size_t j = 0; old && j < old->n_postures; j++)
+			if (strcmp(new->postures[i].name, old->postures[j].name) == 0)
+				d->failing_since_ms[i] = before[j];
+}
+
+/* Every device becomes a subject of what holds now. Before: what its grace was counted under. */
+static int put_all(struct model *m, const struct force *before, const struct force *canary_before,
+		   int64_t now_ms)
+{
+	struct verdict_change changes[ENGINE_POSTURES_MAX];
+	int err = 0;
+
+	for (size_t i = 0; i < m->n_devices; i++) {
+		struct device *d = m->devices[i];
+		const struct force *was;
+		int e;
+
+		if (!d)
+			continue;
+		was = d->in_canary ? canary_before : before;
+		d->in_canary = in_canary(m, d->row.id);
+		d->held = 0; /* bits of the policy before */
+		carry_grace(d, was->policy, model_force(m, d)->policy);
+		judge(m, d, now_ms, changes);
+		e = put_or_remove(m, d);
+		err = err ? err : e;
+	}
+	return err;
+}
+
+/* These two hold from now on. On error what held before does; nothing is freed either way. */
+static int install(struct model *m, struct force force, struct force canary, int64_t now_ms)
+{
+	struct force old = m->force, old_canary = m->canary;
+	int err;
+
+	m->force = force;
+	m->canary = canary;
+	err = put_all(m, &old, &old_canary, now_ms);
+	if (!err)
+		return 0;
+	m->force = old;
+	m->canary = old_canary;
+	/* verdicts are bits of a policy's own numbering */
+	if (old.engine)
+		(void)!put_all(m, &force, &canary, now_ms);
+	return err;
+}
+
+static int force_init(struct force *f, struct policy *p, const struct policy_row *row,
+		      int64_t now_ms)
+{
+	*f = (struct force){.policy = p, .engine = engine_new(p, now_ms / 1000), .row = *row};
+	f->row.text = f->row.changes = NULL;
+	return f->engine ? 0 : -ENOMEM;
+}
+
+int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
+		     int64_t now_ms)
+{
+	struct force old = m->force, old_canary = m->canary, f;
+	int err = force_init(&f, p, row, now_ms);
+
+	if (!err)
+		err = install(m, f, (struct force){0}, now_ms);
+	if (err) {
+		engine_free(f.engine);
+		return err;
+	}
+	force_free(&old);
+	force_free(&old_canary);
+	return 0;
+}
+
+int model_set_canary(struct model *m, struct policy *p, const struct policy_row *row,
+		     int64_t now_ms)
+{
+	struct force old = m->canary, f;
+	int err = force_init(&f, p, row, now_ms);
+
+	if (!err)
+		err = install(m, m->force, f, now_ms);
+	if (err) {
+		engine_free(f.engine);
+		return err;
+	}
+	force_free(&old);
+	return 0;
+}
+
+/* The canary is the policy in force. */
+static int promote(struct model *m, const struct policy_row *row, int64_t now_ms)
+{
+	struct force old = m->force;
+	int err = m->canary.engine ? install(m, m->canary, (struct force){0}, now_ms) : -ZT_ESTATE;
+
+	if (err)
+		return err;
+	force_free(&old);
+	m->force.row = *row;
+	return 0;
+}
+
+static int end_canary(struct model *m, int64_t now_ms)
+{
+	struct force old = m->canary;
+	int err = install(m, m->force, (struct force){0}, now_ms);
+
+	if (!err)
+		force_free(&old);
+	return err;
+}
+
+/* --- changes --- */
+
 int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct device **ret)
 {
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
@@ -343,12 +521,19 @@ int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct 
 		/* Also when a new user did not fit: disabled is disabled. */
 		err = put_devices_of(m, &c->user, now_ms) || err ? -ENOMEM : 0;
 		break;
+	case CHANGE_POLICY_CONFIRM:
+		if (m->force.row.version == c->policy.version)
+			m->force.row = c->policy;
+		break;
+	case CHANGE_POLICY_PROMOTE:
+		err = promote(m, &c->policy, now_ms);
+		break;
+	case CHANGE_POLICY_ABORT:
+		err = end_canary(m, now_ms);
+		break;
 	case CHANGE_TOKEN_CREATE:
 	case CHANGE_TOKEN_REVOKE:
 	case CHANGE_POLICY_PUT:
-	case CHANGE_POLICY_CONFIRM:
-	case CHANGE_POLICY_PROMOTE:
-	case CHANGE_POLICY_ABORT:
 	case CHANGE_POLICY_REVIEW:
 	case CHANGE_POSTURE:
 	case CHANGE_REFUSED:
@@ -487,72 +672,5 @@ int model_take_report(struct model *m, struct device *d, const struct report *r,
 	(void)!txt_copy(d->version, sizeof(d->version), fact_text(facts, n, "node.version"));
 	(void)!txt_copy(d->os, sizeof(d->os), fact_text(facts, n, "os.id"));
 	*ret_endpoints_changed = take_endpoints(m, d, r);
-	return 0;
-}
-
-/* --- policy --- */
-
-/* A profile that keeps its name keeps what it knew of the device: a new policy neither starts nor
- * ends a grace. */
-static void carry_grace(struct device *d, const struct policy *old, const struct policy *new)
-{
-	int64_t before[ENGINE_POSTURES_MAX];
-
-	memcpy(before, d->failing_since_ms, sizeof(before));
-	fail_from_the_start(d);
-	for (size_t i = 0; i < new->n_postures; i++)
-		for (size_t j = 0; old && j < old->n_postures; j++)
-			if (strcmp(new->postures[i].name, old->postures[j].name) == 0)
-				d->failing_since_ms[i] = before[j];
-}
-
-/* Every device becomes a subject of the policy in force. before: the one its grace was counted
- * under. */
-static int put_all(struct model *m, const struct policy *before, int64_t now_ms)
-{
-	struct verdict_change changes[ENGINE_POSTURES_MAX];
-	int err = 0;
-
-	for (size_t i = 0; i < m->n_devices; i++) {
-		struct device *d = m->devices[i];
-		int e;
-
-		if (!d)
-			continue;
-		d->held = 0; /* bits of the policy before */
-		carry_grace(d, before, m->policy);
-		judge(m, d, now_ms, changes);
-		e = put_or_remove(m, d);
-		err = err ? err : e;
-	}
-	return err;
-}
-
-int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
-		     int64_t now_ms)
-{
-	struct policy *old_policy = m->policy;
-	struct engine *old_engine = m->engine;
-	struct engine *e = engine_new(p, now_ms / 1000);
-	int err;
-
-	if (!e)
-		return -ENOMEM;
-	m->policy = p;
-	m->engine = e;
-	err = put_all(m, old_policy, now_ms);
-	if (err) {
-		engine_free(e);
-		m->policy = old_policy;
-		m->engine = old_engine;
-		if (old_engine)
-			(void)!put_all(m, p,
-				       now_ms); /* verdicts are bits of a policy's own numbering */
-		return err;
-	}
-	engine_free(old_engine);
-	policy_free(old_policy);
-	m->policy_row = *row;
-	m->policy_row.text = NULL;
 	return 0;
 }

@@ -24,6 +24,7 @@ enum standing {
 struct device {
 	struct device_row row;
 	bool owner_disabled;
+	bool in_canary;		/* the canary's policy holds for what it opens */
 	enum standing standing; /* at the last evaluation: what the engine was told */
 	char version[32], os[64];
 	/* last report */
@@ -34,7 +35,7 @@ struct device {
 	struct addr source; /* where its stream comes from, as the controller sees it */
 	char country[3];    /* of source; "" not known */
 	uint16_t wg_port;
-	/* posture, per profile of the policy */
+	/* posture, per profile of the policy that it is under */
 	uint64_t verdicts; /* bit i: profile i is ok */
 	uint64_t held; /* bit i: profile i counts as failing, because its gain must wait (pace.h) */
 	struct places places;
@@ -47,6 +48,13 @@ struct device {
 	void *link;	    /* the publisher's, NULL when offline */
 };
 
+/* A policy, and the devices as it sees them. */
+struct force {
+	struct policy *policy;
+	struct engine *engine; /* NULL: there is none */
+	struct policy_row row; /* texts NULL */
+};
+
 struct model {
 	struct store_network_view {
 		char name[ZT_NAME_MAX + 1];
@@ -56,9 +64,8 @@ struct model {
 	size_t n_devices;	 /* size of the array */
 	struct user_row *users;
 	size_t n_users;
-	struct policy *policy;
-	struct policy_row policy_row; /* text NULL */
-	struct engine *engine;
+	struct force force;  /* the policy in force */
+	struct force canary; /* one that is tried beside it, by some devices */
 };
 
 void model_init(struct model *m);
@@ -83,12 +90,24 @@ int model_load_device(struct model *m, const struct device_row *row,
 		      struct device **ret) ZT_MUST_USE;
 int model_load_user(struct model *m, const struct user_row *u) ZT_MUST_USE;
 /* Takes p (parsed beforehand); every device becomes a subject, its verdicts are evaluated at
- * now_ms. On error the old policy stays and p is the caller's. */
+ * now_ms. A canary ends. On error the old policy stays and p is the caller's. */
 int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
 		     int64_t now_ms) ZT_MUST_USE;
+/* So, but p is tried beside the policy in force, which stays: row->trial.percent of the devices are
+ * under it (canary.h), in place of a canary before it. A device is judged by the policy it is
+ * under, and what it may open is that policy's: conditions are always those of the source. */
+int model_set_canary(struct model *m, struct policy *p, const struct policy_row *row,
+		     int64_t now_ms) ZT_MUST_USE;
+/* The policy that the device is under. */
+const struct force *model_force(const struct model *m, const struct device *d);
+/* Every device that takes part into e, judged by nobody: for questions about a policy that is not
+ * in force. Borrows from the model. -ENOMEM. */
+int model_try(const struct model *m, struct engine *e) ZT_MUST_USE;
+/* A device that cannot be kept in step is nobody's peer. */
+void model_forget(struct model *m, uint32_t id);
 
-/* A committed change of a device or user. *ret: the device it is about, NULL for others. Policy
- * changes go through model_set_policy. -ENOMEM. */
+/* A committed change. *ret: the device it is about, NULL for others. A new policy goes through
+ * model_set_policy and model_set_canary. -ENOMEM. */
 int model_apply(struct model *m, const struct change *c, int64_t now_ms,
 		struct device **ret) ZT_MUST_USE;
 

@@ -20,7 +20,7 @@ static void build_self(const struct model *m, const struct device *d, struct net
 				       .net6 = m->network.net6,
 				       .mtu = NETMAP_MTU};
 	memcpy(n->self.name, d->row.name, sizeof(n->self.name));
-	n->policy = m->policy_row.version;
+	n->policy = model_force(m, d)->row.version;
 }
 
 static int compare_u32(const void *a, const void *b)
@@ -126,6 +126,15 @@ static int build_grants(const struct device *d, const struct grant *grants, size
 	return 0;
 }
 
+/* Rules of a canary are numbered behind those of the policy in force. */
+static const char *rule_name(const struct model *m, uint32_t id)
+{
+	size_t n = m->force.policy->n_rules;
+
+	return id <= n ? m->force.policy->rules[id - 1].name
+		       : m->canary.policy->rules[id - 1 - n].name;
+}
+
 static int build_rules(const struct model *m, const struct grant *grants, size_t n, struct arena *a,
 		       struct netmap *ret)
 {
@@ -137,17 +146,58 @@ static int build_rules(const struct model *m, const struct grant *grants, size_t
 	for (size_t i = 0; i < n; i++)
 		ids[i] = grants[i].rule;
 	n = sort_unique(ids, n);
+	if (n > ZT_RULES_MAX)
+		return -ZT_ELIMIT;
 	rules = arena_array(a, n, sizeof(*rules));
 	if (!rules)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		const char *name = m->policy->rules[ids[i] - 1].name;
+		const char *name = rule_name(m, ids[i]);
 
 		rules[i].id = ids[i];
 		memcpy(rules[i].name, name, strnlen(name, ZT_NAME_MAX));
 	}
 	ret->rules = rules;
 	ret->n_rules = n;
+	return 0;
+}
+
+/* --- with a canary: each grant of the policy that its source is under --- */
+
+static size_t copy_grants(const struct model *m, const struct grant *from, size_t n, bool canary,
+			  struct grant *to)
+{
+	uint32_t behind = canary ? (uint32_t)m->force.policy->n_rules : 0;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct device *src = model_device(m, from[i].src);
+
+		if (!src || src->in_canary != canary)
+			continue;
+		to[kept] = from[i];
+		to[kept++].rule += behind;
+	}
+	return kept;
+}
+
+static int mix_grants(const struct model *m, uint32_t id, struct arena *a, const struct grant **ret,
+		      size_t *ret_n)
+{
+	const struct grant *theirs, *own = *ret;
+	size_t n_theirs, n_own = *ret_n, n;
+	struct grant *v;
+	int err = engine_grants(m->canary.engine, id, a, &theirs, &n_theirs);
+
+	if (err)
+		return err;
+	v = arena_array(a, n_own + n_theirs, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	n = copy_grants(m, own, n_own, false, v);
+	n += copy_grants(m, theirs, n_theirs, true, v + n);
+	*ret = v;
+	*ret_n = n;
 	return 0;
 }
 
@@ -165,8 +215,10 @@ int netmap_build(const struct model *m, const struct device *d, struct arena *a,
 	int err = 0;
 
 	netmap_build_alone(m, d, &n);
-	if (d->standing == STANDING_ACTIVE && m->engine)
-		err = engine_grants(m->engine, d->row.id, a, &grants, &n_grants);
+	if (d->standing == STANDING_ACTIVE && m->force.engine)
+		err = engine_grants(m->force.engine, d->row.id, a, &grants, &n_grants);
+	if (!err && d->standing == STANDING_ACTIVE && m->canary.engine)
+		err = mix_grants(m, d->row.id, a, &grants, &n_grants);
 	if (!err)
 		err = build_peers(m, d, grants, n_grants, a, &n);
 	if (!err)

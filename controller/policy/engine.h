@@ -37,6 +37,8 @@ void engine_free(struct engine *e);
 
 /* When to call engine_advance again; INT64_MAX never. */
 int64_t engine_next(const struct engine *e);
+/* Will the rule (index) never hold again? */
+bool engine_is_over(const struct engine *e, uint32_t rule);
 /* It is now_s (also earlier than before: a clock that was set). Rules begin and end; devices that
  * one of these is about, sorted, in a: their grants may have changed. -ENOMEM: rules have changed
  * all the same, everybody is to be looked at. */
@@ -93,6 +95,8 @@ int engine_explain_address(const struct engine *e, uint32_t src, const struct ad
 /* Ids of devices that host a resource; sorted, in a. -ZT_EABSENT unknown resource. */
 int engine_hosts(const struct engine *e, const char *resource, struct arena *a,
 		 const uint32_t **ret, size_t *ret_n) ZT_MUST_USE;
+/* Does any device host the resource (index)? */
+bool engine_is_offered(const struct engine *e, uint32_t resource);
 /* Ids of devices whose owner is this user (e-mail without a prefix); sorted, in a. */
 int engine_owned(const struct engine *e, const char *user, struct arena *a, const uint32_t **ret,
 		 size_t *ret_n) ZT_MUST_USE;

@@ -501,6 +501,16 @@ int engine_hosts(const struct engine *e, const char *resource, struct arena *a,
 	return engine_devices_of(e, &atoms, NULL, a, ret, ret_n);
 }
 
+bool engine_is_offered(const struct engine *e, uint32_t resource)
+{
+	const struct ids *on = &e->index.on[resource];
+
+	for (uint32_t i = 0; i < on->n; i++)
+		if (e->crowds[on->v[i]].n)
+			return true;
+	return false;
+}
+
 int engine_owned(const struct engine *e, const char *user, struct arena *a, const uint32_t **ret,
 		 size_t *ret_n)
 {

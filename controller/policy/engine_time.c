@@ -39,6 +39,13 @@ int64_t engine_next(const struct engine *e)
 	return e->next_s;
 }
 
+bool engine_is_over(const struct engine *e, uint32_t rule)
+{
+	uint32_t when = e->policy->rules[rule].when;
+
+	return when != POLICY_ALWAYS && !e->open[when] && e->edges[when] == INT64_MAX;
+}
+
 /* Devices that the rules of a changed when are about: those who may open, and those who host. */
 static int devices_around(const struct engine *e, const struct bits *changed, struct arena *a,
 			  const uint32_t **ret, size_t *ret_n)

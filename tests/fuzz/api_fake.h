@@ -251,16 +251,29 @@ static void check_payload(const struct change *c)
 	case CHANGE_USER_PUT:
 		check_user(&c->user);
 		break;
-	case CHANGE_DEVICE_KEY:
-	case CHANGE_POLICY_PUT:
 	case CHANGE_POLICY_CONFIRM:
 	case CHANGE_POLICY_PROMOTE:
 	case CHANGE_POLICY_ABORT:
+		fuzz_check(!c->policy.version && !c->policy.text);
+		break;
+	case CHANGE_DEVICE_KEY:
 	case CHANGE_POLICY_REVIEW:
+	case CHANGE_POLICY_PUT:
 	case CHANGE_POSTURE:
 	case CHANGE_REFUSED:
 		fuzz_check(c->kind == CHANGE_DEVICE_STATE); /* no handler makes these this way */
 	}
+}
+
+/* One way to try a policy or none. */
+static void check_trial(const struct change *c)
+{
+	const struct trial *t = &c->policy.trial;
+
+	fuzz_check(!c->policy.version && !c->instead && !t->base);
+	fuzz_check(t->percent <= 99 && (!t->until_ms || t->until_ms > c->at_ms));
+	fuzz_check((t->state == TRIAL_OPEN) == (t->until_ms || t->percent));
+	fuzz_check(t->state <= TRIAL_OPEN && !(t->until_ms && t->percent));
 }
 
 static const struct diag fake_problem = {.message = "turned away by the fake", .hint = "none"};
@@ -287,6 +300,7 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 	(void)a;
 	fuzz_check(c->kind == CHANGE_POLICY_PUT && c->policy.text);
 	fuzz_check(check_only || c->why[0]);
+	check_trial(c);
 	if (!check_only)
 		check_change(c);
 	w = new_wish(WISH_POLICY, c, arg);

@@ -37,16 +37,26 @@ static const char policy_text[] =
 
 /* --- the controller that is asked --- */
 
-static void load_policy(struct model *m)
+static struct policy *parsed(void)
 {
 	struct diag problem;
 	struct diag_list list = {.items = &problem, .max = 1};
-	struct policy_row row = {.version = 3, .author = "admin:1 (root)"};
 	struct policy *p;
 
 	fuzz_check(policy_parse("policy", policy_text, sizeof(policy_text) - 1, NULL, &p, &list) ==
 		   0);
-	fuzz_check(model_set_policy(m, p, &row, fake_now.wall_ms) == 0);
+	return p;
+}
+
+/* Some devices are in a canary. */
+static void load_policy(struct model *m)
+{
+	struct policy_row row = {.version = 3, .author = "admin:1 (root)"};
+
+	fuzz_check(model_set_policy(m, parsed(), &row, fake_now.wall_ms) == 0);
+	row.version = 4;
+	row.trial = (struct trial){.state = TRIAL_OPEN, .base = 3, .percent = 50};
+	fuzz_check(model_set_canary(m, parsed(), &row, fake_now.wall_ms) == 0);
 }
 
 static struct secret identity_of(uint32_t device)
@@ -139,6 +149,11 @@ static void fill_device(struct change *c)
 		c->device.tags = in.tags;
 }
 
+static bool is_about_policy(enum change_kind k)
+{
+	return k == CHANGE_POLICY_CONFIRM || k == CHANGE_POLICY_PROMOTE || k == CHANGE_POLICY_ABORT;
+}
+
 static void grant_change(struct wish *w)
 {
 	struct change *c = &w->change;
@@ -150,6 +165,8 @@ static void grant_change(struct wish *w)
 	}
 	if (c->kind == CHANGE_TOKEN_CREATE)
 		c->token.id = 5;
+	else if (is_about_policy(c->kind))
+		c->policy = (struct policy_row){.version = 4};
 	else if (c->kind != CHANGE_TOKEN_REVOKE && c->kind != CHANGE_USER_PUT)
 		fill_device(c);
 	fake.dirty = true;

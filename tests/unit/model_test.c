@@ -68,7 +68,7 @@ static size_t grants_of(struct model *m, uint32_t id)
 	size_t n;
 
 	arena_init(&a, 1 << 20);
-	assert_int_equal(engine_grants(m->engine, id, &a, &g, &n), 0);
+	assert_int_equal(engine_grants(m->force.engine, id, &a, &g, &n), 0);
 	arena_done(&a);
 	return n;
 }
@@ -419,7 +419,7 @@ static void test_policy_keeps_grace(void **state)
 	assert_int_equal(grants_of(&m, 3), 0);
 	assert_int_equal(model_set_policy(&m, parsed(policy_text), &row, now_ms + 62000), 0);
 	assert_int_equal(grants_of(&m, 3), 0);
-	assert_int_equal(m.policy_row.version, 2);
+	assert_int_equal(m.force.row.version, 2);
 	model_done(&m);
 }
 

@@ -2,7 +2,9 @@
  * wire wants. */
 #include "tests/unit/unit.h"
 
+#include "controller/model/canary.h"
 #include "controller/netmap/build.h"
+#include "zt/buf.h"
 
 static const char policy_text[] =
 	"[network]\nlease = 10m\n"
@@ -12,6 +14,17 @@ static const char policy_text[] =
 	"[rule alpha]\nwho = user:ada@x.org, tag:web\nwhat = resource:db\nwhy = w\n"
 	"[rule other]\nwho = user:eve@x.org\nwhat = resource:db\nwhy = w\n";
 
+/* The same names and others, in another order; what eve may is gone, ada needs more, sam is new. */
+static const char canary_text[] =
+	"[network]\nlease = 20m\n"
+	"[resource web]\non = tag:web\nports = tcp/443, tcp/80\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\n"
+	"[posture p]\nrequire = disk.encrypted == true\n"
+	"[rule alpha]\nwho = user:sam@x.org, tag:web\nwhat = resource:db\nwhy = w\n"
+	"[rule beta]\nwho = user:ada@x.org\nwhat = resource:web\nwhy = w\n"
+	"[rule gamma]\nwho = user:ada@x.org\nwhat = resource:db\nhow = posture:p\nwhy = w\n";
+
+enum { DEVICES = 5 };
 static const int64_t now_ms = 1000000000;
 static struct model m;
 static struct arena arena;
@@ -34,13 +47,21 @@ static struct device *add(uint32_t id, const char *owner, const char *tag)
 	return d;
 }
 
-/* 1 db, 2 web, 3 ada's, 4 eve's, 5 nobody's */
-static int setup(void **state)
+static struct policy *parsed(const char *text)
 {
 	struct diag items[4];
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy_row row = {.version = 7};
 	struct policy *p = NULL;
+
+	if (policy_parse("p", text, strlen(text), NULL, &p, &problems))
+		fail_msg("%s", items[0].message);
+	return p;
+}
+
+/* 1 db, 2 web, 3 ada's, 4 eve's, 5 nobody's */
+static int setup(void **state)
+{
+	struct policy_row row = {.version = 7};
 
 	(void)state;
 	arena_init(&arena, 1 << 20);
@@ -51,9 +72,7 @@ static int setup(void **state)
 	add(3, "ada@x.org", "");
 	add(4, "eve@x.org", "");
 	add(5, "sam@x.org", "");
-	if (policy_parse("p", policy_text, strlen(policy_text), NULL, &p, &problems))
-		fail_msg("%s", items[0].message);
-	return model_set_policy(&m, p, &row, now_ms);
+	return model_set_policy(&m, parsed(policy_text), &row, now_ms);
 }
 
 static int teardown(void **state)
@@ -245,6 +264,147 @@ static void test_out_of_memory(void **state)
 	arena_done(&small);
 }
 
+/* --- with a canary --- */
+
+static void set_canary(uint32_t version, unsigned percent)
+{
+	struct policy_row row = {.version = version,
+				 .trial = {.state = TRIAL_OPEN, .base = 7, .percent = percent}};
+
+	assert_int_equal(model_set_canary(&m, parsed(canary_text), &row, now_ms), 0);
+}
+
+static void build_all(struct netmap maps[static DEVICES + 1])
+{
+	for (uint32_t id = 1; id <= DEVICES; id++)
+		maps[id] = build(id);
+}
+
+/* Every grant of a that its source has under this policy (in the canary or not) is one of b, by the
+ * name of its rule. */
+static void expect_within(const char *says, uint32_t id, const struct netmap *a,
+			  const struct netmap *b, bool canary)
+{
+	for (size_t i = 0; i < a->n_grants; i++) {
+		const struct netmap_grant *g = &a->grants[i];
+		uint32_t src = g->dir == NETMAP_OUT ? id : g->peer;
+		bool found =
+			canary_has(src, m.canary.row.version, m.canary.row.trial.percent) != canary;
+
+		for (size_t j = 0; j < b->n_grants && !found; j++)
+			found = b->grants[j].peer == g->peer && b->grants[j].dir == g->dir &&
+				memcmp(&b->grants[j].svc, &g->svc, sizeof(g->svc)) == 0 &&
+				strcmp(netmap_rule_name(b, b->grants[j].rule),
+				       netmap_rule_name(a, g->rule)) == 0;
+		row_check(says, found);
+	}
+}
+
+/* Who has a grant, has its other end too. */
+static void expect_both_ends(const struct netmap maps[static DEVICES + 1])
+{
+	for (uint32_t id = 1; id <= DEVICES; id++)
+		for (size_t i = 0; i < maps[id].n_grants; i++) {
+			struct netmap_grant want = maps[id].grants[i];
+			const struct netmap *peer = &maps[want.peer];
+			bool found = false;
+
+			want.peer = id;
+			want.dir = want.dir == NETMAP_OUT ? NETMAP_IN : NETMAP_OUT;
+			for (size_t j = 0; j < peer->n_grants; j++)
+				found = found || netmap_grant_compare(&peer->grants[j], &want) == 0;
+			assert_true(found);
+		}
+}
+
+/* For each pair the policy of its source holds, whole, and nothing of the other one. */
+static void test_canary_by_source(void **state)
+{
+	struct netmap before[DEVICES + 1], after[DEVICES + 1], mixed[DEVICES + 1];
+	unsigned inside = 0, outside = 0;
+	struct policy_row row = {.version = 9};
+
+	(void)state;
+	build_all(before);
+	assert_int_equal(model_set_policy(&m, parsed(canary_text), &row, now_ms), 0);
+	build_all(after);
+	row.version = 7;
+	assert_int_equal(model_set_policy(&m, parsed(policy_text), &row, now_ms), 0);
+	for (uint32_t version = 8; version < 40; version++) {
+		set_canary(version, 50);
+		build_all(mixed);
+		for (uint32_t id = 1; id <= DEVICES; id++) {
+			bool in = canary_has(id, version, 50);
+
+			expect_within("denied: it is in the canary", id, &mixed[id], &after[id],
+				      true);
+			expect_within("denied: it is not", id, &mixed[id], &before[id], false);
+			expect_within("allowed by the canary", id, &after[id], &mixed[id], true);
+			expect_within("allowed as before", id, &before[id], &mixed[id], false);
+			assert_int_equal(mixed[id].policy, in ? version : 7);
+			check_wire(&mixed[id], id);
+			inside += in;
+			outside += !in;
+		}
+		expect_both_ends(mixed);
+	}
+	assert_true(inside > 32 && outside > 32);
+}
+
+/* Two rules of one name are two rules. */
+static void test_canary_rules_are_told_apart(void **state)
+{
+	struct netmap n;
+	uint32_t version = 8;
+
+	(void)state;
+	while (!canary_has(5, version, 50) || canary_has(2, version, 50))
+		version++;
+	set_canary(version, 50);
+	n = build(1); /* web's by the alpha of before, sam's by the other */
+	for (size_t i = 0; i < n.n_grants; i++) {
+		uint32_t rule = n.grants[i].rule, peer = n.grants[i].peer;
+
+		assert_true(peer != 5 || rule == 3 + 1);
+		assert_true(peer != 2 || rule == 2);
+		assert_true((peer != 5 && peer != 2) ||
+			    strcmp(netmap_rule_name(&n, rule), "alpha") == 0);
+	}
+	assert_non_null(netmap_find_peer(&n, 5));
+	assert_non_null(netmap_find_peer(&n, 2));
+}
+
+/* More rules than a map has room for come together from two policies: no map at all. */
+static void test_canary_rules_have_a_limit(void **state)
+{
+	enum { RULES = ZT_RULES_MAX / 2 + 1 };
+	struct policy_row row = {.version = 7};
+	uint32_t version = 8;
+	struct netmap n;
+	struct buf b;
+
+	(void)state;
+	while (canary_has(3, version, 50) || !canary_has(4, version, 50))
+		version++;
+	buf_init_grow(&b, 8 << 20);
+	buf_put_text(&b, "[resource db]\non = tag:db\nports = tcp/5432\n");
+	for (unsigned i = 0; i < RULES; i++)
+		buf_printf(&b,
+			   "[rule r%u]\nwho = user:ada@x.org, user:eve@x.org\n"
+			   "what = resource:db\nwhy = w\n",
+			   i);
+	assert_int_equal(model_set_policy(&m, parsed(buf_text(&b)), &row, now_ms), 0);
+	arena_done(&arena);
+	arena_init(&arena, 64 << 20);
+	assert_int_equal(build(1).n_rules, RULES);
+	row = (struct policy_row){.version = version,
+				  .trial = {.state = TRIAL_OPEN, .percent = 50}};
+	assert_int_equal(model_set_canary(&m, parsed(buf_text(&b)), &row, now_ms), 0);
+	assert_int_equal(netmap_build(&m, model_device(&m, 1), &arena, &n), -ZT_ELIMIT);
+	assert_int_equal(build(3).n_rules, RULES);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +415,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_endpoint_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_canary_by_source, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_canary_rules_are_told_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_canary_rules_have_a_limit, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("netmap_build", tests, NULL, NULL);

@@ -10,6 +10,14 @@
 #include "zt/txt.h"
 
 static const struct ctl_option why_options[] = {CTL_WHY, {NULL, NULL, NULL, false}};
+static const struct ctl_option put_options[] = {
+	CTL_WHY,
+	{"confirm", "DURATION", "goes back by itself unless policy confirm comes in time: 10m",
+	 false},
+	{"canary", "PERCENT", "for this part of the devices first, until promote or abort: 5%",
+	 false},
+	{NULL, NULL, NULL, false},
+};
 static const struct ctl_option get_options[] = {
 	{"version", "N", "an older one", false},
 	{NULL, NULL, NULL, false},
@@ -18,7 +26,7 @@ static const struct ctl_option get_options[] = {
 static const struct ctl_column log_columns[] = {
 	{"VERSION", "version", CTL_NUMBER}, {"AT", "at", CTL_TEXT},
 	{"AUTHOR", "author", CTL_TEXT},	    {"BYTES", "bytes", CTL_NUMBER},
-	{"WHY", "why", CTL_TEXT},
+	{"STATE", "state", CTL_TEXT},	    {"WHY", "why", CTL_TEXT},
 };
 
 /* --- the file --- */
@@ -56,13 +64,14 @@ static int read_file(struct ctl *c, const char *path, struct buf *out)
 
 /* --- problems --- */
 
-static void print_problem(struct ctl *c, const char *file, const json_t *problem)
+/* kind: "" or "warning: " */
+static void print_problem(struct ctl *c, const char *kind, const char *file, const json_t *problem)
 {
 	json_int_t line = json_integer_value(json_object_get(problem, "line"));
 	json_int_t column = json_integer_value(json_object_get(problem, "column"));
 	const char *hint = ctl_member(c, problem, "hint");
 
-	fprintf(c->err, "%s:", ctl_safe(c, file));
+	fprintf(c->err, "%s%s:", kind, ctl_safe(c, file));
 	if (line > 0)
 		fprintf(c->err, "%lld:", (long long)line);
 	if (line > 0 && column > 0)
@@ -73,15 +82,20 @@ static void print_problem(struct ctl *c, const char *file, const json_t *problem
 }
 
 /* The controller saw bytes, not a file: its name is ours. */
-static int print_problems(struct ctl *c, const char *file, const json_t *answer)
+static void print_list(struct ctl *c, const char *kind, const char *file, const json_t *list)
 {
-	const json_t *problems = json_object_get(answer, "problems"), *problem;
+	const json_t *problem;
 	size_t i;
 
-	json_array_foreach((json_t *)problems, i, problem)
+	json_array_foreach((json_t *)list, i, problem)
 	{
-		print_problem(c, txt_equal(file, "-") ? "<stdin>" : file, problem);
+		print_problem(c, kind, txt_equal(file, "-") ? "<stdin>" : file, problem);
 	}
+}
+
+static int print_problems(struct ctl *c, const char *file, const json_t *answer)
+{
+	print_list(c, "", file, json_object_get(answer, "problems"));
 	return ZT_EXIT_FAILED;
 }
 
@@ -100,12 +114,14 @@ static int send_file(struct ctl *c, const char *file, const char *method, const 
 		q.n_text = text.len;
 		rc = ctl_ask(c, &q, &a);
 	}
-	if (a.json && c->json)
+	if (a.json && c->json) {
 		ctl_print_json(c, a.json);
-	else if (rc == ZT_EXIT_OK)
+	} else if (rc == ZT_EXIT_OK) {
+		print_list(c, "warning: ", file, json_object_get(a.json, "warnings"));
 		done(c, a.json);
-	else if (json_object_get(a.json, "problems"))
+	} else if (json_object_get(a.json, "problems")) {
 		print_problems(c, file, a.json);
+	}
 	ctl_answer_done(&a);
 	buf_free(&text);
 	return rc;
@@ -121,7 +137,28 @@ static void print_ok(struct ctl *c, const json_t *answer)
 
 static void print_version(struct ctl *c, const json_t *answer)
 {
-	fprintf(c->out, "policy version %s is in force\n", ctl_member(c, answer, "version"));
+	const char *version = ctl_member(c, answer, "version"),
+		   *until = ctl_member(c, answer, "confirm_until");
+
+	if (json_integer_value(json_object_get(answer, "canary")) > 0)
+		fprintf(c->out,
+			"policy version %s is the canary of %s%% of the devices; end it with: "
+			"ztctl "
+			"policy promote, or abort\n",
+			version, ctl_member(c, answer, "canary"));
+	else if (*until)
+		fprintf(c->out,
+			"policy version %s is in force until %s; keep it with: ztctl policy "
+			"confirm\n",
+			version, until);
+	else
+		fprintf(c->out, "policy version %s is in force\n", version);
+}
+
+static void print_restored(struct ctl *c, const json_t *answer)
+{
+	print_list(c, "warning: ", "policy", json_object_get(answer, "warnings"));
+	print_version(c, answer);
 }
 
 static int check(struct ctl *c, const struct ctl_args *a)
@@ -135,14 +172,89 @@ static int need_why(struct ctl *c)
 			 "a new policy takes a reason: --why TEXT");
 }
 
+/* "5%" or "5"; 0: nothing was said. */
+static int read_percent(struct ctl *c, const char *text, uint64_t *ret)
+{
+	size_t n = text ? strlen(text) : 0;
+	char number[8] = "";
+
+	*ret = 0;
+	if (!text)
+		return ZT_EXIT_OK;
+	n -= n && text[n - 1] == '%';
+	if (n < sizeof(number))
+		memcpy(number, text, n);
+	if (num_parse_u64(number, 1, 99, ret) < 0)
+		return ctl_failf(c, ZT_EXIT_USAGE, "from 1% to 99%",
+				 "--canary %s is no part of the devices", text);
+	return ZT_EXIT_OK;
+}
+
+static int read_confirm(struct ctl *c, const char *text, uint64_t *ret_s)
+{
+	*ret_s = 0;
+	if (text && (num_parse_duration(text, ret_s) < 0 || *ret_s == 0))
+		return ctl_failf(c, ZT_EXIT_USAGE, "as in 30s, 10m, 12h",
+				 "--confirm %s is no duration", text);
+	return ZT_EXIT_OK;
+}
+
+/* Where to put it, with why and how. NULL: what is wrong was said, *ret_rc is the end. */
+static const char *put_path(struct ctl *c, const struct ctl_args *a, const char *why, int *ret_rc)
+{
+	uint64_t confirm_s, percent;
+	char number[24];
+
+	*ret_rc = read_confirm(c, ctl_args_value(a, "confirm"), &confirm_s);
+	if (*ret_rc == ZT_EXIT_OK)
+		*ret_rc = read_percent(c, ctl_args_value(a, "canary"), &percent);
+	if (*ret_rc == ZT_EXIT_OK && confirm_s && percent)
+		*ret_rc = ctl_failf(c, ZT_EXIT_USAGE,
+				    "a canary is ended by ztctl policy promote or abort",
+				    "take one of --confirm and --canary");
+	if (*ret_rc != ZT_EXIT_OK)
+		return NULL;
+	if (!confirm_s && !percent)
+		return ctl_path(c, "/v1/admin/policy?why=%", why);
+	snprintf(number, sizeof(number), "%llu",
+		 (unsigned long long)(confirm_s ? confirm_s : percent));
+	return ctl_path(c,
+			confirm_s ? "/v1/admin/policy?why=%&confirm_s=%"
+				  : "/v1/admin/policy?why=%&canary=%",
+			why, number);
+}
+
 static int put(struct ctl *c, const struct ctl_args *a)
 {
-	const char *why = ctl_args_value(a, "why");
+	const char *why = ctl_args_value(a, "why"), *path;
+	int rc;
 
 	if (!why)
 		return need_why(c);
-	return send_file(c, a->words[0], "PUT", ctl_path(c, "/v1/admin/policy?why=%", why),
-			 print_version);
+	path = put_path(c, a, why, &rc);
+	return path ? send_file(c, a->words[0], "PUT", path, print_version) : rc;
+}
+
+static int end_trial(struct ctl *c, const struct ctl_args *a, const char *path)
+{
+	struct ctl_request q = {.method = "POST", .path = path, .json = ctl_why(a)};
+
+	return ctl_change(c, &q, print_version);
+}
+
+static int confirm(struct ctl *c, const struct ctl_args *a)
+{
+	return end_trial(c, a, "/v1/admin/policy/confirm");
+}
+
+static int promote(struct ctl *c, const struct ctl_args *a)
+{
+	return end_trial(c, a, "/v1/admin/policy/promote");
+}
+
+static int abort_canary(struct ctl *c, const struct ctl_args *a)
+{
+	return end_trial(c, a, "/v1/admin/policy/abort");
 }
 
 static int version_of(struct ctl *c, const char *text, uint64_t *ret)
@@ -227,14 +339,19 @@ static int restore(struct ctl *c, const struct ctl_args *a)
 		return rc;
 	q.json = ctl_why(a);
 	json_object_set_new(q.json, "version", json_integer((json_int_t)version));
-	return ctl_change(c, &q, print_version);
+	return ctl_change(c, &q, print_restored);
 }
 
 const struct ctl_command ctl_policy_commands[] = {
 	{"policy", "check", "FILE", "every problem in a policy file (- is stdin)", check, NULL, 1,
 	 1, false},
-	{"policy", "put", "FILE --why TEXT", "put a policy in force", put, why_options, 1, 1,
+	{"policy", "put", "FILE --why TEXT", "put a policy in force", put, put_options, 1, 1,
 	 false},
+	{"policy", "confirm", "", "keep a policy that was put with --confirm", confirm, why_options,
+	 0, 0, false},
+	{"policy", "promote", "", "put the canary in force for all", promote, why_options, 0, 0,
+	 false},
+	{"policy", "abort", "", "end the canary", abort_canary, why_options, 0, 0, false},
 	{"policy", "get", "", "the policy in force", get, get_options, 0, 0, false},
 	{"policy", "preview", "FILE", "what a policy would change", preview, NULL, 1, 1, false},
 	{"policy", "log", "", "all versions, with author and reason", show_log, NULL, 0, 0, false},

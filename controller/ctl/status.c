@@ -18,6 +18,25 @@ static const char *duration(json_t *s, char *out, size_t size)
 	return out;
 }
 
+/* What of the policy wants somebody's eye; nothing where there is nothing. */
+static void print_policy_more(struct ctl *c, const json_t *policy)
+{
+	const json_t *canary = json_object_get(policy, "canary");
+	const char *until = ctl_member(c, policy, "confirm_until");
+
+	if (*until)
+		fprintf(c->out, "unconfirmed goes back at %s, unless: ztctl policy confirm\n",
+			until);
+	if (json_is_object(canary))
+		fprintf(c->out, "canary      version %s by %s, %s%% (%s devices)\n",
+			ctl_member(c, canary, "version"), ctl_member(c, canary, "author"),
+			ctl_member(c, canary, "percent"), ctl_member(c, canary, "devices"));
+	if (json_integer_value(json_object_get(policy, "past_review")) ||
+	    json_integer_value(json_object_get(policy, "over")))
+		fprintf(c->out, "rules due   %s past their review, %s over\n",
+			ctl_member(c, policy, "past_review"), ctl_member(c, policy, "over"));
+}
+
 static void print_status(struct ctl *c, const json_t *s)
 {
 	const json_t *policy = json_object_get(s, "policy"),
@@ -29,6 +48,7 @@ static void print_status(struct ctl *c, const json_t *s)
 		duration(json_object_get(s, "uptime_s"), text, sizeof(text)));
 	fprintf(c->out, "policy      version %s by %s, %s\n", ctl_member(c, policy, "version"),
 		ctl_member(c, policy, "author"), ctl_member(c, policy, "at"));
+	print_policy_more(c, policy);
 	fprintf(c->out, "devices     %s (%s active, %s pending, %s online)\n",
 		ctl_member(c, devices, "total"), ctl_member(c, devices, "active"),
 		ctl_member(c, devices, "pending"), ctl_member(c, devices, "online"));

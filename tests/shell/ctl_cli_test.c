@@ -85,12 +85,47 @@ static void revoke_device(void *arg, struct http_request *r)
 			 "nothing is left to do");
 }
 
+/* What the controller answers to a put that is tried in some way, with a warning. */
+static bool take_trial(struct http_request *r)
+{
+	const char *confirm = http_query(r, "confirm_s"), *canary = http_query(r, "canary");
+	char what[64];
+
+	if (!confirm && !canary)
+		return false;
+	snprintf(what, sizeof(what), "%s %s", confirm ? "confirm" : "canary",
+		 confirm ? confirm : canary);
+	see(r, what);
+	reply(r, 200,
+	      confirm ? "{\"version\":5,\"confirm_until\":\"2026-11-23T12:10:00Z\",\"canary\":0,"
+			"\"warnings\":[{\"file\":\"policy\",\"line\":2,\"column\":1,\"message\":"
+			"\"no device offers it\",\"hint\":\"enrol one\"},{\"line\":3,\"column\":2,"
+			"\"message\":\"odd\"}]}"
+		      : "{\"version\":5,\"confirm_until\":null,\"canary\":5,\"warnings\":[]}");
+	return true;
+}
+
+static void end_trial(void *arg, struct http_request *r)
+{
+	(void)arg;
+	see(r, "end");
+	reply(r, 200, "{\"version\":6}");
+}
+
+static void no_canary(void *arg, struct http_request *r)
+{
+	(void)arg;
+	http_reply_error(r, 409, "state", "there is no canary", "put one");
+}
+
 static void take_policy(void *arg, struct http_request *r)
 {
 	size_t n;
 	const char *body = http_body(r, &n);
 
 	(void)arg;
+	if (take_trial(r))
+		return;
 	see(r, http_query(r, "why") ? http_query(r, "why") : "check");
 	if (memmem(body, n, "bad", 3))
 		reply(r, 422,
@@ -166,6 +201,9 @@ static const struct http_route routes[] = {
 	{"POST", "/v1/admin/policy/check", HTTP_ADMIN, 4096, HTTP_RATE_NONE, take_policy, ""},
 	{"PUT", "/v1/admin/policy", HTTP_ADMIN, 4096, HTTP_RATE_NONE, take_policy, ""},
 	{"GET", "/v1/admin/policy", HTTP_ADMIN, 0, HTTP_RATE_NONE, get_policy, ""},
+	{"POST", "/v1/admin/policy/confirm", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
+	{"POST", "/v1/admin/policy/promote", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
+	{"POST", "/v1/admin/policy/abort", HTTP_ADMIN, 4096, HTTP_RATE_NONE, no_canary, ""},
 	{"GET", "/v1/admin/explain", HTTP_ADMIN, 0, HTTP_RATE_NONE, explain, ""},
 	{"GET", "/v1/admin/audit/verify", HTTP_ADMIN, 0, HTTP_RATE_NONE, verify, ""},
 	{"GET", "/v1/admin/audit", HTTP_ADMIN, 0, HTTP_RATE_NONE, since, ""},
@@ -464,6 +502,62 @@ static void test_policy(void **state)
 	expect(1, "", "ztctl: cannot read /nonexistent/x: no such file or directory\n");
 }
 
+static void test_policy_on_trial(void **state)
+{
+	char file[128], want[400];
+
+	(void)state;
+	snprintf(file, sizeof(file), "%s", in_dir("policy.ini"));
+	make_file("policy.ini", "[rule a]\n");
+	snprintf(want, sizeof(want),
+		 "warning: %s:2:1: no device offers it\nhint: enrol one\nwarning: %s:3:2: odd\n",
+		 file, file);
+	ztctl("policy", "put", file, "--why", "x", "--confirm", "10m");
+	expect(0,
+	       "policy version 5 is in force until 2026-11-23T12:10:00Z; keep it with: ztctl "
+	       "policy confirm\n",
+	       want);
+	assert_string_equal(fake.seen, "confirm 600 [rule a]\n");
+	ztctl("policy", "put", file, "--why", "x", "--canary", "5%");
+	expect(0,
+	       "policy version 5 is the canary of 5% of the devices; end it with: ztctl policy "
+	       "promote, or abort\n",
+	       "");
+	assert_string_equal(fake.seen, "canary 5 [rule a]\n");
+	ztctl("policy", "put", file, "--why", "x", "--canary=99");
+	assert_string_equal(fake.seen, "canary 99 [rule a]\n");
+	ztctl("policy", "confirm");
+	expect(0, "policy version 6 is in force\n", "");
+	assert_string_equal(fake.seen, "end {}");
+	ztctl("policy", "promote", "--why", "it works");
+	expect(0, "policy version 6 is in force\n", "");
+	assert_string_equal(fake.seen, "end {\"why\":\"it works\"}");
+	ztctl("policy", "abort");
+	expect(1, "", "ztctl: there is no canary\nhint: put one\n");
+}
+
+static void test_trials_that_are_none(void **state)
+{
+	static const char *const rows[][2] = {
+		{"--canary", "0%"},    {"--canary", "100%"}, {"--canary", "%"},
+		{"--canary", "5.5%"},  {"--canary", "many"}, {"--canary", "000000000005"},
+		{"--canary", ""},      {"--confirm", "10"},  {"--confirm", "0s"},
+		{"--confirm", "soon"},
+	};
+
+	(void)state;
+	make_file("stdin", "[rule a]\n");
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		ztctl("policy", "put", "-", "--why", "x", rows[i][0], rows[i][1]);
+		row_check(rows[i][1], got.status == 2 && strstr(got.err, "hint: "));
+	}
+	ztctl("policy", "put", "-", "--why", "x", "--canary", "5%", "--confirm", "10m");
+	expect(2, "",
+	       "ztctl: take one of --confirm and --canary\nhint: a canary is ended by ztctl policy "
+	       "promote or abort\n");
+	assert_string_equal(fake.seen, ""); /* nothing was sent */
+}
+
 static void test_explain(void **state)
 {
 	(void)state;
@@ -586,6 +680,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_wrong_usage_sends_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_help_everywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policy_on_trial, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trials_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answer_has_a_limit, setup, teardown),

@@ -8,6 +8,7 @@
 #include "controller/ctl/policy.c"
 #include "controller/ctl/print.c"
 #include "controller/ctl/run.c"
+#include "controller/ctl/status.c"
 
 /* --- command lines --- */
 
@@ -342,6 +343,52 @@ static void test_problems_with_their_places(void **state)
 	json_decref(j);
 }
 
+static void test_warnings_say_so(void **state)
+{
+	struct run *r = *state;
+	json_t *j = from_text("[{\"line\":3,\"column\":9,\"message\":\"odd" HOSTILE
+			      "\",\"hint\":\"mend it\"}]");
+
+	print_list(&r->c, "warning: ", "-", j);
+	flush(r);
+	assert_harmless(r->err);
+	assert_true(txt_starts(r->err, "warning: <stdin>:3:9: odd"));
+	assert_non_null(strstr(r->err, "\nhint: mend it\n"));
+	json_decref(j);
+}
+
+/* What somebody should do something about has its line, and only then. */
+static void test_status_of_the_policy(void **state)
+{
+	static const struct {
+		const char *policy, *lines;
+	} rows[] = {
+		{"{\"past_review\":0,\"over\":0,\"confirm_until\":null,\"canary\":null}", ""},
+		{"{}", ""}, /* an older controller */
+		{"{\"past_review\":2,\"over\":0}", "rules due   2 past their review, 0 over\n"},
+		{"{\"past_review\":0,\"over\":1}", "rules due   0 past their review, 1 over\n"},
+		{"{\"confirm_until\":\"2026-11-23T12:10:00Z\"}",
+		 "unconfirmed goes back at 2026-11-23T12:10:00Z, unless: ztctl policy confirm\n"},
+		{"{\"canary\":{\"version\":5,\"author\":\"a\\u001bb\",\"percent\":7,\"devices\":3}"
+		 "}",
+		 "canary      version 5 by a?b, 7% (3 devices)\n"},
+	};
+
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct run *r;
+		json_t *j = from_text(rows[i].policy);
+		void *s = *state;
+
+		assert_int_equal(setup(&s), 0);
+		r = s;
+		print_policy_more(&r->c, j);
+		flush(r);
+		assert_string_equal(r->out ? r->out : "", rows[i].lines);
+		json_decref(j);
+		teardown(&s);
+	}
+}
+
 static void test_policy_text_on_a_terminal(void **state)
 {
 	char text[] = "[rule a]\n\twhy = \033[31mred\xc2\x9b\r\n\xff\0end";
@@ -392,6 +439,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test(test_explanations),
 		cmocka_unit_test_setup_teardown(test_problems_with_their_places, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_warnings_say_so, setup, teardown),
+		cmocka_unit_test(test_status_of_the_policy),
 		cmocka_unit_test_setup_teardown(test_policy_text_on_a_terminal, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failures_in_two_lines, setup, teardown),

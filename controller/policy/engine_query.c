@@ -10,7 +10,7 @@
 
 #include "controller/policy/services.h"
 
-enum { ENDING_MEMORY_MAX = 64 << 20 };
+enum { ENDING_MEMORY_MAX = 1 << 20, LATER_MAX = 64 };
 
 bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule)
 {
@@ -317,6 +317,18 @@ static int end_piece(struct grants *out, const struct grant *one, const struct g
 	return err;
 }
 
+/* With too many to come, all of it ends with the first that overlaps: it is given anew then. */
+static int add_ending_whole(struct grants *out, const struct grant *one, const struct grant *later,
+			    size_t n)
+{
+	struct grant whole = *one;
+
+	for (size_t i = 0; i < n; i++)
+		if (service_overlaps(&one->svc, &later[i].svc) && later[i].until_s < whole.until_s)
+			whole.until_s = later[i].until_s;
+	return grants_add(out, &whole);
+}
+
 /* One grant against the denials to come of its pair. */
 static int add_ending(struct grants *out, const struct grant *one, const struct grant *later,
 		      size_t n)
@@ -327,6 +339,8 @@ static int add_ending(struct grants *out, const struct grant *one, const struct 
 
 	if (n == 0)
 		return grants_add(out, one);
+	if (n > LATER_MAX)
+		return add_ending_whole(out, one, later, n);
 	arena_init(&scratch, ENDING_MEMORY_MAX);
 	err = grants_add(&now, one);
 	for (size_t k = 0; k < n && !err; k++) {

@@ -169,7 +169,7 @@ static bool item_where(struct parse *c, const struct span *s, const char *help, 
 /* --- readers of keys --- */
 
 /* Lists whose items are held against each other are short. */
-enum { PORTS_MAX = 2048, WINDOWS_MAX = 64, NETWORKS_MAX = 256 };
+enum { PORTS_MAX = 8192, WINDOWS_MAX = 64, NETWORKS_MAX = 256 };
 static const char windows_hint[] =
 	"put days together (Mon-Fri), and dates (2026-12-24..2026-12-26)";
 

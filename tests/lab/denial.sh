@@ -97,6 +97,11 @@ for a in "${address[print]}" "${address6[print]}"; do
 	check "$a: and no UDP port" sample "" grace udp "$a"
 done
 
+for name in grace mallory web print; do
+	check "$name: nothing is to be done in the kernel" has_no_plan "$name"
+	check "$name: and nothing ever had to be put right" denied grep "put right" "$lab/$name.log"
+done
+
 note "never the reverse"
 nothing_passes web grace
 nothing_passes print grace

@@ -239,6 +239,28 @@ wire()
 	done
 }
 
+# Networks behind the same internet, each of 256 addresses: wan_also 198.51.100 ...
+wan_also()
+{
+	local net
+
+	for net in "$@"; do
+		ip -n wan address add "$net.1/24" dev br0
+	done
+	# All is one wire: nobody is told of the shorter way.
+	on wan sh -c 'cd /proc/sys/net/ipv4 && echo 1 >ip_forward && echo 0 | tee conf/*/send_redirects' >/dev/null
+}
+
+# The machine is somewhere else from now on, with this address alone.
+move()
+{
+	ip -n "$1" -batch - <<-END
+		address flush dev eth0 scope global
+		address add $2/24 dev eth0
+		route add default via ${2%.*}.1
+	END
+}
+
 number_of()
 {
 	local i
@@ -319,15 +341,26 @@ controller_init()
 	export ZTCTL_ADMIN=$lab/ctl/var/c/admin.key
 }
 
-# From its usual folder, or another one; what comes before the command (env ...) may follow.
+# From its usual folder, or another one; what comes before the command (env ...) may follow. $lab/controller.ini is its
+# configuration when it is there.
 controller_serve()
 {
-	local dir=${1:-$lab/ctl/var/c}
+	local dir=${1:-$lab/ctl/var/c} config=()
 
+	[ ! -e "$lab/controller.ini" ] || config=(--config "$lab/controller.ini")
 	: >"$lab/controller.log"
 	start controller ctl controller.log "${daemon_user[@]}" "${@:2}" \
-		ztcontroller serve --dir "$dir" --listen "$LAB_NET4.2:$LAB_PORT"
+		ztcontroller serve --dir "$dir" --listen "$LAB_NET4.2:$LAB_PORT" "${config[@]}"
 	await 20 grep -qx ready "$lab/controller.log"
+}
+
+# So that places may name countries: 192.0.2.0/24 is in DE, 198.51.100.0/24 in AT; no others are known.
+know_countries()
+{
+	cp "$project/tests/unit/fixtures/geo/country.mmdb" "$lab/"
+	echo "country_database = $lab/country.mmdb" >"$lab/controller.ini"
+	chmod 755 "$lab"
+	chmod 644 "$lab/country.mmdb" "$lab/controller.ini"
 }
 
 controller_start()
@@ -440,6 +473,12 @@ has()
 get()
 {
 	node "$1" status --json | jq -r "$2"
+}
+
+# The kernel has what it should have.
+has_no_plan()
+{
+	[ "$(node "$1" plan --json | jq -c .ops)" = "[]" ]
 }
 
 is_connected()

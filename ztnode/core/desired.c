@@ -13,7 +13,6 @@
 enum {
 	ELEMS_MAX = 4 * ZT_GRANTS_MAX, /* two address families, and ranges cut in classes */
 	UNREACHABLE_METRIC_EXTRA = 1000000,
-	PROTO_ICMPV6 = 58,
 };
 
 static int compare_u32(const void *a, const void *b)
@@ -155,8 +154,7 @@ static int add_elems(struct kstate *s, const struct netmap_grant *g, const struc
 		return err;
 	}
 	e.set = KSET_PORT;
-	e.proto = g->svc.proto == SERVICE_ICMP && e.src.family == ADDR_V6 ? PROTO_ICMPV6
-									  : g->svc.proto;
+	e.proto = g->svc.proto;
 	e.value = g->svc.lo;
 	return append(s, &e);
 }

@@ -54,10 +54,9 @@ enum kstate_set {
 struct kelem { /* sorted by set, src, dst, proto, value */
 	enum kstate_set set;
 	struct addr src, dst; /* one family */
-	uint8_t proto;	/* KSET_PORT: enum service_proto (ICMP: ICMPv6 for v6 addresses); KSET_SPAN:
-			   0 */
-	uint32_t value; /* port (host order) or class */
-	uint32_t rule;	/* which grant made it; actual: 0 */
+	uint8_t proto;	    /* KSET_PORT: enum service_proto, ICMP in both families; KSET_SPAN: 0 */
+	uint32_t value;	    /* port (host order) or class */
+	uint32_t rule;	    /* which grant made it; actual: 0 */
 	int64_t expires_ms; /* CLOCK_BOOTTIME; kernel timeout = expires - now */
 };
 

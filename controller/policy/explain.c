@@ -273,10 +273,32 @@ static int say_where(struct explain_run *x, const struct policy_rule *r)
 		   "country_database.");
 }
 
+/* A deny that holds at certain times: when it does, and until when this time. */
+static int say_deny_when(struct explain_run *x, const struct policy_rule *r)
+{
+	const struct policy_when *w = &x->e->policy->whens[r->when];
+	int64_t next_s = when_next(w, x->e->now_s);
+	char now[DATE_TIME_TEXT_MAX], next[DATE_TIME_TEXT_MAX];
+	const char *hint = "It has no end.";
+
+	time_print(x->e->now_s, now);
+	if (next_s < INT64_MAX) {
+		time_print(next_s, next);
+		hint = arena_printf(x->a, "It denies until %s.", next);
+	}
+	return say(x, arena_printf(x->a, "outside of when: %s", w->text),
+		   arena_printf(x->a, "%s", now), hint);
+}
+
 static int say_deny(struct explain_run *x, const struct policy_rule *r)
 {
-	return say(x, "no rule denies", arena_printf(x->a, "rule %s denies: %s", r->name, r->why),
-		   "Ask who answers for this rule; a deny wins over every rule that allows.");
+	int err =
+		say(x, "no rule denies", arena_printf(x->a, "rule %s denies: %s", r->name, r->why),
+		    "Ask who answers for this rule; a deny wins over every rule that allows.");
+
+	if (!err && r->when != POLICY_ALWAYS)
+		err = say_deny_when(x, r);
+	return err;
 }
 
 static int say_all(struct explain_run *x, const struct candidate *k)

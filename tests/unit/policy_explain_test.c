@@ -76,15 +76,15 @@ static void put(struct world *w, enum id id, const char *name, const char *owner
 	assert_int_equal(engine_put(w->engine, &s), 0);
 }
 
-static struct world world_new(void)
+static struct world world_at(const char *text, int64_t now_s)
 {
 	static struct diag items[4];
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct world w = {0};
 
-	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &w.policy, &problems) < 0)
+	if (policy_parse("p", text, strlen(text), NULL, &w.policy, &problems) < 0)
 		fail_msg("%s", items[0].message);
-	w.engine = engine_new(w.policy, 0);
+	w.engine = engine_new(w.policy, now_s);
 	assert_non_null(w.engine);
 	put(&w, ADA, "ada-laptop", "ada@example.com", NULL, 0);
 	put(&w, SAM, "sam-laptop", "sam@example.com", NULL, 0);
@@ -93,6 +93,11 @@ static struct world world_new(void)
 	put(&w, DB, "db-1", "", "db", 0);
 	put(&w, WEB, "web-1", "", "web", 0);
 	return w;
+}
+
+static struct world world_new(void)
+{
+	return world_at(policy_text, 0);
 }
 
 static void world_free(struct world *w)
@@ -280,6 +285,67 @@ static void facts_that_have_overtaken_the_verdict_are_no_riddle(void **state)
 	world_free(&w);
 }
 
+static const char times_text[] = "[resource db]\n"
+				 "on = tag:db\n"
+				 "ports = tcp/5432\n"
+				 "[resource site]\n"
+				 "on = tag:web\n"
+				 "ports = tcp/443\n"
+				 "[rule all]\n"
+				 "who = anyone\n"
+				 "what = resource:*\n"
+				 "why = a\n"
+				 "[rule no-db-at-ten]\n"
+				 "action = deny\n"
+				 "who = anyone\n"
+				 "what = resource:db\n"
+				 "when = 10:00-11:00\n"
+				 "why = b\n"
+				 "[rule no-site]\n"
+				 "action = deny\n"
+				 "who = anyone\n"
+				 "what = resource:site\n"
+				 "why = c\n";
+
+static void a_deny_says_when_it_ends(void **state)
+{
+	static const struct row rows[] = {
+		{"a deny with a time",
+		 ADA,
+		 DB,
+		 "tcp/5432",
+		 true,
+		 NULL,
+		 "no-db-at-ten",
+		 {"no rule denies", "rule no-db-at-ten denies: b",
+		  "outside of when: 10:00-11:00 UTC", "1970-01-01 10:30 UTC"},
+		 "Ask who answers for this rule; a deny wins over every rule that allows."},
+		{"one without",
+		 ADA,
+		 WEB,
+		 "tcp/443",
+		 true,
+		 NULL,
+		 "no-site",
+		 {"no rule denies", "rule no-site denies: c"},
+		 NULL},
+	};
+	struct world w = world_at(times_text, 10 * 3600 + 1800);
+	const struct service svc = {SERVICE_TCP, 5432, 5432};
+	struct explain_context c = {0};
+	struct explanation x;
+	struct arena a;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++)
+		check_row(&w, &rows[i]);
+	arena_init(&a, 1 << 16);
+	assert_int_equal(engine_explain(w.engine, ADA, DB, &svc, &c, &a, &x), 0);
+	assert_string_equal(x.failed[1].hint, "It denies until 1970-01-01 11:00 UTC.");
+	arena_done(&a);
+	world_free(&w);
+}
+
 static void devices_that_are_not_in_are_absent(void **state)
 {
 	struct world w = world_new();
@@ -304,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_nearest_rule_and_what_fails_in_it_are_said),
 		cmocka_unit_test(facts_that_have_overtaken_the_verdict_are_no_riddle),
+		cmocka_unit_test(a_deny_says_when_it_ends),
 		cmocka_unit_test(devices_that_are_not_in_are_absent),
 	};
 

@@ -59,6 +59,8 @@ json_t *api_explanation_json(const struct explanation *x, bool with_nearest);
 bool api_explanation_is_better(const struct explanation *x, const struct explanation *best,
 			       bool first);
 json_t *api_time(int64_t s); /* RFC 3339 string; null for 0 */
+/* By an overlay address, but not a revoked one; NULL: none. */
+struct device *api_find_address(const struct model *m, const char *text);
 /* Explain from one device to a destination text (device id, name, overlay address, resource). */
 int api_explain_to(struct app *a, const struct device *from, const char *to,
 		   const struct service *svc, bool own_only, struct arena *arena,

@@ -150,7 +150,7 @@ static const char *whereabouts_of(void *arg, uint32_t id, struct arena *a)
 	return arena_text(a, addr, strlen(addr));
 }
 
-static struct device *find_by_address(const struct model *m, const char *text)
+struct device *api_find_address(const struct model *m, const char *text)
 {
 	struct addr want;
 
@@ -202,7 +202,7 @@ int api_explain_to(struct app *a, const struct device *from, const char *to,
 				    .arg = m,
 				    .now_ms = app_now(a).wall_ms,
 				    .own_only = own_only};
-	struct device *d = find_by_address(m, to);
+	struct device *d = api_find_address(m, to);
 	const uint32_t *hosts;
 	struct addr behind;
 	uint32_t one;

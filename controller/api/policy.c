@@ -338,13 +338,18 @@ void api_policy_log(void *app, struct http_request *r)
 
 /* --- explain --- */
 
+static const char *user_email(const char *text)
+{
+	return txt_starts(text, "user:") ? text + strlen("user:") : text;
+}
+
 /* The best answer over the devices that FROM means. */
 static int explain_from(struct app *a, const char *from, const char *to, const struct service *svc,
 			struct arena *arena, struct explanation *ret, struct device **ret_src,
 			struct device **ret_dst)
 {
 	struct model *m = app_model(a);
-	const char *email = txt_starts(from, "user:") ? from + strlen("user:") : from;
+	const char *email = user_email(from);
 	struct device *d = strchr(from, '@') ? NULL : model_find_device(m, from);
 	int err;
 
@@ -358,7 +363,7 @@ static int explain_from(struct app *a, const char *from, const char *to, const s
 		struct explanation x;
 
 		d = m->devices[i];
-		if (!d || d->row.state == DEVICE_REVOKED || strcmp(d->row.owner, email) != 0)
+		if (!d || d->standing != STANDING_ACTIVE || strcmp(d->row.owner, email) != 0)
 			continue;
 		if (api_explain_to(a, d, to, svc, false, arena, &x, &dst))
 			return -ZT_EABSENT;
@@ -382,25 +387,52 @@ static json_t *end_json(const struct device *d)
 /* A device that is not in force is an answer of its own: nothing can allow it. */
 static json_t *inactive_json(const struct device *d)
 {
+	static const struct {
+		const char *is, *hint;
+	} words[] = {
+		[STANDING_REVOKED] = {"revoked", "enrol it again with a new token"},
+		[STANDING_PENDING] = {"pending", "approve it: ztctl device approve"},
+		[STANDING_LAPSED] = {"its certificate is over", "it renews it when it connects"},
+		[STANDING_EXPIRED] = {"expired", "approve it: ztctl device approve"},
+		[STANDING_DISABLED] = {"its owner is disabled", "give it back: ztctl user enable"},
+	};
 	char condition[ZT_NAME_MAX + 32];
 
 	snprintf(condition, sizeof(condition), "device %s is active", d->row.name);
 	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest",
-			 "rule", "", "failed", "condition", condition, "is",
-			 device_state_name(d->row.state), "hint",
-			 d->row.state == DEVICE_REVOKED ? "enrol it again with a new token"
-							: "approve it: ztctl device approve");
+			 "rule", "", "failed", "condition", condition, "is", words[d->standing].is,
+			 "hint", words[d->standing].hint);
+}
+
+/* A user's device: an active one, else the first that is not revoked. */
+static const struct device *find_of_user(const struct model *m, const char *email)
+{
+	const struct device *found = NULL;
+
+	for (size_t i = 0; i < m->n_devices; i++) {
+		const struct device *d = m->devices[i];
+
+		if (!d || d->row.state == DEVICE_REVOKED || strcmp(d->row.owner, email) != 0)
+			continue;
+		if (d->standing == STANDING_ACTIVE)
+			return d;
+		found = found ? found : d;
+	}
+	return found;
 }
 
 static const struct device *find_inactive(struct app *a, const char *from, const char *to)
 {
+	const struct model *m = app_model(a);
 	const char *names[] = {from, to};
 
 	for (size_t i = 0; i < 2; i++) {
-		const struct device *d =
-			strchr(names[i], '@') ? NULL : model_find_device(app_model(a), names[i]);
+		const struct device *d = strchr(names[i], '@')
+						 ? find_of_user(m, user_email(names[i]))
+						 : model_find_device(m, names[i]);
 
-		if (d && d->row.state != DEVICE_ACTIVE)
+		d = d ? d : api_find_address(m, names[i]);
+		if (d && d->standing != STANDING_ACTIVE)
 			return d;
 	}
 	return NULL;

@@ -42,6 +42,30 @@ static void come_back(void)
 	await(may_open(ada, db, 5432) && sees(db, ada));
 }
 
+/* Not that there is no such device: why nothing is allowed, whatever it is called. */
+static void explained(const char *is)
+{
+	char by_address[160];
+	const char *const paths[] = {
+		"/v1/admin/explain?from=ada&to=db&service=tcp/5432",
+		"/v1/admin/explain?from=db&to=ada&service=tcp/5432",
+		"/v1/admin/explain?from=user:ada@x.org&to=db&service=tcp/5432",
+		by_address,
+	};
+	char addr[ADDR_TEXT_MAX];
+	struct reply r;
+
+	addr_print(&ada->map.self.addr6, addr);
+	snprintf(by_address, sizeof(by_address), "/v1/admin/explain?from=db&to=%s&service=icmp",
+		 addr);
+	for (size_t i = 0; i < N_OF(paths); i++) {
+		r = admin("GET", paths[i], NULL);
+		row_check(paths[i], r.status == 200 && json_is_false(at(r.json, "allowed")));
+		row_check(paths[i], strstr(r.text, is) != NULL);
+		drop(&r);
+	}
+}
+
 static void test_end_of_a_device(void **state)
 {
 	struct reply r;
@@ -53,10 +77,12 @@ static void test_end_of_a_device(void **state)
 	await(secret_equal(&ada->psk.psk, &db->psk.psk)); /* once both have said hello */
 	device_do(ada, "expire", "{\"why\":\"holiday\"}");
 	expect_dismissed("expired", "expired");
+	explained("\"expired\"");
 	device_do(ada, "approve", "{}");
 	come_back();
 	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"disabled\":true}");
 	expect_dismissed("disabled", "owner disabled");
+	explained("\"its owner is disabled\"");
 	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"disabled\":false}");
 	come_back();
 	device_do(ada, "revoke", "{\"why\":\"stolen\"}");

@@ -976,14 +976,13 @@ void app_seen_from(struct app *a, struct device *d, const struct http_request *r
 	set_source(a, d, &peer.addr);
 }
 
-/* Who has not been heard for a lease is nowhere: it may be anywhere by now. */
+/* Who is not heard may be anywhere by now. Not at once: connections break and are made again. */
 static void forget_source(struct app *a, struct device *d, struct now now)
 {
 	static const struct addr unknown;
-	int64_t lease_ms = (int64_t)model_force(&a->model, d)->policy->lease_s * 1000;
 
 	if (!d->online && d->source.family != ADDR_NONE && d->row.id < a->n_by_id &&
-	    now.boot_ms - a->touched[d->row.id].heard_ms >= lease_ms)
+	    now.boot_ms - a->touched[d->row.id].heard_ms >= ZT_PLACE_KEPT_S * 1000)
 		set_source(a, d, &unknown);
 }
 

@@ -38,5 +38,6 @@ enum {
 	ZT_REPORT_INTERVAL_S = 300,	/* full report though nothing changed */
 	ZT_FACT_MAX_AGE_S = 900,	/* default max_age of a posture profile */
 	ZT_KEEPALIVE_S = 25,		/* stream keepalive from the controller */
+	ZT_PLACE_KEPT_S = 60,		/* where a device was counts so long after its stream */
 	ZT_ADDRESS_REST_S = 30 * 86400, /* before an overlay address is used again */
 };

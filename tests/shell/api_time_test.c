@@ -290,7 +290,7 @@ static void test_a_place_is_left_with_the_next_word(void **state)
 	two_gone();
 }
 
-/* Who is not heard for a lease may be anywhere. */
+/* Who is not heard for a minute may be anywhere. */
 static void test_a_place_is_not_kept_by_silence(void **state)
 {
 	(void)state;
@@ -300,11 +300,11 @@ static void test_a_place_is_not_kept_by_silence(void **state)
 	await(sees(db, ada));
 	move_to(ada, NULL);
 	hang_up(ada);
-	shift_clocks(HOUR_S / 2, HOUR_S / 2);
+	shift_clocks(ZT_PLACE_KEPT_S / 2, ZT_PLACE_KEPT_S / 2);
 	status_number("streams");
 	pump();
 	assert_true(sees(db, ada));
-	shift_clocks(2 * HOUR_S, 2 * HOUR_S);
+	shift_clocks(2 * ZT_PLACE_KEPT_S, 2 * ZT_PLACE_KEPT_S);
 	await(!sees(db, ada));
 	two_gone();
 }

@@ -1,11 +1,15 @@
 /* libcurl multi_socket glue: sockets and its timer live in the loop. */
 #include "ztnode/net/client.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "zt/buf.h"
 #include "zt/log.h"
@@ -15,6 +19,7 @@ enum {
 	CONNECT_S = 10,
 	REQUEST_S = 30,
 	STALL_S = 3 * ZT_KEEPALIVE_S, /* a stream without a byte for this long is dead */
+	REUSE_S = 30,		      /* a connection that idles for so long is not used again */
 	PIN_TEXT_MAX = 64,
 	URL_TEXT_MAX = ZT_URL_MAX + 2048,
 };
@@ -29,6 +34,7 @@ struct client {
 	char url[ZT_URL_MAX + 1];
 	char pin[PIN_TEXT_MAX];
 	struct client_request *requests;
+	int64_t fresh_until_ms; /* CLOCK_BOOTTIME: no connection is used again before */
 };
 
 struct client_request {
@@ -294,6 +300,9 @@ static void set_limits(struct client_request *r)
 		curl->easy_setopt(e, CURLOPT_TIMEOUT, (long)REQUEST_S);
 	}
 	curl->easy_setopt(e, CURLOPT_BUFFERSIZE, 16384L);
+	curl->easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)REUSE_S);
+	if (clock_now().boot_ms < r->client->fresh_until_ms)
+		curl->easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 }
 
 static int set_call(struct client_request *r)
@@ -349,6 +358,41 @@ void client_cancel(struct client_request *r)
 		return;
 	detach(r);
 	free_request(r);
+}
+
+/* "fe80::1%eth0" has to be bound with its interface, which is not known here. */
+static bool has_address(const char *text)
+{
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	bool is_v4 = inet_pton(AF_INET, text, &v4.sin_addr) == 1;
+	int fd, err;
+
+	if (!is_v4 &&
+	    (inet_pton(AF_INET6, text, &v6.sin6_addr) != 1 || IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr)))
+		return true;
+	fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	err = is_v4 ? bind(fd, (struct sockaddr *)&v4, sizeof(v4))
+		    : bind(fd, (struct sockaddr *)&v6, sizeof(v6));
+	err = err ? errno : 0;
+	close(fd);
+	return err != EADDRNOTAVAIL;
+}
+
+bool client_is_stranded(const struct client_request *r)
+{
+	const char *local = NULL;
+
+	return r && r->curl->easy_getinfo(r->easy, CURLINFO_LOCAL_IP, &local) == CURLE_OK &&
+	       local && local[0] && !has_address(local);
+}
+
+/* Those that stand are too old to be used when the time is over. */
+void client_forget_connections(struct client *c)
+{
+	c->fresh_until_ms = clock_now().boot_ms + (REUSE_S + 1) * 1000;
 }
 
 void client_encode(struct buf *out, const char *text)

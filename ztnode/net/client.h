@@ -37,6 +37,11 @@ struct client_call {
 /* NULL: no memory (done is not called). */
 struct client_request *client_start(struct client *c, const struct client_call *call);
 void client_cancel(struct client_request *r); /* done is not called */
+/* Its connection begins at an address that this machine no longer has. Nobody says so: it would be
+ * waited on until the stall is noticed. False while it is not known. */
+bool client_is_stranded(const struct client_request *r);
+/* No request from now on takes a connection that an earlier one left: it may lead nowhere. */
+void client_forget_connections(struct client *c);
 /* Percent-encoding of a query value (RFC 3986 2.1) appended to out. */
 struct buf;
 void client_encode(struct buf *out, const char *text);

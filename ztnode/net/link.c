@@ -42,8 +42,8 @@ struct link {
 	bool want_full;		       /* ask for a full map next time */
 	unsigned refusals;	       /* netmaps refused in a row */
 	bool ending;		       /* the stream is to be given up at the end of its callback */
-	bool report_under_way;
-	uint8_t *report; /* next to send */
+	struct client_request *reporting; /* the report under way */
+	uint8_t *report;		  /* next to send */
 	size_t report_len;
 	char device_state[16];
 	char problem[300], hint[300];
@@ -414,7 +414,7 @@ static void report_done(void *arg, const struct client_answer *a)
 {
 	struct link *l = arg;
 
-	l->report_under_way = false;
+	l->reporting = NULL;
 	if (a->status == 401 && l->state == LINK_UP) {
 		start_login(l); /* session over: a new one, the stream goes on */
 		return;
@@ -438,10 +438,10 @@ static void send_report(struct link *l)
 				   .done = report_done,
 				   .arg = l};
 
-	if (l->report_under_way || !l->session[0] || !l->report || l->state != LINK_UP)
+	if (l->reporting || !l->session[0] || !l->report || l->state != LINK_UP)
 		return;
-	l->report_under_way = client_start(l->client, &call) != NULL;
-	if (!l->report_under_way)
+	l->reporting = client_start(l->client, &call);
+	if (!l->reporting)
 		return; /* tried again with the next one */
 	free(l->report);
 	l->report = NULL;
@@ -463,6 +463,21 @@ void link_report(struct link *l, const void *p, size_t n)
 	l->report = copy;
 	l->report_len = n;
 	loop_timer_set(l->send, 0); /* still in this turn of the loop */
+}
+
+/* --- another network --- */
+
+void link_addresses_changed(struct link *l)
+{
+	if (client_is_stranded(l->reporting)) { /* a full one is sent when the stream is up again */
+		client_cancel(l->reporting);
+		l->reporting = NULL;
+	}
+	if (!client_is_stranded(l->stream))
+		return;
+	client_forget_connections(l->client);
+	set_problem(l, "the network changed", "it is opened again by itself");
+	wait_and_retry(l, 0);
 }
 
 /* --- questions of the command line --- */

@@ -31,6 +31,10 @@ void link_result(struct link *l, int err);
  * when either is). */
 void link_report(struct link *l, const void *p, size_t n);
 
+/* The machine's addresses changed: a stream that begins at one which is gone is opened again now,
+ * so that the controller sees where the device is. */
+void link_addresses_changed(struct link *l);
+
 /* A request on behalf of the command line. then(arg, HTTP status or 0, JSON answer or NULL,
  * problem). */
 typedef void (*link_then)(void *arg, long status, json_t *answer, const char *problem);

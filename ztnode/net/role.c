@@ -169,7 +169,11 @@ static void posture_changed(void *arg)
 
 static void addresses_changed(void *arg)
 {
-	send_report(arg);
+	struct net *n = arg;
+
+	if (n->link)
+		link_addresses_changed(n->link);
+	send_report(n);
 }
 
 /* --- link --- */

@@ -109,11 +109,6 @@ cut_by()
 	hold_end x
 }
 
-goes_on_or_ended()
-{
-	is_held "$1" || has_ended "$1"
-}
-
 denied_why()
 {
 	ends_with 4 node lin why "$@"

@@ -592,6 +592,11 @@ has_ended()
 	[ "$event" = closed ]
 }
 
+goes_on_or_ended()
+{
+	is_held "$1" || has_ended "$1"
+}
+
 # When the last byte came back, microseconds.
 cut_at()
 {

@@ -176,6 +176,15 @@ static int read_pid(const char *machine)
 	return pid;
 }
 
+void tool_enter_network(const char *machine)
+{
+	int fd = open(path_of("/proc/%d/ns/net", read_pid(machine)).s, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+		tool_die(machine);
+	close(fd);
+}
+
 int on_main(int argc, char **argv)
 {
 	static const char *const kinds[] = {"net", "uts", "mnt"};

@@ -19,11 +19,16 @@ static const struct subcommand subcommands[] = {
 	{"probe", probe_main,
 	 "probe [-t MS] [-a ADDRESS] [-s PORT] [-b BYTES] tcp|udp HOST PORT|LO-HI...: "
 	 "which answer; 0: some"},
+	{"pairs", pairs_main,
+	 "pairs [-t MS] DIR: reads lines \"MACHINE tcp|udp|icmp ADDRESS PORT\", says yes or no "
+	 "behind "
+	 "each"},
 	{"hold", hold_main,
 	 "hold [-g MS] [-i MS] HOST PORT: keep a connection, say when it opens, is cut, is back"},
 	{"nodes", nodes_main, "nodes DIR NAME...: a machine (namespaces) each, until it is ended"},
 	{"on", on_main, "on DIR/NAME COMMAND...: a command on such a machine"},
 };
+enum { DESCRIPTORS = 20000 };
 enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
 
 _Noreturn void tool_die(const char *what)
@@ -98,12 +103,13 @@ struct tool_addr tool_address(const char *host, uint16_t port)
 	return a;
 }
 
-/* A socket for each port of a wide range. */
+/* A socket for each port of a wide range, or each question of many. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_max = r.rlim_max < DESCRIPTORS ? DESCRIPTORS : r.rlim_max;
 		r.rlim_cur = r.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &r);
 	}
@@ -115,7 +121,8 @@ int main(int argc, char **argv)
 	for (int i = 0; argc > 1 && i < SUBCOMMANDS; i++) {
 		if (strcmp(argv[1], subcommands[i].name) != 0)
 			continue;
-		if (subcommands[i].run == serve_main || subcommands[i].run == probe_main)
+		if (subcommands[i].run == serve_main || subcommands[i].run == probe_main ||
+		    subcommands[i].run == pairs_main)
 			raise_descriptor_limit();
 		return subcommands[i].run(argc - 1, argv + 1);
 	}

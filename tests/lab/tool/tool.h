@@ -12,6 +12,7 @@ enum { EXIT_LAB = 125 };
 /* Subcommands: argv[0] is the subcommand's name; the exit status comes back. */
 int serve_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
+int pairs_main(int argc, char **argv);
 int hold_main(int argc, char **argv);
 int nodes_main(int argc, char **argv);
 int on_main(int argc, char **argv);
@@ -31,3 +32,6 @@ struct tool_addr {
 };
 /* A numeric address; ends with usage when it is not one. */
 struct tool_addr tool_address(const char *host, uint16_t port);
+
+/* Sockets that are made from now on are of this machine's (DIR/NAME) network. */
+void tool_enter_network(const char *machine);

@@ -82,7 +82,6 @@ moves()
 
 lab_start lin new files
 wan_also 198.51.100 203.0.113
-move lin 192.0.2.11 # without its IPv6 address, which the places would not be of
 serve files 7001-7005
 know_countries
 controller_start
@@ -94,6 +93,14 @@ files=${address[files]}
 
 check "before any policy nothing is open" opens ""
 must policy_put < <(make_policy)
+check "a tunnel stands" await 10 reaches lin tcp "$files" 7003
+note "it leads to $(get lin '.peers[0].endpoint')"
+must move lin 192.0.2.11
+uptime_ms
+began=$uptime
+check "without the IPv6 address that it led from it finds another way" await 60 reaches lin tcp "$files" 7003
+uptime_ms
+note "after $((uptime - began)) ms"
 check "who never connected is at no place" says "where: place:office \(is not known\)|not known" why_not new 7001
 check "nor in a country" says "not known" why_not new 7002
 check "nor out of one" says "not known" why_not new 7005

@@ -75,7 +75,7 @@ static void run(const char *says, const struct step *steps)
 	for (size_t i = 0; i < STEPS_MAX && steps[i].at_ms; i++) {
 		const struct step *s = &steps[i];
 		struct endpoint candidates[SET_MAX], got = {0};
-		struct path_seen seen = {s->tx, s->age_s, {{0}, 0}};
+		struct path_seen seen = {.tx_bytes = s->tx, .handshake_age_s = s->age_s};
 		size_t n = 0;
 		bool told;
 
@@ -95,6 +95,59 @@ static void paths(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_OF(rows); i++)
 		run(rows[i].says, rows[i].steps);
+}
+
+/* Two candidates; the first is told at 1 s. */
+static void a_live_session_has_to_answer(void **state)
+{
+	static const struct {
+		const char *says;
+		struct {
+			int64_t at_ms;
+			uint64_t tx, rx;
+			int64_t age_s;
+			int told;
+		} steps[5];
+	} stories[] = {
+		{"whose peer is silent for long goes on to its next candidate",
+		 {{60000, 9000, 9000, 30, NONE},
+		  {70000, 9500, 9000, 40, NONE},
+		  {70000 + PATH_SILENT_MS - 1, 9600, 9000, 54, NONE},
+		  {70000 + PATH_SILENT_MS, 9700, 9000, 55, 2},
+		  {70000 + PATH_SILENT_MS + 1000, 9800, 9100, 0, NONE}}},
+		{"that answers in time keeps what it has",
+		 {{60000, 9000, 0, 30, NONE},
+		  {70000, 9500, 32, 40, NONE},
+		  {80000, 9900, 32, 50, NONE},
+		  {90000, 9900, 64, 60, NONE},
+		  {110000, 9900, 64, 80, NONE}}},
+		{"that is idle is not silent",
+		 {{60000, 9000, 9000, 30, NONE},
+		  {120000, 9000, 9000, 90, NONE},
+		  {160000, 9000, 9000, 130, NONE},
+		  {170000, 9100, 9000, 140, NONE},
+		  {170000 + PATH_SILENT_MS, 9100, 9000, 155, 2}}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(stories); i++) {
+		struct endpoint candidates[] = {candidate(1), candidate(2)}, got = {0};
+		struct path_seen seen = {.handshake_age_s = -1};
+		struct path p = {.peer = 2};
+
+		assert_true(path_step(&p, candidates, 2, &seen, 1000, &got));
+		for (size_t j = 0; j < N_OF(stories[i].steps); j++) {
+			bool told;
+
+			seen = (struct path_seen){.tx_bytes = stories[i].steps[j].tx,
+						  .rx_bytes = stories[i].steps[j].rx,
+						  .handshake_age_s = stories[i].steps[j].age_s,
+						  .endpoint = p.told};
+			told = path_step(&p, candidates, 2, &seen, stories[i].steps[j].at_ms, &got);
+			row_check(stories[i].says, told == (stories[i].steps[j].told != NONE));
+			row_check(stories[i].says, !told || got.addr.b[3] == 2);
+		}
+	}
 }
 
 static void a_single_candidate_is_told_again_after_roaming(void **state)
@@ -129,9 +182,9 @@ static void nothing_but_candidates_is_told(void **state)
 		n = (random >> 16) % (SET_MAX + 1);
 		for (size_t i = 0; i < n; i++)
 			candidates[i] = candidate((int)((random >> 18) % 5 + i + 1));
-		seen = (struct path_seen){random >> 8, (int64_t)((random >> 20) % 400) - 1,
-					  random & 0x10000 ? candidate(9)
-							   : (struct endpoint){{0}, 0}};
+		seen = (struct path_seen){
+			random >> 8, random >> 12 & 7, (int64_t)((random >> 20) % 400) - 1,
+			random & 0x10000 ? candidate(9) : (struct endpoint){{0}, 0}};
 		if (path_step(&p, candidates, n, &seen, at * 700, &got)) {
 			bool found = false;
 
@@ -147,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paths),
 		cmocka_unit_test(nothing_but_candidates_is_told),
+		cmocka_unit_test(a_live_session_has_to_answer),
 		cmocka_unit_test(a_single_candidate_is_told_again_after_roaming),
 	};
 

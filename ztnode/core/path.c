@@ -22,10 +22,25 @@ static bool tell(struct path *p, const struct endpoint *candidates, size_t n, ui
 	return true;
 }
 
+/* How long, by now, what is sent has not been answered. */
+static int64_t listen_for(struct path *p, const struct path_seen *seen, int64_t boot_ms)
+{
+	if (seen->rx_bytes != p->rx_heard) {
+		p->rx_heard = seen->rx_bytes;
+		p->tx_heard = seen->tx_bytes;
+		p->unheard_ms = 0;
+	} else if (seen->tx_bytes != p->tx_heard && !p->unheard_ms) {
+		p->unheard_ms = boot_ms ? boot_ms : 1;
+	}
+	return p->unheard_ms ? boot_ms - p->unheard_ms : 0;
+}
+
 bool path_step(struct path *p, const struct endpoint *candidates, size_t n,
 	       const struct path_seen *seen, int64_t boot_ms, struct endpoint *ret)
 {
-	bool alive = seen->handshake_age_s >= 0 && seen->handshake_age_s < PATH_SESSION_S;
+	bool answers = listen_for(p, seen, boot_ms) < PATH_SILENT_MS;
+	bool alive =
+		answers && seen->handshake_age_s >= 0 && seen->handshake_age_s < PATH_SESSION_S;
 	bool has_endpoint = seen->endpoint.addr.family != ADDR_NONE;
 
 	if (n == 0 || (alive && has_endpoint))

@@ -581,7 +581,7 @@ static void step_paths(struct enforce *e)
 		if (!k || !path)
 			continue;
 		seen = (struct path_seen){
-			k->tx_bytes,
+			k->tx_bytes, k->rx_bytes,
 			k->last_handshake_s ? now.wall_ms / 1000 - k->last_handshake_s : -1,
 			k->endpoint};
 		told = (struct kpeer){.pub = k->pub, .id = k->id, .endpoint = k->endpoint};

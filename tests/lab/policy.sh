@@ -14,7 +14,7 @@
 # limit: 900
 . "$(dirname "$0")/lib.sh"
 
-changes=${CHANGES:-14}
+changes=${CHANGES:-16}
 done_changes=0
 points=(tcp/22 tcp/5432 tcp/5433 tcp/7999 tcp/8000 tcp/8001 tcp/8003 tcp/8004 udp/8002 udp/8003 icmp)
 
@@ -275,6 +275,8 @@ change "posture complies" comply ada yes -- ada:db1:tcp/5432=yes
 change "a device revoked" ztctl device revoke bob --why "lost" -- bob:db1:tcp/5432=no bld:db1:tcp/5432=yes
 living=${living/bob /}
 change "a device expired and approved again" expire_and_approve -- ada:db2:tcp/5432=yes
+change "an owner disabled" ztctl user disable eve@m.example -- eve1:web1:udp/8002=no ada:web1:tcp/8001=yes
+change "and given back" ztctl user enable eve@m.example -- eve1:web1:udp/8002=yes
 change "until passes" put_for_a_while -- ada:web1:tcp/22=no
 change "the controller is killed and restarted" restart_controller -- ada:db1:tcp/5432=yes
 change "the first policy restored" restore_first -- ada:web1:tcp/8003=yes ada:web1:tcp/22=yes

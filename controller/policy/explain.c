@@ -279,10 +279,10 @@ static int say_deny_when(struct explain_run *x, const struct policy_rule *r)
 	const struct policy_when *w = &x->e->policy->whens[r->when];
 	int64_t next_s = when_next(w, x->e->now_s);
 	char now[DATE_TIME_TEXT_MAX], next[DATE_TIME_TEXT_MAX];
-	const char *hint = "It has no end.";
+	const char *hint = "It does not end soon.";
 
 	time_print(x->e->now_s, now);
-	if (next_s < INT64_MAX) {
+	if (next_s < INT64_MAX && !when_holds(w, next_s)) {
 		time_print(next_s, next);
 		hint = arena_printf(x->a, "It denies until %s.", next);
 	}

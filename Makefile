@@ -120,6 +120,10 @@ $(B)/tests/lab/hostile: $(call obj,tests/lab/hostile.c) $(ztnode) $(common)
 LAB := $(B)/tests/lab/hostile $(B)/tests/lab/tool $(B)/tests/lab/shift_clock.so $(B)/tests/lab/kernel_test
 
 # Benchmarks, for scripts/bench.
+$(B)/tests/bench/can: $(B)/obj/tests/bench/can.o $(controller) $(common)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(controller) $(common) -Wl,--end-group $(LIBS_CONTROLLER) $(LIBS_COMMON)
 $(B)/tests/bench/policy_bench: $(B)/obj/tests/bench/policy_bench.o $(B)/lib/c_pure.a $(common)
 	@mkdir -p $(@D)
 	$(say) LD $@

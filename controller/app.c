@@ -14,6 +14,7 @@
 #include "zt/txt.h"
 #include "controller/advice.h"
 #include "controller/geo.h"
+#include "controller/policy/invariant.h"
 #include "controller/policy/review.h"
 #include "controller/zones.h"
 #include "controller/pace.h"
@@ -22,6 +23,7 @@ enum {
 	TICK_MS = 1000,
 	MARK_ARENA_MAX = 64 << 20,
 	REPORT_ARENA_MAX = 1 << 20,
+	SUBJECTS_ARENA_MAX = 256 << 20,
 	ENROLMENTS_WAITING_MAX = 1000, /* strangers' work; what admins do is never turned away */
 	TOUCH_BATCH_MAX = 4096,
 	DAY_S = 86400,
@@ -552,6 +554,9 @@ struct policy_job {
 	uint32_t again; /* take the text of this version; 0: it is in the change */
 	uint64_t records;
 	struct policy *policy;
+	struct arena arena; /* the devices and users that there were when it was asked for */
+	const struct subject *subjects;
+	size_t n_subjects;
 	struct engine *engine; /* check_only: to look at the devices with */
 	struct app_policy result;
 	app_policy_then then;
@@ -560,7 +565,7 @@ struct policy_job {
 
 /* What the parser may know; of the thread that has the store: the worker, or the loop before it
  * runs. */
-static struct policy_env policy_env(const struct app *a, int64_t now_ms)
+struct policy_env app_policy_env(const struct app *a, int64_t now_ms)
 {
 	return (struct policy_env){.zone = a->c.zones ? zones_get : NULL,
 				   .zone_names = a->c.zones ? zones_names : NULL,
@@ -593,10 +598,13 @@ static void parse_job(struct policy_job *p)
 	struct app_policy *r = &p->result;
 	struct diag_list list = {.items = r->problems,
 				 .max = sizeof(r->problems) / sizeof(r->problems[0])};
-	struct policy_env env = policy_env(p->app, p->change.at_ms);
+	struct policy_env env = app_policy_env(p->app, p->change.at_ms);
 
+	env.was_accepted = p->again != 0; /* what goes back was good once */
 	r->err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &env,
 			      &p->policy, &list);
+	if (!r->err && !p->again)
+		r->err = invariants_check(p->policy, p->subjects, p->n_subjects, env.now_s, &list);
 	r->n_problems = list.n;
 	r->dropped = list.dropped;
 	if (r->err) {
@@ -671,6 +679,7 @@ static void policy_done(struct job *j)
 	p->then(p->arg, &p->result);
 	engine_free(p->engine);
 	policy_free(p->policy);
+	arena_done(&p->arena);
 	free(p->change.policy.text);
 	free(p->change.policy.changes);
 	free(p);
@@ -689,11 +698,17 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 					 .then = then,
 					 .arg = arg};
 		p->change.policy.text = malloc(c->policy.len + 1);
+		arena_init(&p->arena, SUBJECTS_ARENA_MAX);
 	}
-	if (!p || !p->change.policy.text) {
+	if (!p || !p->change.policy.text ||
+	    model_subjects(&a->model, &p->arena, &p->subjects, &p->n_subjects)) {
 		static const struct app_policy no_memory = {.err = -ENOMEM,
 							    .diag.message = "out of memory"};
 
+		if (p) {
+			arena_done(&p->arena);
+			free(p->change.policy.text);
+		}
 		free(p);
 		then(arg, &no_memory);
 		return;
@@ -1283,8 +1298,9 @@ static int parse_stored(struct app *a, const struct policy_row *row, struct poli
 			struct diag *problem)
 {
 	struct diag_list list = {.items = problem, .max = 1};
-	struct policy_env env = policy_env(a, clock_now().wall_ms);
+	struct policy_env env = app_policy_env(a, clock_now().wall_ms);
 
+	env.was_accepted = true; /* a clock that was set must not keep the controller down */
 	return policy_parse("policy", row->text, row->len, &env, ret, &list);
 }
 

@@ -86,3 +86,5 @@ const char *app_version(const struct app *a);
 uint64_t app_records(const struct app *a); /* in the change log */
 int64_t app_uptime_s(const struct app *a);
 struct now app_now(const struct app *a);
+/* What the parser may know. For the thread that has the store: in app_read's run. */
+struct policy_env app_policy_env(const struct app *a, int64_t now_ms);

@@ -59,6 +59,8 @@ const struct http_route api_routes[] = {
 	 "end the canary"},
 	{"GET", "/v1/admin/policy/log", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_policy_log,
 	 "versions of the policy"},
+	{"GET", "/v1/admin/policy/can", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_policy_can,
+	 "may this ever open that, and how"},
 	{"GET", "/v1/admin/explain", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_explain,
 	 "may this reach that, and why"},
 	{"GET", "/v1/admin/audit", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_audit_list, "the audit log"},

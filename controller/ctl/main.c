@@ -93,7 +93,7 @@ static void print_help(FILE *out, const char *noun)
 		fprintf(out,
 			"  %-*s  %s\n\nexit: 0 done, 1 refused or failed, 2 wrong usage, 3 cannot "
 			"reach the "
-			"controller, 4 denied (explain)\n",
+			"controller, 4 denied (explain, policy can)\n",
 			HELP_WIDTH, "--version", "the version of this program");
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "controller/ctl/ctl.h"
+#include "controller/ctl/policy_can.h"
 #include "zt/buf.h"
 #include "zt/num.h"
 #include "zt/txt.h"
@@ -354,6 +355,9 @@ const struct ctl_command ctl_policy_commands[] = {
 	{"policy", "abort", "", "end the canary", abort_canary, why_options, 0, 0, false},
 	{"policy", "get", "", "the policy in force", get, get_options, 0, 0, false},
 	{"policy", "preview", "FILE", "what a policy would change", preview, NULL, 1, 1, false},
+	{"policy", "can", "FROM TO [PROTO/PORT]",
+	 "may FROM ever open that to TO, and under which conditions; 4 = never", ctl_policy_can,
+	 NULL, 2, 3, false},
 	{"policy", "log", "", "all versions, with author and reason", show_log, NULL, 0, 0, false},
 	{"policy", "restore", "N --why TEXT", "put an old version in force again", restore,
 	 why_options, 1, 1, false},

@@ -194,6 +194,73 @@ int model_try(const struct model *m, struct engine *e)
 	return err;
 }
 
+static const char *copy(struct arena *a, const char *s)
+{
+	return arena_text(a, s, strlen(s));
+}
+
+static int copy_groups(const struct user_row *u, struct arena *a, struct subject *s)
+{
+	const char **groups = arena_array(a, u->n_groups, sizeof(char *));
+
+	if (!groups)
+		return -ENOMEM;
+	for (s->n_groups = 0; s->n_groups < u->n_groups; s->n_groups++) {
+		groups[s->n_groups] = copy(a, u->groups[s->n_groups]);
+		if (!groups[s->n_groups])
+			return -ENOMEM;
+	}
+	s->groups = groups;
+	return 0;
+}
+
+static int copy_subject(const struct model *m, const struct device *d, struct arena *a,
+			struct subject *ret)
+{
+	const struct user_row *u = d->row.owner[0] ? model_user(m, d->row.owner) : NULL;
+	const char **tags = arena_array(a, d->row.tags.n, sizeof(char *));
+
+	*ret = (struct subject){.id = d->row.id,
+				.name = copy(a, d->row.name),
+				.owner = copy(a, d->row.owner),
+				.tags = tags,
+				.n_tags = d->row.tags.n};
+	if (!ret->name || !ret->owner || !tags)
+		return -ENOMEM;
+	for (size_t i = 0; i < ret->n_tags; i++) {
+		tags[i] = copy(a, d->row.tags.name[i]);
+		if (!tags[i])
+			return -ENOMEM;
+	}
+	return u ? copy_groups(u, a, ret) : 0;
+}
+
+static int copy_user(const struct user_row *u, struct arena *a, struct subject *ret)
+{
+	*ret = (struct subject){.name = "", .owner = copy(a, u->email)};
+	return ret->owner ? copy_groups(u, a, ret) : -ENOMEM;
+}
+
+int model_subjects(const struct model *m, struct arena *a, const struct subject **ret,
+		   size_t *ret_n)
+{
+	struct subject *v = arena_array(a, m->n_devices + m->n_users, sizeof(*v));
+	size_t n = 0;
+	int err = v ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < m->n_devices && !err; i++)
+		if (m->devices[i] && m->devices[i]->row.state != DEVICE_REVOKED)
+			err = copy_subject(m, m->devices[i], a, &v[n++]);
+	for (size_t i = 0; i < m->n_users && !err; i++)
+		if (m->users[i].n_groups)
+			err = copy_user(&m->users[i], a, &v[n++]);
+	if (err)
+		return err;
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}
+
 /* --- posture --- */
 
 const struct force *model_force(const struct model *m, const struct device *d)

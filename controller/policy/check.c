@@ -9,6 +9,7 @@
 #include "zt/txt.h"
 #include "controller/policy/condition.h"
 #include "controller/policy/engine.h"
+#include "controller/policy/invariant.h"
 
 /* --- contradictions --- */
 
@@ -167,6 +168,17 @@ static void collect_facts(struct parse *c)
 			  "a device reports all of them together; ask for fewer");
 }
 
+/* What the file alone can break them with. */
+static void check_invariants(struct parse *c)
+{
+	int err = invariants_check(c->policy, NULL, 0, c->env->now_s, c->problems);
+
+	if (err == -ZT_EFORM)
+		c->err = err;
+	else if (err)
+		parse_fail(c, err);
+}
+
 void check_policy(struct parse *c)
 {
 	const struct policy *p = c->policy;
@@ -181,6 +193,8 @@ void check_policy(struct parse *c)
 		check_warnings(c);
 	if (c->err == 0 && p->n_tests > 0)
 		check_tests(c);
+	if (c->err == 0 && !c->env->was_accepted)
+		check_invariants(c);
 }
 
 bool policy_rule_is_plain(const struct policy_rule *r)

@@ -203,8 +203,7 @@ static bool holds_at(const struct condition *c, const struct spot *s)
 	return op_holds(c->op, cmp);
 }
 
-/* Does some value satisfy all n? */
-static bool can_hold(const struct condition *const *all, size_t n)
+bool conditions_can_hold(const struct condition *const *all, size_t n)
 {
 	for (size_t i = 0; i < 3 * n; i++) {
 		struct spot s = {.at = all[i / 3], .side = (int)(i % 3) - 1};
@@ -223,13 +222,13 @@ static bool can_hold(const struct condition *const *all, size_t n)
 bool condition_conflict(const struct condition *const *all, size_t n,
 			const struct condition **ret_a, const struct condition **ret_b)
 {
-	if (can_hold(all, n))
+	if (conditions_can_hold(all, n))
 		return false;
 	for (size_t b = 0; b < n; b++) {
 		for (size_t a = 0; a <= b; a++) {
 			const struct condition *pair[] = {all[a], all[b]};
 
-			if (can_hold(pair, 2))
+			if (conditions_can_hold(pair, 2))
 				continue;
 			*ret_a = pair[0];
 			*ret_b = pair[1];

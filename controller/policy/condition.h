@@ -18,4 +18,6 @@ int condition_set_value(struct condition *c) ZT_MUST_USE;
  * other give the first and the last. */
 bool condition_conflict(const struct condition *const *all, size_t n,
 			const struct condition **ret_a, const struct condition **ret_b);
+/* Does some known value satisfy all n, which are on one fact? */
+bool conditions_can_hold(const struct condition *const *all, size_t n);
 const char *condition_op_text(enum condition_op op);

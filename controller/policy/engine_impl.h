@@ -41,6 +41,10 @@ struct engine {
 	size_t cap, n;	     /* cap is a power of two */
 };
 
+/* All atoms that the subject is, sorted. -ENOMEM. */
+int subject_atoms(const struct policy_index *x, const struct subject *s,
+		  struct atoms *ret) ZT_MUST_USE;
+
 struct node *engine_find(const struct engine *e, uint32_t id); /* NULL when absent */
 
 /* Do the rule's conditions hold for this source now? Where it cannot be known an allowing rule does

@@ -124,10 +124,8 @@ static void join_crowd(struct engine *e, struct node *n, struct seat *s)
 
 /* --- devices --- */
 
-/* All atoms that the subject is, sorted. */
-static int subject_atoms(const struct engine *e, const struct subject *s, struct atoms *ret)
+int subject_atoms(const struct policy_index *x, const struct subject *s, struct atoms *ret)
 {
-	const struct policy_index *x = &e->index;
 	int err = atoms_add(ret, x->anyone);
 
 	if (!err && s->name)
@@ -155,7 +153,7 @@ static struct node *node_new(const struct engine *e, const struct subject *s)
 		.arena = &a, .v = room, .cap = ATOMS_ROOM, .heap = heap, .heap_cap = ATOMS_ROOM};
 
 	arena_init(&a, PUT_MEMORY_MAX);
-	if (subject_atoms(e, s, &atoms) == 0)
+	if (subject_atoms(&e->index, s, &atoms) == 0)
 		n = malloc(sizeof(*n) + atoms.n * sizeof(n->seats[0]));
 	if (n) {
 		*n = (struct node){.id = s->id,

@@ -101,3 +101,19 @@ bool networks_contain(const struct prefix *list, size_t n, const struct addr *a)
 			return true;
 	return false;
 }
+
+bool network_next(const struct prefix *p, struct addr *ret)
+{
+	struct addr next = p->addr;
+
+	for (unsigned i = p->bits; i-- > 0;) { /* add one to the number that its bits are */
+		uint8_t mask = (uint8_t)(0x80 >> i % 8);
+
+		next.b[i / 8] = (uint8_t)(next.b[i / 8] ^ mask);
+		if (!(next.b[i / 8] & mask))
+			continue;
+		*ret = next;
+		return true;
+	}
+	return false;
+}

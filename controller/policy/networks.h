@@ -9,3 +9,5 @@
 int networks_cut(const struct prefix *list, size_t n, const struct prefix *cuts, size_t n_cuts,
 		 struct arena *a, const struct prefix **ret, size_t *ret_n) ZT_MUST_USE;
 bool networks_contain(const struct prefix *list, size_t n, const struct addr *a);
+/* The first address behind the network. False: it is the last of its family. */
+bool network_next(const struct prefix *p, struct addr *ret);

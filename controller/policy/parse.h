@@ -6,6 +6,7 @@
  *     parse_value      one value: durations, names, selectors, services, references, lists
  *     parse_condition  one value: conditions on facts
  *     parse_when       values of time: windows, schedules, ends
+ *     parse_invariant  keys of invariants
  *     parse_settle     lists less their excepts, groups in groups
  *     parse_problem    problems with their place, hints, near misses
  *     check            what needs the whole: contradictions
@@ -28,6 +29,7 @@ enum thing {
 	THING_SCHEDULE,
 	THING_RULE,
 	THING_TEST,
+	THING_INVARIANT,
 	THING_COUNT,
 };
 
@@ -77,6 +79,12 @@ struct parse_rule {
 	const char *until;
 	const uint32_t *what_except;
 	size_t n_what_except;
+};
+
+struct parse_invariant {
+	struct policy_invariant i;
+	const uint32_t *schedules; /* that expect names */
+	size_t n_schedules;
 };
 
 struct parse_place {
@@ -203,6 +211,9 @@ void settle_whens(struct parse *c, const struct parse_rule *from, struct policy_
 
 /* Lists less their excepts, groups in order. Says cycles and lists of which nothing is left. */
 void settle_policy(struct parse *c);
+
+/* The invariants as read -> the policy's. References hold. */
+void settle_invariants(struct parse *c);
 
 /* --- check, check_tests: with policy filled --- */
 

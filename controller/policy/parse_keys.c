@@ -594,6 +594,18 @@ static void set_ticket(struct parse *c, void *object, const struct lex *v, const
 	((struct parse_rule *)object)->r.ticket = read_words(c, v, "ticket", help);
 }
 
+static void set_invariant_from(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_invariant *i = &((struct parse_invariant *)object)->i;
+
+	i->from = value_list(c, v, help, sizeof(*i->from), item_who, &i->n_from);
+}
+
+static void set_invariant_why(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_invariant *)object)->i.why = read_words(c, v, "reason", help);
+}
+
 static void set_from(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct policy_test *t = object;
@@ -710,6 +722,18 @@ static const struct key test_keys[] = {
 	{"expect", set_expect, true, "allow or deny"},
 };
 
+static const struct key invariant_keys[] = {
+	{"from", set_invariant_from, true,
+	 "a list of user:EMAIL, group:NAME, tag:NAME and device:NAME, or anyone"},
+	{"to", set_invariant_to, true,
+	 "a list of resource:NAME, resource:* and data:CLASS, each with a port or without: "
+	 "resource:db tcp/5432"},
+	{"expect", set_invariant_expect, true,
+	 "never, or what an access must ask for: a list of posture:NAME, place:NAME, country:DE "
+	 "and schedule:NAME"},
+	{"why", set_invariant_why, true, "the reason, in words, at most 500 bytes"},
+};
+
 #define OBJECT(type) OBJECT_IN(type, )
 #define OBJECT_IN(type, at)                                                                        \
 	sizeof(struct type), offsetof(struct type, at name), offsetof(struct type, at line),       \
@@ -732,7 +756,8 @@ static const struct section sections[] = {
 			KEYS(rule_keys)},
 	[THING_TEST] = {"test", THING_TEST, "[test NAME]", POLICY_SECTIONS_MAX, OBJECT(policy_test),
 			KEYS(test_keys)},
-	{.name = "invariant", .thing = THING_COUNT, .form = "[invariant NAME]"},
+	[THING_INVARIANT] = {"invariant", THING_INVARIANT, "[invariant NAME]", POLICY_SECTIONS_MAX,
+			     OBJECT_IN(parse_invariant, i.), KEYS(invariant_keys)},
 };
 enum { SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 _Static_assert(sizeof(rule_keys) / sizeof(rule_keys[0]) <= SECTION_KEYS_MAX,

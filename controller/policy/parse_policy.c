@@ -130,9 +130,12 @@ int policy_parse(const char *file, const char *text, size_t n, const struct poli
 	if (!c.policy)
 		return -ENOMEM;
 	c.arena = &c.policy->arena;
+	c.policy->file = arena_text(c.arena, file, strlen(file));
 	arena_init(&c.scratch, POLICY_MEMORY_MAX);
 	names_init(&c.names, &c.scratch);
-	if (n > ZT_POLICY_MAX) {
+	if (!c.policy->file) {
+		parse_fail(&c, -ENOMEM);
+	} else if (n > ZT_POLICY_MAX) {
 		problem_at(&c, (struct place){0},
 			   "the policy has %zu bytes, at most %d are possible", n, ZT_POLICY_MAX);
 		parse_fail(&c, -ZT_ELIMIT);

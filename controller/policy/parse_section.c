@@ -8,7 +8,6 @@
 
 #include "zt/txt.h"
 
-/* The table begins with the kinds that are kept, in their order. */
 static const struct section *section_of(enum thing thing)
 {
 	return section_at(thing);
@@ -53,7 +52,7 @@ void section_declare(struct parse *c, const struct lex_item *item)
 	const struct section *s = section_find(&item->name);
 	uint32_t *count;
 
-	if (!s || s->thing == THING_COUNT || s->thing == THING_NETWORK || !is_name(&item->arg) ||
+	if (!s || s->thing == THING_NETWORK || !is_name(&item->arg) ||
 	    names_find(&c->names, s->thing, item->arg.p, item->arg.n) != NAMES_ABSENT)
 		return;
 	count = &c->count[s->thing];
@@ -117,7 +116,8 @@ static void section_unknown(struct parse *c, const struct lex_item *item)
 		names[i] = section_at(i)->name;
 	hint_nearest(d, &item->name, "", names, THING_COUNT,
 		     "sections are [network], [group NAME], [resource NAME], [posture NAME], "
-		     "[place NAME], [schedule NAME], [rule NAME] and [test NAME]");
+		     "[place NAME], [schedule NAME], [rule NAME], [test NAME] and [invariant "
+		     "NAME]");
 }
 
 /* The name after the section's word is as it should be: none for [network], else a good one. */
@@ -168,12 +168,6 @@ void section_begin(struct parse *c, const struct lex_item *item, struct section_
 	*ret = (struct section_run){.at = item->name.at};
 	if (!s)
 		return section_unknown(c, item);
-	if (s->thing == THING_COUNT) {
-		diag_hint(
-			problem_with(c, &item->name, "sections are not supported by this version"),
-			"take out %s and what refers to it", s->form);
-		return;
-	}
 	if (section_name_fits(c, s, item, &name)) {
 		ret->object = section_claim(c, s, item);
 		ret->again = !ret->object;

@@ -14,7 +14,7 @@ struct key {
 
 struct section {
 	const char *name;
-	enum thing thing; /* THING_COUNT: not in this version */
+	enum thing thing;
 	const char *form;
 	uint32_t max;			    /* sections of this kind */
 	size_t size;			    /* of the object that the keys are read into */
@@ -23,6 +23,10 @@ struct section {
 	size_t n_keys;
 };
 
-/* Section i is of kind i for the kinds that are kept; the others of the full grammar follow. NULL
- * past the end. */
+/* --- parse_invariant --- */
+
+void set_invariant_to(struct parse *c, void *object, const struct lex *v, const char *help);
+void set_invariant_expect(struct parse *c, void *object, const struct lex *v, const char *help);
+
+/* Section i is of kind i. NULL past the end. */
 const struct section *section_at(size_t i);

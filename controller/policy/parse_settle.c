@@ -424,6 +424,8 @@ void settle_policy(struct parse *c)
 	p->n_tests = c->count[THING_TEST];
 	settle_places(c);
 	if (!c->stop)
+		settle_invariants(c);
+	if (!c->stop)
 		settle_lists(c);
 	if (!c->stop)
 		settle_groups(c);

@@ -153,7 +153,34 @@ struct policy_test {
 	unsigned line, column;
 };
 
+/* What an invariant is about: a resource, all of a class of data, or all; any port or these. */
+struct policy_target {
+	bool all;
+	const char *data;  /* NULL: none */
+	uint32_t resource; /* when neither */
+	bool some_ports;
+	struct service svc; /* then */
+	unsigned line, column;
+};
+
+/* What holds for ever: nobody in from opens anything of to, or nobody without all of these
+ * postures, from one of these spots, while this when holds. */
+struct policy_invariant {
+	const char *name;
+	const struct selector *from;
+	size_t n_from;
+	const struct policy_target *to;
+	size_t n_to;
+	bool never;
+	uint64_t postures;		/* bits; of no use when never, as are the next two */
+	uint64_t spots;			/* bits by spot; 0: anywhere */
+	const struct policy_when *when; /* NULL: at any time */
+	const char *why;
+	unsigned line, column;
+};
+
 struct policy {
+	const char *file;   /* its name, for messages */
 	struct arena arena; /* owns everything below */
 	uint64_t lease_s;   /* [network] lease; default ZT_LEASE_DEFAULT_S */
 	const struct policy_group *groups;
@@ -166,8 +193,9 @@ struct policy {
 	const struct policy_spot *spots; /* places and countries that rules name */
 	const struct policy_rule *rules;
 	const struct policy_test *tests;
+	const struct policy_invariant *invariants;
 	size_t n_groups, n_resources, n_postures, n_places, n_spots, n_schedules, n_whens;
-	size_t n_rules, n_tests;
+	size_t n_rules, n_tests, n_invariants;
 	const char *const *facts; /* every fact some posture that some rule uses asks for, sorted */
 	size_t n_facts;
 	const struct diag *warnings; /* what is allowed and probably not meant; in file order */
@@ -183,8 +211,9 @@ struct policy_env {
 	const struct tz *(*zone)(void *arg, const char *name, const char **ret_reason);
 	const char *const *(*zone_names)(void *arg, size_t *ret_n); /* for hints; or NULL */
 	void *zones;
-	int64_t now_s;	/* for warnings about what is over; 0: none */
-	bool countries; /* there is a database of countries */
+	int64_t now_s;	   /* for warnings about what is over; 0: none */
+	bool countries;	   /* there is a database of countries */
+	bool was_accepted; /* before: its invariants held then, and are not looked at again */
 };
 
 /* file: name for messages. env: NULL for one that knows nothing. Checks everything, runs the file's

@@ -7,7 +7,6 @@
 #include "controller/policy/date.h"
 
 enum {
-	WEEK_S = 7 * DATE_DAY_S,
 	/* A local date lies on instants at most this far from those of the same date in UTC. */
 	ZONE_SLACK_S = 2 * DATE_DAY_S,
 };
@@ -108,13 +107,21 @@ static bool is_awake(const struct span_of *s, int64_t t_s)
 	return t_s >= s->wakes_s && t_s < s->sleeps_s;
 }
 
+enum window_phase window_phase(const struct window *w, int64_t t_s)
+{
+	struct span_of s = span_of(w);
+
+	if (!is_awake(&s, t_s))
+		return WINDOW_ASLEEP;
+	return t_s >= s.steady_s && t_s < s.unsteady_s ? WINDOW_STEADY : WINDOW_UNSTEADY;
+}
+
 static const struct window *window_at(const struct schedule *s, size_t i)
 {
 	return i < s->n_in ? &s->in[i] : &s->except[i - s->n_in];
 }
 
-/* The first instant > t_s from which a week may be of another kind. */
-static int64_t window_break(const struct window *w, int64_t t_s)
+int64_t window_break(const struct window *w, int64_t t_s)
 {
 	struct span_of s = span_of(w);
 	const int64_t all[] = {s.wakes_s, s.steady_s, s.unsteady_s, s.sleeps_s};
@@ -135,8 +142,7 @@ static int64_t next_break(const struct schedule *s, int64_t t_s)
 	return best;
 }
 
-/* The first local midnight, start or end > t_s, should the offset stay. */
-static int64_t window_edge(const struct window *w, int64_t t_s)
+int64_t window_edge(const struct window *w, int64_t t_s)
 {
 	const int32_t all[] = {w->start_min * 60, w->end_min * 60};
 	int32_t offset = tz_offset(w->zone, t_s), second = date_second(t_s + offset);
@@ -160,17 +166,23 @@ static int64_t next_edge(const struct schedule *s, int64_t t_s)
 	return best;
 }
 
-/* From where on only yearly rules are left. */
+int64_t window_settled(const struct window *w, int64_t t_s)
+{
+	struct span_of span = span_of(w);
+
+	t_s = max_time(t_s, span.steady_s);
+	return max_time(t_s, span.sleeps_s < INT64_MAX ? span.sleeps_s : tz_settled(w->zone));
+}
+
+int64_t schedule_horizon(int64_t settled_s)
+{
+	return clamp_time(clamp_time(settled_s) + horizon_s);
+}
+
 static int64_t settled(const struct schedule *s, int64_t t_s)
 {
-	for (size_t i = 0; i < s->n_in + s->n_except; i++) {
-		const struct window *w = window_at(s, i);
-		struct span_of span = span_of(w);
-
-		t_s = max_time(t_s, span.steady_s);
-		t_s = max_time(t_s,
-			       span.sleeps_s < INT64_MAX ? span.sleeps_s : tz_settled(w->zone));
-	}
+	for (size_t i = 0; i < s->n_in + s->n_except; i++)
+		t_s = window_settled(window_at(s, i), t_s);
 	return t_s;
 }
 
@@ -194,7 +206,7 @@ static int64_t windows_next(const struct schedule *s, int64_t t_s, int64_t end_s
 
 	while (t_s < end_s) {
 		int64_t stop = min_time(next_break(s, t_s), end_s);
-		int64_t change = find_change(s, t_s, min_time(stop, t_s + WEEK_S));
+		int64_t change = find_change(s, t_s, min_time(stop, t_s + SCHEDULE_WEEK_S));
 
 		if (change < INT64_MAX)
 			return change;
@@ -211,7 +223,7 @@ int64_t schedule_next_before(const struct schedule *s, int64_t now_s, int64_t li
 
 	if (now_s >= s->until_s || now_s >= time_max)
 		return INT64_MAX;
-	end = min_time(s->until_s, clamp_time(settled(s, t) + horizon_s));
+	end = min_time(s->until_s, schedule_horizon(settled(s, t)));
 	change = windows_next(s, t, min_time(end, limit_s));
 	if (change < INT64_MAX)
 		return change;

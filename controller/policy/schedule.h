@@ -43,6 +43,24 @@ int64_t schedule_next(const struct schedule *s, int64_t now_s);
  * changes: to ask again then, instead of searching many years now. */
 int64_t schedule_next_before(const struct schedule *s, int64_t now_s, int64_t limit_s);
 
+/* --- parts, for who walks several windows at once --- */
+
+/* What a window says of an instant follows from the local date, the day of the week and the minute.
+ * Asleep it says no. Steady its dates have no say: as long as its zone's offset stays, all weeks
+ * are alike. Unsteady they have; that lasts a few days. */
+enum window_phase { WINDOW_ASLEEP, WINDOW_UNSTEADY, WINDOW_STEADY };
+enum { SCHEDULE_WEEK_S = 7 * 86400 };
+enum window_phase window_phase(const struct window *w, int64_t t_s);
+/* The first instant > t_s from which its phase or its zone's offset may be another. */
+int64_t window_break(const struct window *w, int64_t t_s);
+/* The first local midnight, start or end > t_s, should the offset stay. INT64_MAX: asleep. */
+int64_t window_edge(const struct window *w, int64_t t_s);
+/* The first instant >= t_s from which on only yearly rules are left. */
+int64_t window_settled(const struct window *w, int64_t t_s);
+/* Windows that are all settled at settled_s have by this instant said together whatever they will
+ * ever say together. */
+int64_t schedule_horizon(int64_t settled_s);
+
 /* --- text --- */
 
 struct window_env {

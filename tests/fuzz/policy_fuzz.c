@@ -2,9 +2,12 @@
  * any time and place, and an engine that has lived answers as one made afresh. */
 #include "tests/fuzz/fuzz.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "controller/policy/can.h"
 #include "controller/policy/engine.h"
+#include "controller/policy/invariant.h"
 
 enum { PROBLEMS_MAX = 16, DEVICES = 4, EDGES = 6 };
 
@@ -64,14 +67,15 @@ static struct places places_of(const struct policy *p, uint32_t id)
 	return at;
 }
 
-static void put_devices(struct engine *e, const struct policy *p)
+static void make_devices(const struct policy *p, struct subject *out)
 {
 	static const char *const tags[] = {"a", "db", "r"};
+	static const char *const names[DEVICES] = {"box", "box-2", "box-3", "box-4"};
 
-	for (uint32_t id = 1; id <= DEVICES; id++) {
-		const struct subject s = {
+	for (uint32_t id = 1; id <= DEVICES; id++)
+		out[id - 1] = (struct subject){
 			.id = id,
-			.name = "box",
+			.name = names[id - 1],
 			.owner = id % 2 ? "a@b" : "",
 			.tags = tags,
 			.n_tags = id - 1,
@@ -80,9 +84,15 @@ static void put_devices(struct engine *e, const struct policy *p)
 			.verdicts = id == 4 ? 0 : UINT64_MAX,
 			.places = places_of(p, id),
 		};
+}
 
-		fuzz_check(engine_put(e, &s) == 0);
-	}
+static void put_devices(struct engine *e, const struct policy *p)
+{
+	struct subject devices[DEVICES];
+
+	make_devices(p, devices);
+	for (size_t i = 0; i < DEVICES; i++)
+		fuzz_check(engine_put(e, &devices[i]) == 0);
 }
 
 static struct engine *engine_at(const struct policy *p, int64_t t_s)
@@ -124,6 +134,73 @@ static void ask(const struct engine *e)
 		fuzz_check(!x.allowed || !x.rule->deny);
 		arena_done(&a);
 	}
+}
+
+/* Does src open anything to dst? */
+static bool opens(const struct engine *e, uint32_t src, uint32_t dst)
+{
+	const struct grant *grants;
+	bool open = false;
+	struct arena a;
+	size_t n;
+
+	arena_init(&a, (size_t)1 << 28);
+	fuzz_check(engine_grants(e, src, &a, &grants, &n) == 0);
+	for (size_t i = 0; i < n; i++)
+		open = open || (grants[i].src == src && grants[i].dst == dst);
+	arena_done(&a);
+	return open;
+}
+
+/* False: too much to answer. */
+static bool can(const struct policy *p, const struct can_question *q, enum can_verdict *ret)
+{
+	struct can_answer answer = {0};
+	struct diag d;
+	struct arena a;
+	int err;
+
+	arena_init(&a, (size_t)1 << 26);
+	err = can_ask(p, q, &a, &answer, &d);
+	fuzz_check(err == 0 || err == -ZT_ELIMIT || err == -ENOMEM);
+	fuzz_check(err || (answer.n_ways == 0) == (answer.verdict == CAN_NEVER));
+	*ret = answer.verdict;
+	arena_done(&a);
+	return err == 0;
+}
+
+/* What is open now to the last device, of which no posture holds, is not never open; what is not
+ * is not always. */
+static void ask_for_ever(const struct policy *p, const struct engine *e)
+{
+	struct subject devices[DEVICES];
+	struct can_question q = {.from = {.kind = SELECTOR_DEVICE},
+				 .to = {.kind = CAN_TO_DEVICE},
+				 .devices = devices,
+				 .n_devices = DEVICES,
+				 .now_s = now_s};
+	struct diag broken;
+	struct diag_list problems = {.items = &broken, .max = 1};
+	enum can_verdict verdict;
+	int err;
+
+	make_devices(p, devices);
+	q.from.name = devices[DEVICES - 1].name;
+	for (uint32_t dst = 1; dst < DEVICES; dst++) {
+		bool open = opens(e, DEVICES, dst);
+
+		q.to.name = devices[dst - 1].name;
+		if (can(p, &q, &verdict))
+			fuzz_check(verdict != (open ? CAN_NEVER : CAN_ALWAYS));
+	}
+	q.from = (struct selector){.kind = SELECTOR_ANYONE};
+	q.to.kind = CAN_TO_RESOURCE;
+	if (p->n_resources) {
+		q.to.name = p->resources[0].name;
+		(void)!can(p, &q, &verdict);
+	}
+	err = invariants_check(p, devices, DEVICES, now_s, &problems);
+	fuzz_check(err == 0 || (err == -ZT_EFORM && broken.message[0] && broken.hint[0]));
 }
 
 static void compare(const struct engine *e, const struct engine *fresh)
@@ -173,6 +250,7 @@ static void live(const struct policy *p)
 	struct engine *e = engine_at(p, now_s);
 
 	ask(e);
+	ask_for_ever(p, e);
 	for (int i = 0; i < EDGES && engine_next(e) < INT64_MAX; i++) {
 		int64_t next = engine_next(e);
 

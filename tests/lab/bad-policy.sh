@@ -79,6 +79,8 @@ mistake "a rule without who" 10 'who' '/^who/d'
 mistake "a time that is none" 14 'when|time|hour' 's/^why/when = Mon-Fri 07:00-27:00\nwhy/'
 mistake "a condition of a later version: mfa" 13 'mfa|support|version' 's/posture:managed/posture:managed, mfa/'
 mistake "a test of its own that fails" 15 'outsiders|test|allow|deny' 's/^expect.*/expect = allow/'
+mistake "an invariant that a rule breaks" 19 'nobody.*finance-to-ledger.*ada@corp.test' \
+	's/^expect.*/&\n[invariant nobody]\nfrom = user:ada@corp.test\nto = resource:*\nexpect = never\nwhy = x/'
 mistake "a line that is none" 3 '' '3s/^/nonsense\n/'
 mistake "a name that is none" 3 'name' 's/\[group finance\]/[group fin ance;]/'
 mistake "a byte that is no text" 14 '' 's/books/bo\xffoks/'

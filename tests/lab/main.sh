@@ -89,6 +89,11 @@ check "explain: yes for the device and the resource" ztctl explain ada-laptop le
 check "explain: no for sam, with the nearest rule" ends_with 4 ztctl explain sam db tcp/5432
 check "explain in JSON has the fields of the contract" \
 	is_json '.allowed == true and .rule == "finance-to-ledger"' ztctl explain ada-laptop db tcp/5432
+check "policy can: never for sam, in any state, at any time" says NEVER ends_with 4 ztctl policy can sam@corp.test ledger
+check "always for ada" says ALWAYS ztctl policy can user:ada@corp.test ledger
+check "and in JSON, from device to device" \
+	is_json '.verdict == "always" and .ways[0].rule == "finance-to-ledger" and .from[0].name == "device:ada-laptop"' \
+	ztctl policy can ada-laptop db tcp/5432
 
 check "status has the device" has ada '.device.name == "ada-laptop" and .device.owner == "ada@corp.test" and .device.state == "active"'
 check "its addresses" has ada ".device.addresses[0] == \"$ada\" and (.device.addresses | length) == 2"

@@ -933,6 +933,108 @@ static void test_end_answers_who_waits(void **state)
 	end_controller(SIGTERM);
 }
 
+/* --- questions about all cases, and invariants: also what the file cannot know --- */
+
+static const char can_policy[] =
+	"[group auditors]\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\ndata = confidential\n"
+	"[posture p]\nrequire = disk.encrypted == true\n"
+	"[place office]\nsource = 192.0.2.0/24\n"
+	"[rule audit]\nwho = group:auditors\nwhat = resource:db\n"
+	"how = posture:p\nwhere = place:office\nwhy = they look\n"
+	"[rule maker]\nwho = tag:maker\nwhat = resource:db\nwhy = it makes\n";
+
+static json_t *can(const char *question)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "/v1/admin/policy/can?%s", question);
+	return admin_ok("GET", path, NULL);
+}
+
+static void expect_verdict(const char *question, const char *verdict)
+{
+	json_t *j = can(question);
+
+	if (strcmp(text_at(j, "verdict"), verdict) != 0)
+		fail_msg("%s: %s, not %s", question, text_at(j, "verdict"), verdict);
+	json_decref(j);
+}
+
+static void expect_error(const char *question, long status, const char *code)
+{
+	char path[256];
+	struct reply r;
+
+	snprintf(path, sizeof(path), "/v1/admin/policy/can?%s", question);
+	r = admin("GET", path, NULL);
+	if (r.status != status || !code_is(&r, code))
+		fail_msg("%s: %ld %s", question, r.status, r.text);
+	drop(&r);
+}
+
+static void test_can(void **state)
+{
+	json_t *j;
+
+	(void)state;
+	policy_ok(can_policy);
+	expect_verdict("from=group:auditors&to=db&service=udp/53", "never");
+	dev_free(enrolled("\"user\":\"ada@x.org\"", "lap"));
+	dev_free(enrolled("\"tags\":[\"db\"]", "server"));
+	expect_verdict("from=ada@x.org&to=db", "never");
+	expect_verdict("from=lap&to=server", "never");
+	expect_verdict("from=server&to=server", "never");
+	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"groups\":[\"auditors\"]}");
+	expect_verdict("from=ada@x.org&to=db", "only if");
+	j = can("from=lap&to=device:server&service=tcp/5432");
+	assert_string_equal(text_at(j, "verdict"), "only if");
+	assert_int_equal(json_array_size(at(j, "ways")), 1);
+	assert_string_equal(text_at(j, "ways.0.rule"), "audit");
+	assert_string_equal(text_at(j, "ways.0.postures.0"), "p");
+	assert_string_equal(text_at(j, "ways.0.where"), "place:office");
+	assert_true(json_is_null(at(j, "ways.0.when")));
+	assert_string_equal(text_at(j, "from.0.name"), "device:lap");
+	json_decref(j);
+	expect_verdict("from=tag:maker&to=resource:db&service=tcp/5432", "always");
+	expect_error("from=nobody&to=db", 404, "absent");
+	expect_error("from=lap&to=nothing", 404, "absent");
+	expect_error("from=lap", 400, "form");
+	expect_error("from=lap&to=db&service=tcp", 400, "form");
+}
+
+/* The same file, put while nobody breaks it and while somebody does. */
+static void test_invariants_know_the_devices(void **state)
+{
+	char text[2048];
+	struct reply r;
+
+	(void)state;
+	snprintf(text, sizeof(text),
+		 "%s[invariant i]\nfrom = user:ada@x.org, tag:plain\n"
+		 "to = data:confidential\nexpect = never\nwhy = not them\n",
+		 can_policy);
+	policy_ok(text);
+	dev_free(enrolled("\"user\":\"ada@x.org\"", "lap"));
+	policy_ok(text);
+	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"groups\":[\"auditors\"]}");
+	r = policy_put(text);
+	assert_int_equal(r.status, 422);
+	assert_non_null(strstr(r.text, "lets device:lap reach db"));
+	drop(&r);
+	assert_int_equal(status_number("policy.version"), 3);
+	r = admin("POST", "/v1/admin/policy/check", text);
+	assert_int_equal(r.status, 422);
+	drop(&r);
+	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"groups\":[]}");
+	policy_ok(text);
+	dev_free(enrolled("\"tags\":[\"plain\",\"maker\"]", "both"));
+	r = policy_put(text);
+	assert_int_equal(r.status, 422);
+	assert_non_null(strstr(r.text, "lets device:both reach db"));
+	drop(&r);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -958,6 +1060,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_bad_reports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_big_policy_does_not_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_answers_who_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_can, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_invariants_know_the_devices, setup, teardown),
 	};
 
 	(void)argc;

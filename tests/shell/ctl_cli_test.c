@@ -167,6 +167,37 @@ static void explain(void *arg, struct http_request *r)
 			"\"when\",\"is\":\"Sunday\",\"hint\":\"wait for Monday\"}]}}");
 }
 
+static void can(void *arg, struct http_request *r)
+{
+	const char *to = http_query(r, "to");
+	char what[200];
+
+	(void)arg;
+	snprintf(what, sizeof(what), "%s>%s>%s", http_query(r, "from"), to,
+		 http_query(r, "service") ? http_query(r, "service") : "all");
+	see(r, what);
+	if (txt_equal(to, "nothing")) {
+		reply(r, 200,
+		      "{\"verdict\":\"never\",\"ways\":[],\"more\":0,\"n_from\":2,\"n_to\":1,"
+		      "\"from\":[{\"name\":\"device:lap\",\"exists\":true}],"
+		      "\"to\":[{\"name\":\"tag:s\",\"exists\":false}],\"behind_gateway\":true}");
+		return;
+	}
+	reply(r, 200,
+	      txt_equal(to, "free")
+		      ? "{\"verdict\":\"always\",\"ways\":[{\"rule\":\"all\",\"why\":\"so\"}]}"
+		      : "{\"verdict\":\"only "
+			"if\",\"more\":3,\"ways\":[{\"rule\":\"clerks\",\"why\":"
+			"\"They pay\",\"postures\":[\"managed\",\"new\"],\"when\":\"Mon-Fri\","
+			"\"where\":\"place:office\",\"nots\":[{\"rule\":\"august\",\"why\":\"x\","
+			"\"when\":\"2027-08-01..2027-08-31\",\"where\":null},{\"rule\":\"far\","
+			"\"when\":\"Sat\",\"where\":\"country:US\"}],\"ports\":[\"tcp/"
+			"22\",\"icmp\"],"
+			"\"from\":[{\"name\":\"user:ada@x\",\"exists\":false}],\"n_from\":1,"
+			"\"to\":[],\"n_to\":0},{\"rule\":\"b\",\"why\":\"\",\"postures\":[],"
+			"\"when\":null,\"where\":null,\"nots\":[]}]}");
+}
+
 static void verify(void *arg, struct http_request *r)
 {
 	(void)arg;
@@ -201,6 +232,7 @@ static const struct http_route routes[] = {
 	{"POST", "/v1/admin/policy/check", HTTP_ADMIN, 4096, HTTP_RATE_NONE, take_policy, ""},
 	{"PUT", "/v1/admin/policy", HTTP_ADMIN, 4096, HTTP_RATE_NONE, take_policy, ""},
 	{"GET", "/v1/admin/policy", HTTP_ADMIN, 0, HTTP_RATE_NONE, get_policy, ""},
+	{"GET", "/v1/admin/policy/can", HTTP_ADMIN, 0, HTTP_RATE_NONE, can, ""},
 	{"POST", "/v1/admin/policy/confirm", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
 	{"POST", "/v1/admin/policy/promote", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
 	{"POST", "/v1/admin/policy/abort", HTTP_ADMIN, 4096, HTTP_RATE_NONE, no_canary, ""},
@@ -429,6 +461,7 @@ static void test_wrong_usage_sends_nothing(void **state)
 		{"audit", "log", "--since", "yesterday", NULL},
 		{"user", "groups", "ada@x", NULL},
 		{"explain", "a", "b", NULL},
+		{"policy", "can", "a", NULL},
 		{"status", "--verbose", NULL},
 		{"completion", "zsh", NULL},
 	};
@@ -574,6 +607,38 @@ static void test_explain(void **state)
 	assert_true(txt_starts(got.out, "{\n  \"allowed\": false,\n  \"rule\": null,"));
 }
 
+static void test_can(void **state)
+{
+	(void)state;
+	ztctl("policy", "can", "ada@x", "nothing", "tcp/5432");
+	expect(4,
+	       "NEVER\nasked about, from: device:lap and 1 more\nasked about, to:   tag:s alone\n"
+	       "This is what the rules say. No gateway forwards in this version: what is behind "
+	       "one opens to nobody yet.\n",
+	       "");
+	assert_string_equal(fake.seen, "ada@x>nothing>tcp/5432 ");
+	ztctl("policy", "can", "lap", "free");
+	expect(0, "ALWAYS, by:\n  1. rule all: so\n", "");
+	assert_string_equal(fake.seen, "lap>free>all ");
+	ztctl("policy", "can", "lap", "db", "icmp");
+	expect(0,
+	       "ONLY IF, one of these:\n"
+	       "  1. rule clerks: They pay\n"
+	       "     posture  managed, new\n"
+	       "     when     Mon-Fri\n"
+	       "     where    place:office\n"
+	       "     and not  rule august denies (2027-08-01..2027-08-31)\n"
+	       "     and not  rule far denies (Sat; country:US, or not known)\n"
+	       "     ports    tcp/22, icmp\n"
+	       "     from     user:ada@x alone\n"
+	       "  2. rule b\n"
+	       "and 3 ways more\n",
+	       "");
+	ztctl("policy", "can", "lap", "nothing", "--json");
+	assert_int_equal(got.status, 4);
+	assert_true(txt_starts(got.out, "{\n  \"verdict\": \"never\","));
+}
+
 static void test_audit(void **state)
 {
 	(void)state;
@@ -683,6 +748,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_policy_on_trial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trials_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_can, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answer_has_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pinned_key, setup, teardown),

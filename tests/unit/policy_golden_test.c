@@ -162,6 +162,38 @@ static void print_rules(struct buf *b, const struct policy *p)
 	}
 }
 
+static void print_invariants(struct buf *b, const struct policy *p)
+{
+	char svc[SERVICE_TEXT_MAX];
+
+	for (size_t i = 0; i < p->n_invariants; i++) {
+		const struct policy_invariant *v = &p->invariants[i];
+
+		buf_printf(b, "%u: invariant %s%s\n\tfrom:", v->line, v->name,
+			   v->never ? " never" : "");
+		print_list(b, v->from, v->n_from);
+		buf_put_text(b, "\n\tto:");
+		for (size_t k = 0; k < v->n_to; k++) {
+			const struct policy_target *t = &v->to[k];
+
+			service_print(&t->svc, svc);
+			buf_printf(b, " %s%s%s%s", t->data ? "data:" : "resource:",
+				   t->data  ? t->data
+				   : t->all ? "*"
+					    : p->resources[t->resource].name,
+				   t->some_ports ? " " : "", t->some_ports ? svc : "");
+		}
+		buf_put_text(b, "\n");
+		for (size_t k = 0; k < p->n_postures; k++)
+			if (v->postures >> k & 1)
+				buf_printf(b, "\tposture: %s\n", p->postures[k].name);
+		print_spots(b, p, "where", v->spots);
+		if (v->when)
+			buf_printf(b, "\twhen: %s\n", v->when->text);
+		buf_printf(b, "\twhy: %s\n", v->why);
+	}
+}
+
 static void print_warnings(struct buf *b, const struct policy *p)
 {
 	char text[1024];
@@ -185,6 +217,7 @@ static void print_policy(struct buf *b, const struct policy *p)
 	print_rules(b, p);
 	for (size_t i = 0; i < p->n_tests; i++)
 		buf_printf(b, "%u: test %s\n", p->tests[i].line, p->tests[i].name);
+	print_invariants(b, p);
 	for (size_t i = 0; i < p->n_facts; i++)
 		buf_printf(b, "fact %s\n", p->facts[i]);
 }

@@ -1078,8 +1078,8 @@ static void fill_touch(struct app *a, const struct device *d, struct store_touch
 				    .report = t->report,
 				    .report_len = t->report_len,
 				    .report_ms = t->report_ms};
-	memcpy(out->version, d->version, sizeof(out->version));
-	memcpy(out->os, d->os, sizeof(out->os));
+	memcpy(out->version, d->version, sizeof(d->version));
+	memcpy(out->os, d->os, sizeof(d->os));
 	t->due = t->seen = false;
 	t->report = NULL; /* the job's now */
 	t->report_len = 0;

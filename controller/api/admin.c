@@ -504,8 +504,7 @@ void api_device_tags(void *app, struct http_request *r)
 	why = api_text(r, body, "why", ZT_WHY_MAX);
 	ok = why && api_begin_change(app, r, CHANGE_DEVICE_TAGS, why, &c);
 	if (ok) {
-		c.device.id = d->row.id;
-		c.device.tags = d->row.tags;
+		model_row(d, &c.device);
 		ok = decode_tag_change(r, body, &c.device.tags);
 	}
 	json_decref(body);

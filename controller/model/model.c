@@ -21,6 +21,9 @@ static void device_free(struct device *d)
 	if (!d)
 		return;
 	free(d->facts);
+	free(d->endpoints);
+	free(d->failing_since_ms);
+	free(d->texts);
 	free(d);
 }
 
@@ -268,11 +271,22 @@ const struct force *model_force(const struct model *m, const struct device *d)
 	return d->in_canary ? &m->canary : &m->force;
 }
 
+static int64_t failing_since(const struct device *d, size_t posture)
+{
+	return posture < d->n_failing ? d->failing_since_ms[posture] : POSTURE_NEVER_COMPLIED;
+}
+
+static void set_failing_since(struct device *d, size_t posture, int64_t since_ms)
+{
+	if (posture < d->n_failing)
+		d->failing_since_ms[posture] = since_ms;
+}
+
 int model_verdict(const struct model *m, const struct device *d, size_t posture, int64_t now_ms,
 		  struct arena *a, struct verdict *ret)
 {
 	return posture_evaluate(&model_force(m, d)->policy->postures[posture], d->facts, d->n_facts,
-				now_ms, d->failing_since_ms[posture], a, ret);
+				now_ms, failing_since(d, posture), a, ret);
 }
 
 static struct places find_places(const struct model *m, const struct device *d)
@@ -305,9 +319,9 @@ static size_t judge(const struct model *m, struct device *d, int64_t now_ms,
 		if (model_verdict(m, d, i, now_ms, &a, &v))
 			v = (struct verdict){.next_ms = INT64_MAX}; /* cannot be evaluated: false */
 		if (v.complies)
-			d->failing_since_ms[i] = 0;
-		else if (!d->failing_since_ms[i])
-			d->failing_since_ms[i] = now_ms;
+			set_failing_since(d, i, 0);
+		else if (!failing_since(d, i))
+			set_failing_since(d, i, now_ms);
 		v.ok = v.ok && !(d->held & bit);
 		d->verdicts |= v.ok ? bit : 0;
 		if (v.next_ms < d->next_ms)
@@ -360,25 +374,99 @@ static bool in_canary(const struct model *m, uint32_t id)
 	       canary_has(id, m->canary.row.version, m->canary.row.trial.percent);
 }
 
-/* Grace is for those who stop complying: a device whose facts were never good has none. */
-static void fail_from_the_start(struct device *d)
+/* Grace is for those who stop complying: a device whose facts were never good has none, and one for
+ * which there is no memory, too. */
+static int64_t *never_complied(size_t n)
 {
-	for (size_t i = 0; i < ENGINE_POSTURES_MAX; i++)
-		d->failing_since_ms[i] = POSTURE_NEVER_COMPLIED;
+	int64_t *v = n ? malloc(n * sizeof(*v)) : NULL;
+
+	for (size_t i = 0; v && i < n; i++)
+		v[i] = POSTURE_NEVER_COMPLIED;
+	return v;
+}
+
+static const char *append(char **end, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *at = *end;
+
+	memcpy(at, s, n);
+	*end += n;
+	return at;
+}
+
+/* The row's texts into one piece of memory: pointers to the tags, then all of them. */
+static int set_texts(struct device *d, const struct device_row *row)
+{
+	size_t size = row->tags.n * sizeof(char *) + strlen(row->name) + strlen(row->owner) + 2;
+	const char **tags;
+	char *end;
+
+	for (size_t i = 0; i < row->tags.n; i++)
+		size += strlen(row->tags.name[i]) + 1;
+	tags = malloc(size);
+	if (!tags)
+		return -ENOMEM;
+	end = (char *)(tags + row->tags.n);
+	d->row.name = append(&end, row->name);
+	d->row.owner = append(&end, row->owner);
+	for (size_t i = 0; i < row->tags.n; i++)
+		tags[i] = append(&end, row->tags.name[i]);
+	d->row.tags.name = tags;
+	d->row.tags.n = row->tags.n;
+	free(d->texts);
+	d->texts = tags;
+	return 0;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
 }
 
 /* What is written behind may be ahead of the database. */
-static void keep_newer(const struct device_row *from, struct device_row *row)
+static int set_row(struct device *d, const struct device_row *row)
 {
-	struct device_row old = *row;
+	struct device_core *c = &d->row;
+	int err = set_texts(d, row);
 
-	*row = *from;
-	if (old.cert_not_after_s > row->cert_not_after_s)
-		row->cert_not_after_s = old.cert_not_after_s;
-	if (old.last_seen_s > row->last_seen_s)
-		row->last_seen_s = old.last_seen_s;
-	if (old.serial > row->serial)
-		row->serial = old.serial;
+	if (err)
+		return err;
+	c->id = row->id;
+	c->state = row->state;
+	c->identity = row->identity;
+	c->wg_key = row->wg_key;
+	c->addr4 = row->addr4;
+	c->addr6 = row->addr6;
+	c->created_s = row->created_s;
+	c->token_id = row->token_id;
+	c->cert_not_after_s = later(row->cert_not_after_s, c->cert_not_after_s);
+	c->last_seen_s = later(row->last_seen_s, c->last_seen_s);
+	c->serial = row->serial > c->serial ? row->serial : c->serial;
+	return 0;
+}
+
+void model_row(const struct device *d, struct device_row *ret)
+{
+	const struct device_core *c = &d->row;
+
+	*ret = (struct device_row){.id = c->id,
+				   .identity = c->identity,
+				   .wg_key = c->wg_key,
+				   .addr4 = c->addr4,
+				   .addr6 = c->addr6,
+				   .state = c->state,
+				   .created_s = c->created_s,
+				   .cert_not_after_s = c->cert_not_after_s,
+				   .last_seen_s = c->last_seen_s,
+				   .token_id = c->token_id,
+				   .serial = c->serial};
+	/* They came out of fields of that size. */
+	(void)!txt_copy(ret->name, sizeof(ret->name), c->name);
+	(void)!txt_copy(ret->owner, sizeof(ret->owner), c->owner);
+	for (; ret->tags.n < c->tags.n && ret->tags.n < ZT_TAGS_MAX; ret->tags.n++)
+		(void)!txt_copy(ret->tags.name[ret->tags.n], sizeof(ret->tags.name[0]),
+				c->tags.name[ret->tags.n]);
 }
 
 int model_load_device(struct model *m, const struct device_row *row, struct device **ret)
@@ -395,10 +483,22 @@ int model_load_device(struct model *m, const struct device_row *row, struct devi
 			return -ENOMEM;
 		d->next_ms = INT64_MAX;
 		d->in_canary = in_canary(m, row->id);
-		fail_from_the_start(d);
+		err = set_row(d, row);
+		if (err) {
+			device_free(d);
+			return err;
+		}
+		if (model_force(m, d)->policy) {
+			d->n_failing = model_force(m, d)->policy->n_postures;
+			d->failing_since_ms = never_complied(d->n_failing);
+			d->n_failing = d->failing_since_ms ? d->n_failing : 0;
+		}
 		m->devices[row->id] = d;
+	} else {
+		err = set_row(d, row);
 	}
-	keep_newer(row, &d->row);
+	if (err)
+		return err;
 	d->owner_disabled = is_disabled(m, row->owner);
 	*ret = d;
 	return 0;
@@ -446,14 +546,15 @@ static int put_devices_of(struct model *m, const struct user_row *u, int64_t now
  * ends a grace. */
 static void carry_grace(struct device *d, const struct policy *old, const struct policy *new)
 {
-	int64_t before[ENGINE_POSTURES_MAX];
+	int64_t *v = never_complied(new->n_postures);
 
-	memcpy(before, d->failing_since_ms, sizeof(before));
-	fail_from_the_start(d);
-	for (size_t i = 0; i < new->n_postures; i++)
+	for (size_t i = 0; v && i < new->n_postures; i++)
 		for (size_t j = 0; old && j < old->n_postures; j++)
 			if (strcmp(new->postures[i].name, old->postures[j].name) == 0)
-				d->failing_since_ms[i] = before[j];
+				v[i] = failing_since(d, j);
+	free(d->failing_since_ms);
+	d->failing_since_ms = v;
+	d->n_failing = v ? new->n_postures : 0;
 }
 
 /* Every device becomes a subject of what holds now. Before: what its grace was counted under. */
@@ -642,16 +743,6 @@ static int merge_facts(const struct device *d, const struct report *r, int64_t r
 	return n > ZT_FACTS_MAX ? -ZT_ELIMIT : 0;
 }
 
-static const char *append_text(char **end, const char *s)
-{
-	size_t n = strlen(s) + 1;
-	char *at = *end;
-
-	memcpy(at, s, n);
-	*end += n;
-	return at;
-}
-
 /* Facts and their texts in one piece of memory of just that size: there are many devices, and most
  * of them are not connected. NULL: out of memory. */
 static struct fact_view *pack_facts(const struct fact_view *v, size_t n)
@@ -668,8 +759,8 @@ static struct fact_view *pack_facts(const struct fact_view *v, size_t n)
 	end = (char *)(out + n);
 	for (size_t i = 0; i < n; i++) {
 		out[i] = v[i];
-		out[i].name = append_text(&end, v[i].name);
-		out[i].value = append_text(&end, v[i].value);
+		out[i].name = append(&end, v[i].name);
+		out[i].value = append(&end, v[i].value);
 	}
 	return out;
 }
@@ -678,6 +769,18 @@ static bool is_offerable(const struct model *m, const struct endpoint *e)
 {
 	return endpoint_is_usable(e) && !prefix_contains(&m->network.net4, &e->addr) &&
 	       !prefix_contains(&m->network.net6, &e->addr);
+}
+
+/* Without memory it has none: its peers find it by its own handshakes. */
+static void set_endpoints(struct device *d, const struct endpoint *v, size_t n)
+{
+	struct endpoint *copy = n ? malloc(n * sizeof(*copy)) : NULL;
+
+	if (copy)
+		memcpy(copy, v, n * sizeof(*copy));
+	free(d->endpoints);
+	d->endpoints = copy;
+	d->n_endpoints = copy ? n : 0;
 }
 
 static bool take_endpoints(const struct model *m, struct device *d, const struct report *r)
@@ -703,9 +806,9 @@ static bool take_endpoints(const struct model *m, struct device *d, const struct
 	changed = n != d->n_endpoints;
 	for (size_t i = 0; i < n && !changed; i++)
 		changed = !endpoint_equal(&out[i], &d->endpoints[i]);
-	memcpy(d->endpoints, out, n * sizeof(out[0]));
-	d->n_endpoints = n;
 	d->wg_port = r->wg_port;
+	if (changed)
+		set_endpoints(d, out, n);
 	return changed;
 }
 

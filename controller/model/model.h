@@ -21,16 +21,33 @@ enum standing {
 	STANDING_DISABLED, /* its owner may not use the network */
 };
 
+/* A device_row whose texts take the memory that they need: there are many devices. */
+struct device_core {
+	uint32_t id;
+	enum device_state state;
+	const char *name, *owner; /* "" for a tagged device */
+	struct {
+		const char *const *name;
+		size_t n;
+	} tags;
+	struct key identity, wg_key;
+	struct addr addr4, addr6;
+	int64_t created_s, cert_not_after_s, last_seen_s;
+	uint64_t token_id, serial;
+};
+
 struct device {
-	struct device_row row;
+	struct device_core row;
+	void *texts; /* of row, in one piece of memory */
 	bool owner_disabled;
 	bool in_canary;		/* the canary's policy holds for what it opens */
 	enum standing standing; /* at the last evaluation: what the engine was told */
-	char version[32], os[64];
+	char version[24], os[24];
 	/* last report */
 	struct fact_view *facts; /* sorted by name; with their texts in one piece of memory */
 	size_t n_facts;
-	struct endpoint endpoints[ZT_ENDPOINTS_PEER_MAX]; /* usable candidates, best first */
+	struct endpoint
+		*endpoints; /* usable candidates, best first; at most ZT_ENDPOINTS_PEER_MAX */
 	size_t n_endpoints;
 	struct addr source; /* where its stream comes from, as the controller sees it */
 	char country[3];    /* of source; "" not known */
@@ -39,7 +56,8 @@ struct device {
 	uint64_t verdicts; /* bit i: profile i is ok */
 	uint64_t held; /* bit i: profile i counts as failing, because its gain must wait (pace.h) */
 	struct places places;
-	int64_t failing_since_ms[ENGINE_POSTURES_MAX];
+	int64_t *failing_since_ms; /* of n_failing profiles; without: it never complied */
+	size_t n_failing;
 	int64_t next_ms; /* when a verdict or the standing next changes by itself; INT64_MAX never
 			  */
 	/* connection */
@@ -72,6 +90,8 @@ void model_init(struct model *m);
 void model_done(struct model *m);
 
 struct device *model_device(const struct model *m, uint32_t id); /* NULL when there is none */
+/* As the store knows it. */
+void model_row(const struct device *d, struct device_row *ret);
 /* By id ("7") or name. A revoked device is found by its name only when no other bears it. */
 struct device *model_find_device(const struct model *m, const char *id_or_name);
 const struct user_row *model_user(const struct model *m, const char *email);

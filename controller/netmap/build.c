@@ -10,6 +10,11 @@ uint32_t netmap_psk_epoch(const struct device *a, const struct device *b)
 	return a->psk_epoch < b->psk_epoch ? a->psk_epoch : b->psk_epoch;
 }
 
+static void copy_name(char out[static ZT_NAME_MAX + 1], const char *name)
+{
+	memcpy(out, name, strnlen(name, ZT_NAME_MAX) + 1);
+}
+
 static void build_self(const struct model *m, const struct device *d, struct netmap *n)
 {
 	n->self = (struct netmap_self){.id = d->row.id,
@@ -19,7 +24,7 @@ static void build_self(const struct model *m, const struct device *d, struct net
 				       .net4 = m->network.net4,
 				       .net6 = m->network.net6,
 				       .mtu = NETMAP_MTU};
-	memcpy(n->self.name, d->row.name, sizeof(n->self.name));
+	copy_name(n->self.name, d->row.name);
 	n->policy = model_force(m, d)->row.version;
 }
 
@@ -48,7 +53,7 @@ static void fill_peer(const struct device *self, const struct device *d, struct 
 				  .addr4 = d->row.addr4,
 				  .addr6 = d->row.addr6,
 				  .psk_epoch = netmap_psk_epoch(self, d)};
-	memcpy(p->name, d->row.name, sizeof(p->name));
+	copy_name(p->name, d->row.name);
 }
 
 /* Devices behind the same public address try each other's local addresses first; others are reached

@@ -142,7 +142,7 @@ static void fill_device(struct change *c)
 		return;
 	}
 	fuzz_check(d != NULL);
-	c->device = d->row;
+	model_row(d, &c->device);
 	if (c->kind == CHANGE_DEVICE_STATE)
 		c->device.state = in.state;
 	else

@@ -153,7 +153,7 @@ static void test_states_and_users(void **state)
 	(void)state;
 	fill(&m);
 	assert_int_equal(grants_of(&m, 1), 1);
-	c.device = m.devices[2]->row;
+	model_row(m.devices[2], &c.device);
 	c.device.state = DEVICE_PENDING;
 	apply(&m, &c);
 	assert_int_equal(grants_of(&m, 1), 0);
@@ -172,7 +172,8 @@ static void test_states_and_users(void **state)
 	c.user.n_groups = 1;
 	apply(&m, &c);
 	assert_int_equal(grants_of(&m, 1), 2); /* by both rules */
-	c = (struct change){.kind = CHANGE_DEVICE_STATE, .device = m.devices[1]->row};
+	c = (struct change){.kind = CHANGE_DEVICE_STATE};
+	model_row(m.devices[1], &c.device);
 	c.device.state = DEVICE_REVOKED;
 	apply(&m, &c);
 	assert_int_equal(grants_of(&m, 2), 0);
@@ -208,7 +209,7 @@ static void test_written_behind(void **state)
 	(void)state;
 	fill(&m);
 	d = model_device(&m, 2);
-	c.device = d->row;
+	model_row(d, &c.device);
 	d->row.cert_not_after_s += 7;
 	d->row.serial = 40;
 	d->row.last_seen_s = NOW_S;

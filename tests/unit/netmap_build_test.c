@@ -226,6 +226,8 @@ static void test_endpoint_order(void **state)
 	struct netmap n;
 
 	(void)state;
+	db->endpoints = calloc(2, sizeof(*db->endpoints));
+	assert_non_null(db->endpoints);
 	db->endpoints[0] = endpoint_of("192.168.1.5:51820");
 	db->endpoints[1] = endpoint_of("198.51.100.5:51820");
 	db->n_endpoints = 2;

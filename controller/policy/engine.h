@@ -53,6 +53,9 @@ void engine_remove(struct engine *e, uint32_t id); /* revoked, expired, left: gr
  */
 int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret,
 		  size_t *ret_n) ZT_MUST_USE;
+/* The same, of those alone where id is the source. */
+int engine_grants_from(const struct engine *e, uint32_t id, struct arena *a,
+		       const struct grant **ret, size_t *ret_n) ZT_MUST_USE;
 /* Devices that id shares a grant with now, or would if every posture condition held (the ones to
  * look at again when id changes). Sorted, in a. */
 int engine_neighbours(const struct engine *e, uint32_t id, struct arena *a, const uint32_t **ret,

@@ -51,8 +51,8 @@ bool bits_has(const struct bits *b, uint32_t i)
 struct grants {
 	const struct engine *e;
 	struct arena *arena;
-	bool deny;
-	bool later; /* denying rules that do not hold yet, but will */
+	bool deny, from_only; /* not those where it is the destination */
+	bool later;	      /* denying rules that do not hold yet, but will */
 	struct grant *v;
 	size_t n, cap;
 };
@@ -239,7 +239,7 @@ static int collect(struct grants *g, const struct node *n)
 {
 	int err = grants_from(g, n);
 
-	if (!err)
+	if (!err && !g->from_only)
 		err = grants_to(g, n);
 	g->n = sort_grants(g->v, g->n);
 	return err;
@@ -371,12 +371,17 @@ static int end_early(const struct grants *allowed, const struct grants *later, s
 	return err;
 }
 
-int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret,
-		  size_t *ret_n)
+static int grants_around(const struct engine *e, uint32_t id, bool from_only, struct arena *a,
+			 const struct grant **ret, size_t *ret_n)
 {
 	const struct node *n = engine_find(e, id);
-	struct grants allowed = {.e = e, .arena = a}, denied = {.e = e, .arena = a, .deny = true},
-		      later = {.e = e, .arena = a, .deny = true, .later = true},
+	struct grants allowed = {.e = e, .arena = a, .from_only = from_only},
+		      denied = {.e = e, .arena = a, .deny = true, .from_only = from_only},
+		      later = {.e = e,
+			       .arena = a,
+			       .deny = true,
+			       .later = true,
+			       .from_only = from_only},
 		      left = {.e = e, .arena = a}, ending = {.e = e, .arena = a},
 		      *result = &allowed;
 	int err = n ? collect(&allowed, n) : 0;
@@ -398,6 +403,18 @@ int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const st
 	*ret_n = result->n;
 	*ret = result->v;
 	return 0;
+}
+
+int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret,
+		  size_t *ret_n)
+{
+	return grants_around(e, id, false, a, ret, ret_n);
+}
+
+int engine_grants_from(const struct engine *e, uint32_t id, struct arena *a,
+		       const struct grant **ret, size_t *ret_n)
+{
+	return grants_around(e, id, true, a, ret, ret_n);
 }
 
 /* --- neighbours --- */

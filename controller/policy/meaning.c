@@ -1,0 +1,471 @@
+/* The difference in meaning of two policies: both are taken apart into cases (a unit of who in a
+ * case of conditions opens these ports of these hosts), the cases are laid side by side, and what
+ * differs is told by the rules it came from. */
+#include "controller/policy/meaning.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/policy/meaning_units.h"
+#include "controller/policy/when.h"
+#include "zt/num.h"
+
+const char *meaning_kind_name(enum meaning_kind k)
+{
+	static const char *const names[] = {
+		[MEANING_NETWORK] = "network", [MEANING_GROUP] = "group", [MEANING_RULE] = "rule"};
+
+	return names[k];
+}
+
+const char *meaning_how_name(enum meaning_how h)
+{
+	static const char *const names[] = {[MEANING_ADDED] = "added",
+					    [MEANING_REMOVED] = "removed",
+					    [MEANING_CHANGED] = "changed"};
+
+	return names[h];
+}
+
+/* A rule taken apart. */
+struct taken {
+	const struct policy_rule *rule;
+	bool over; /* means nothing any more */
+	struct ids who, when, where, how;
+	uint32_t opens; /* set of openings */
+};
+
+/* In this case, this who may open these (or is denied them). */
+struct reach {
+	uint32_t in_case, who, opens;
+};
+
+struct side {
+	const struct policy *policy;
+	struct taken *rules;
+	struct reach *reaches; /* sorted; each (case, who) once, when joined */
+	size_t n_reaches;
+	bool *used; /* by group: some rule asks for it */
+};
+
+struct comparison {
+	struct units units;
+	struct arena *arena;
+	int64_t now_s;
+	struct side before, after;
+	struct reach *differ; /* (case, who) that are not the same, sorted */
+	size_t n_differ;
+	struct meaning_change *changes;
+	struct meaning_diff result;
+};
+
+/* --- one side --- */
+
+static void take_rule(struct comparison *c, struct side *s, size_t i)
+{
+	const struct policy_rule *r = &s->policy->rules[i];
+	struct taken *t = &s->rules[i];
+
+	t->rule = r;
+	t->over = r->when != POLICY_ALWAYS && when_is_over(&s->policy->whens[r->when], c->now_s);
+	if (t->over)
+		return;
+	t->who = units_of_selectors(&c->units, &r->who);
+	t->when = units_of_when(&c->units, r->when);
+	t->where = units_of_where(&c->units, r);
+	t->how = units_of_how(&c->units, r);
+	t->opens = openings_of_rule(&c->units, r);
+}
+
+static size_t count_reaches(const struct side *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->policy->n_rules; i++)
+		n += (size_t)s->rules[i].who.n * s->rules[i].when.n * s->rules[i].where.n;
+	return n;
+}
+
+/* Each case of the rule with each who of it. */
+static void spread_rule(struct comparison *c, struct side *s, const struct taken *t)
+{
+	for (uint32_t i = 0; i < t->when.n; i++)
+		for (uint32_t j = 0; j < t->where.n; j++) {
+			uint32_t in_case = case_of(&c->units, t->rule->deny, t->when.v[i],
+						   t->where.v[j], &t->how);
+
+			for (uint32_t k = 0; k < t->who.n; k++)
+				s->reaches[s->n_reaches++] = (struct reach){
+					.in_case = in_case, .who = t->who.v[k], .opens = t->opens};
+		}
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct reach *x = a, *y = b;
+
+	if (x->in_case != y->in_case)
+		return x->in_case < y->in_case ? -1 : 1;
+	return (x->who > y->who) - (x->who < y->who);
+}
+
+static int compare_reaches(const void *a, const void *b)
+{
+	const struct reach *x = a, *y = b;
+	int order = compare_keys(a, b);
+
+	return order ? order : (x->opens > y->opens) - (x->opens < y->opens);
+}
+
+/* Those of one case and who become one, which opens what all of them do. */
+static int join_reaches(struct comparison *c, struct side *s)
+{
+	uint32_t *sets = arena_array(c->arena, s->n_reaches, sizeof(*sets)), n;
+	size_t kept = 0;
+
+	if (!sets)
+		return -ENOMEM;
+	if (s->n_reaches > 1)
+		qsort(s->reaches, s->n_reaches, sizeof(*s->reaches), compare_reaches);
+	for (size_t i = 0, j; i < s->n_reaches; i = j) {
+		struct reach one = s->reaches[i];
+
+		for (n = 0, j = i;
+		     j < s->n_reaches && compare_keys(&s->reaches[j], &s->reaches[i]) == 0; j++)
+			sets[n++] = s->reaches[j].opens;
+		one.opens = openings_union(&c->units, sets, ids_sort(sets, n));
+		s->reaches[kept++] = one;
+	}
+	s->n_reaches = kept;
+	return c->units.err;
+}
+
+static int take_apart(struct comparison *c, struct side *s)
+{
+	s->rules = arena_array(c->arena, s->policy->n_rules, sizeof(*s->rules));
+	if (!s->rules)
+		return -ENOMEM;
+	units_begin(&c->units, s->policy);
+	for (size_t i = 0; i < s->policy->n_rules && !c->units.err; i++)
+		take_rule(c, s, i);
+	if (c->units.err)
+		return c->units.err;
+	s->reaches = arena_array(c->arena, count_reaches(s), sizeof(*s->reaches));
+	if (!s->reaches)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->policy->n_rules; i++)
+		spread_rule(c, s, &s->rules[i]);
+	return c->units.err ? c->units.err : join_reaches(c, s);
+}
+
+/* --- both, side by side --- */
+
+static int find_differences(struct comparison *c)
+{
+	const struct side *b = &c->before, *a = &c->after;
+	size_t i = 0, j = 0;
+
+	c->differ = arena_array(c->arena, b->n_reaches + a->n_reaches, sizeof(*c->differ));
+	if (!c->differ)
+		return -ENOMEM;
+	while (i < b->n_reaches || j < a->n_reaches) {
+		int order = i == b->n_reaches	? 1
+			    : j == a->n_reaches ? -1
+						: compare_keys(&b->reaches[i], &a->reaches[j]);
+
+		if (order != 0)
+			c->differ[c->n_differ++] = order < 0 ? b->reaches[i] : a->reaches[j];
+		else if (b->reaches[i].opens != a->reaches[j].opens)
+			c->differ[c->n_differ++] = b->reaches[i];
+		i += order <= 0;
+		j += order >= 0;
+	}
+	return 0;
+}
+
+/* Has it a part in something that differs? */
+static bool is_touched(struct comparison *c, const struct taken *t)
+{
+	for (uint32_t i = 0; i < t->when.n; i++)
+		for (uint32_t j = 0; j < t->where.n; j++) {
+			struct reach key = {.in_case =
+						    case_of(&c->units, t->rule->deny, t->when.v[i],
+							    t->where.v[j], &t->how)};
+
+			for (uint32_t k = 0; k < t->who.n; k++) {
+				key.who = t->who.v[k];
+				if (bsearch(&key, c->differ, c->n_differ, sizeof(key),
+					    compare_keys))
+					return true;
+			}
+		}
+	return false;
+}
+
+static bool sets_equal(const struct ids *x, const struct ids *y)
+{
+	return x->n == y->n && (x->n == 0 || memcmp(x->v, y->v, x->n * sizeof(*x->v)) == 0);
+}
+
+static bool taken_equal(const struct taken *x, const struct taken *y)
+{
+	return x->rule->deny == y->rule->deny && x->opens == y->opens &&
+	       sets_equal(&x->who, &y->who) && sets_equal(&x->when, &y->when) &&
+	       sets_equal(&x->where, &y->where) && sets_equal(&x->how, &y->how);
+}
+
+/* --- telling it --- */
+
+static void list_add(const struct comparison *c, struct meaning_list *l, uint32_t unit)
+{
+	if (l->n < MEANING_ITEMS_SHOWN)
+		l->items[l->n] = c->units.texts[unit];
+	l->n++;
+}
+
+/* A field of x and y, unless they are the same. */
+static void tell_field(const struct comparison *c, struct meaning_change *m, const char *name,
+		       const struct ids *x, const struct ids *y)
+{
+	struct meaning_field *f = &m->fields[m->n_fields];
+	uint32_t i = 0, j = 0;
+
+	if (sets_equal(x, y))
+		return;
+	*f = (struct meaning_field){.name = name};
+	m->n_fields++;
+	while (i < x->n || j < y->n) {
+		if (j == y->n || (i < x->n && x->v[i] < y->v[j]))
+			list_add(c, &f->removed, x->v[i++]);
+		else if (i == x->n || y->v[j] < x->v[i])
+			list_add(c, &f->added, y->v[j++]);
+		else
+			i++, j++;
+	}
+}
+
+/* NULL: it counts, but is one too many to be shown. */
+static struct meaning_change *new_change(struct comparison *c, enum meaning_kind kind,
+					 enum meaning_how how, const char *name)
+{
+	struct meaning_change *m = NULL;
+
+	c->result.n++;
+	if (kind == MEANING_RULE)
+		c->result.n_how[how]++;
+	if (c->result.n_shown < MEANING_CHANGES_SHOWN) {
+		m = &c->changes[c->result.n_shown++];
+		*m = (struct meaning_change){.kind = kind, .how = how, .name = name};
+	}
+	return m;
+}
+
+static struct ids action_of(struct comparison *c, const struct taken *t, uint32_t *room)
+{
+	*room = t->rule ? unit_of_text(&c->units, t->rule->deny ? "deny" : "allow") : 0;
+	return (struct ids){.v = room, .n = t->rule != NULL};
+}
+
+static void tell_rule(struct comparison *c, const struct taken *x, const struct taken *y)
+{
+	static const struct taken nothing;
+	enum meaning_how how = !x ? MEANING_ADDED : !y ? MEANING_REMOVED : MEANING_CHANGED;
+	struct meaning_change *m =
+		new_change(c, MEANING_RULE, how, y ? y->rule->name : x->rule->name);
+	struct ids none = {0}, what_x, what_y, action_x, action_y;
+	uint32_t room[2];
+
+	if (!m)
+		return;
+	what_x = x ? units_of_openings(&c->units, x->opens) : none;
+	what_y = y ? units_of_openings(&c->units, y->opens) : none;
+	x = x ? x : &nothing;
+	y = y ? y : &nothing;
+	action_x = action_of(c, x, &room[0]);
+	action_y = action_of(c, y, &room[1]);
+	if (c->units.err)
+		return;
+	tell_field(c, m, "action", &action_x, &action_y);
+	tell_field(c, m, "who", &x->who, &y->who);
+	tell_field(c, m, "what", &what_x, &what_y);
+	tell_field(c, m, "when", &x->when, &y->when);
+	tell_field(c, m, "where", &x->where, &y->where);
+	tell_field(c, m, "how", &x->how, &y->how);
+}
+
+static int names_of_rules(struct comparison *c, const struct side *s, struct names *ret)
+{
+	int err = 0;
+
+	names_init(ret, c->arena);
+	for (uint32_t i = 0; i < s->policy->n_rules && !err; i++)
+		if (!s->rules[i].over)
+			err = names_add(ret, 0, s->policy->rules[i].name,
+					strlen(s->policy->rules[i].name), i);
+	return err;
+}
+
+/* The rule of this name on the other side; NULL: none. */
+static const struct taken *namesake(const struct names *names, const struct side *s,
+				    const struct taken *t)
+{
+	uint32_t i = names_find(names, 0, t->rule->name, strlen(t->rule->name));
+
+	return i == NAMES_ABSENT ? NULL : &s->rules[i];
+}
+
+static int tell_rules(struct comparison *c)
+{
+	struct names before, after;
+	int err = names_of_rules(c, &c->before, &before);
+
+	if (!err)
+		err = names_of_rules(c, &c->after, &after);
+	for (size_t i = 0; i < c->after.policy->n_rules && !err; i++) {
+		const struct taken *y = &c->after.rules[i], *x;
+
+		if (y->over)
+			continue;
+		x = namesake(&before, &c->before, y);
+		if (x ? !taken_equal(x, y) && (is_touched(c, x) || is_touched(c, y))
+		      : is_touched(c, y))
+			tell_rule(c, x, y);
+	}
+	for (size_t i = 0; i < c->before.policy->n_rules && !err; i++) {
+		const struct taken *x = &c->before.rules[i];
+
+		if (!x->over && !namesake(&after, &c->after, x) && is_touched(c, x))
+			tell_rule(c, x, NULL);
+	}
+	return err ? err : c->units.err;
+}
+
+/* --- groups --- */
+
+static void use_groups(bool *used, const struct selectors *l)
+{
+	for (size_t i = 0; i < l->n_in; i++)
+		if (l->in[i].kind == SELECTOR_GROUP)
+			used[l->in[i].group] = true;
+	for (size_t i = 0; i < l->n_except; i++)
+		if (l->except[i].kind == SELECTOR_GROUP)
+			used[l->except[i].group] = true;
+}
+
+/* Groups that rules ask for, and what these are made of: containers stand behind their members. */
+static int find_used(struct comparison *c, struct side *s)
+{
+	const struct policy *p = s->policy;
+
+	s->used = arena_array(c->arena, p->n_groups, sizeof(*s->used));
+	if (!s->used)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (!s->rules[i].over)
+			use_groups(s->used, &p->rules[i].who);
+	for (size_t i = p->n_groups; i-- > 0;)
+		if (s->used[p->group_order[i]])
+			use_groups(s->used, &p->groups[p->group_order[i]].members);
+	return 0;
+}
+
+static struct ids members_of(struct comparison *c, const struct selectors *l, bool excepts)
+{
+	const struct selectors list = {.in = excepts ? l->except : l->in,
+				       .n_in = excepts ? l->n_except : l->n_in};
+
+	return units_of_selectors(&c->units, &list);
+}
+
+static void tell_group(struct comparison *c, const struct policy_group *x,
+		       const struct policy_group *y)
+{
+	struct ids in_x = members_of(c, &x->members, false),
+		   in_y = members_of(c, &y->members, false),
+		   out_x = members_of(c, &x->members, true),
+		   out_y = members_of(c, &y->members, true);
+	struct meaning_change *m;
+
+	if (c->units.err || (sets_equal(&in_x, &in_y) && sets_equal(&out_x, &out_y)))
+		return;
+	m = new_change(c, MEANING_GROUP, MEANING_CHANGED, y->name);
+	if (!m)
+		return;
+	tell_field(c, m, "members", &in_x, &in_y);
+	tell_field(c, m, "except", &out_x, &out_y);
+}
+
+/* Where a group is asked for on one side alone, the rule or group that does differs. */
+static int tell_groups(struct comparison *c)
+{
+	const struct policy *b = c->before.policy, *a = c->after.policy;
+	struct names names;
+	int err = find_used(c, &c->before);
+
+	if (!err)
+		err = find_used(c, &c->after);
+	names_init(&names, c->arena);
+	for (uint32_t i = 0; i < b->n_groups && !err; i++)
+		if (c->before.used[i])
+			err = names_add(&names, 0, b->groups[i].name, strlen(b->groups[i].name), i);
+	for (size_t i = 0; i < a->n_groups && !err; i++) {
+		uint32_t old = c->after.used[i] ? names_find(&names, 0, a->groups[i].name,
+							     strlen(a->groups[i].name))
+						: NAMES_ABSENT;
+
+		if (old != NAMES_ABSENT)
+			tell_group(c, &b->groups[old], &a->groups[i]);
+	}
+	return err ? err : c->units.err;
+}
+
+static int tell_network(struct comparison *c)
+{
+	const uint64_t lease[] = {c->before.policy->lease_s, c->after.policy->lease_s};
+	struct meaning_change *m;
+	uint32_t units[2];
+	char text[32];
+
+	if (lease[0] == lease[1])
+		return 0;
+	for (size_t i = 0; i < 2; i++) {
+		num_print_duration(lease[i], text, sizeof(text));
+		units[i] = unit_of_text(&c->units, text);
+	}
+	m = c->units.err ? NULL : new_change(c, MEANING_NETWORK, MEANING_CHANGED, "network");
+	if (m)
+		tell_field(c, m, "lease", &(struct ids){&units[0], 1}, &(struct ids){&units[1], 1});
+	return c->units.err;
+}
+
+int meaning_compare(const struct policy *before, const struct policy *after, int64_t now_s,
+		    struct arena *a, struct meaning_diff *ret)
+{
+	struct comparison c = {.arena = a,
+			       .now_s = now_s,
+			       .before.policy = before,
+			       .after.policy = after,
+			       .changes =
+				       arena_array(a, MEANING_CHANGES_SHOWN, sizeof(*c.changes))};
+	int err = c.changes ? 0 : -ENOMEM;
+
+	units_init(&c.units, a);
+	if (!err)
+		err = take_apart(&c, &c.before);
+	if (!err)
+		err = take_apart(&c, &c.after);
+	if (!err)
+		err = find_differences(&c);
+	if (!err)
+		err = tell_network(&c);
+	if (!err)
+		err = tell_groups(&c);
+	if (!err)
+		err = tell_rules(&c);
+	if (err < 0)
+		return err;
+	c.result.changes = c.changes;
+	*ret = c.result;
+	return 0;
+}

@@ -161,10 +161,20 @@ int policy_parse(const char *file, const char *text, size_t n, const struct poli
 	return 0;
 }
 
+struct policy *policy_hold(struct policy *p)
+{
+	p->holds++;
+	return p;
+}
+
 void policy_free(struct policy *p)
 {
 	if (!p)
 		return;
+	if (p->holds) {
+		p->holds--;
+		return;
+	}
 	arena_done(&p->arena);
 	free(p);
 }

@@ -182,6 +182,7 @@ struct policy_invariant {
 struct policy {
 	const char *file;   /* its name, for messages */
 	struct arena arena; /* owns everything below */
+	unsigned holds;	    /* owners beside the first */
 	uint64_t lease_s;   /* [network] lease; default ZT_LEASE_DEFAULT_S */
 	const struct policy_group *groups;
 	const uint32_t *group_order; /* all groups, members before those that contain them */
@@ -221,6 +222,9 @@ struct policy_env {
  * problems->items are the caller's (problems->max of them). */
 int policy_parse(const char *file, const char *text, size_t n, const struct policy_env *env,
 		 struct policy **ret, struct diag_list *problems) ZT_MUST_USE;
+/* One more owner, each of whom calls policy_free. Only one thread may hold and free; the policy
+ * itself never changes, so others may read it meanwhile. */
+struct policy *policy_hold(struct policy *p);
 void policy_free(struct policy *p);
 /* Does the rule hold at all times, everywhere, whatever state the device is in? */
 bool policy_rule_is_plain(const struct policy_rule *r);

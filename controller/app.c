@@ -718,6 +718,18 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 	worker_submit(a->worker, &p->job);
 }
 
+void app_survey(struct app *a, const char *text, size_t n, const struct survey_path *path,
+		survey_then then, void *arg)
+{
+	int64_t now_ms = clock_now().wall_ms;
+	struct survey_config c = {.worker = a->worker,
+				  .model = &a->model,
+				  .env = policy_env(a, now_ms),
+				  .now_ms = now_ms};
+
+	survey_start(&c, text, n, path, then, arg);
+}
+
 /* --- a policy that nobody confirmed: the one before it is put again --- */
 
 static struct change back_change(const struct policy_row *waits, int64_t at_ms)

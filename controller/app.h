@@ -11,6 +11,7 @@
 #include "controller/keys.h"
 #include "controller/model/model.h"
 #include "controller/publish.h"
+#include "controller/survey.h"
 #include "controller/store/store.h"
 #include "controller/worker.h"
 
@@ -63,6 +64,9 @@ struct app_policy {
 typedef void (*app_policy_then)(void *arg, const struct app_policy *result);
 void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then,
 		    void *arg);
+/* What a policy would change; nothing is put (survey.h). */
+void app_survey(struct app *a, const char *text, size_t n, const struct survey_path *path,
+		survey_then then, void *arg);
 /* Something slow that only reads: run(arg, store) in the worker, then(arg) in the loop. */
 void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg),
 	      void *arg);

@@ -31,6 +31,7 @@ void api_user_put(void *app, struct http_request *r);
 void api_policy_get(void *app, struct http_request *r);
 void api_policy_put(void *app, struct http_request *r);
 void api_policy_check(void *app, struct http_request *r);
+void api_policy_preview(void *app, struct http_request *r);
 void api_policy_restore(void *app, struct http_request *r);
 void api_policy_confirm(void *app, struct http_request *r);
 void api_policy_promote(void *app, struct http_request *r);
@@ -54,7 +55,17 @@ bool api_begin_change(struct app *a, struct http_request *r, enum change_kind ki
 		      struct change *ret);
 struct device *api_find_device(struct app *a,
 			       struct http_request *r); /* {dev}; NULL: answered 404 */
+struct device *api_device_at(const struct model *m,
+			     const struct addr *want); /* overlay address; or NULL */
 json_t *api_device_json(struct app *a, const struct device *d);
+json_t *api_end_json(const struct device *d); /* id, name, owner; null for NULL */
+/* 422 with every mistake of a policy. */
+void api_refuse_policy(struct http_request *r, const struct diag *d, const struct diag *problems,
+		       size_t n, size_t dropped);
+/* Put a policy, unless it would cut the way on which the request came, through the overlay (409);
+ * force=1 puts it all the same. c is copied, with its text. */
+void api_put_guarded(struct app *a, struct http_request *r, const struct change *c,
+		     app_policy_then then);
 json_t *api_explanation_json(const struct explanation *x, bool with_nearest);
 /* Better: allowed, then one that names a rule, then the fewer failed conditions. */
 bool api_explanation_is_better(const struct explanation *x, const struct explanation *best,

@@ -108,6 +108,13 @@ json_t *api_device_json(struct app *a, const struct device *d)
 		"posture_ok", (d->verdicts & asked) == asked, "version", d->version);
 }
 
+json_t *api_end_json(const struct device *d)
+{
+	return d ? json_pack("{s:i,s:s,s:s}", "id", (int)d->row.id, "name", d->row.name, "owner",
+			     d->row.owner)
+		 : json_null();
+}
+
 /* --- explain --- */
 
 json_t *api_explanation_json(const struct explanation *x, bool with_nearest)
@@ -150,20 +157,23 @@ static const char *whereabouts_of(void *arg, uint32_t id, struct arena *a)
 	return arena_text(a, addr, strlen(addr));
 }
 
+struct device *api_device_at(const struct model *m, const struct addr *want)
+{
+	for (size_t i = 0; want->family != ADDR_NONE && i < m->n_devices; i++) {
+		struct device *d = m->devices[i];
+
+		if (d && d->row.state != DEVICE_REVOKED &&
+		    (addr_equal(&d->row.addr4, want) || addr_equal(&d->row.addr6, want)))
+			return d;
+	}
+	return NULL;
+}
+
 struct device *api_find_address(const struct model *m, const char *text)
 {
 	struct addr want;
 
-	if (addr_parse(text, &want))
-		return NULL;
-	for (size_t i = 0; i < m->n_devices; i++) {
-		struct device *d = m->devices[i];
-
-		if (d && d->row.state != DEVICE_REVOKED &&
-		    (addr_equal(&d->row.addr4, &want) || addr_equal(&d->row.addr6, &want)))
-			return d;
-	}
-	return NULL;
+	return addr_parse(text, &want) ? NULL : api_device_at(m, &want);
 }
 
 bool api_explanation_is_better(const struct explanation *x, const struct explanation *best,

@@ -50,19 +50,23 @@ static json_t *diags_json(const struct diag *diags, size_t n)
 	return list;
 }
 
+void api_refuse_policy(struct http_request *r, const struct diag *d, const struct diag *problems,
+		       size_t n, size_t dropped)
+{
+	http_reply_json(r, 422,
+			json_pack("{s:{s:s,s:s,s:s},s:o,s:i}", "error", "code", "policy", "message",
+				  d->message, "hint",
+				  "mend the file; the policy in force is unchanged", "problems",
+				  diags_json(problems, n), "more", (int)dropped));
+}
+
 /* 422 with every mistake, or another error in the usual form. */
 static void answer_refusal(struct http_request *r, const struct app_policy *p)
 {
-	json_t *j;
-
-	if (!p->n_problems) {
+	if (p->n_problems)
+		api_refuse_policy(r, &p->diag, p->problems, p->n_problems, p->dropped);
+	else
 		http_reply_diag(r, p->err, &p->diag);
-		return;
-	}
-	j = json_pack("{s:{s:s,s:s,s:s},s:o,s:i}", "error", "code", "policy", "message",
-		      p->diag.message, "hint", "mend the file; the policy in force is unchanged",
-		      "problems", diags_json(p->problems, p->n_problems), "more", (int)p->dropped);
-	http_reply_json(r, 422, j);
 }
 
 static void answer_put(void *arg, const struct app_policy *p)
@@ -146,7 +150,7 @@ void api_policy_put(void *app, struct http_request *r)
 		 get_trial(r, c.at_ms, &trial)) {
 		set_policy(&c, p, n);
 		c.policy.trial = trial;
-		app_put_policy(app, &c, false, answer_put, r);
+		api_put_guarded(app, r, &c, answer_put);
 	}
 }
 
@@ -278,9 +282,9 @@ static void put_again(void *arg)
 		answer_version_error(x);
 	} else {
 		set_policy(&x->restore, x->row.text, x->row.len);
-		app_put_policy(x->app, &x->restore, false, answer_put, x->request);
+		api_put_guarded(x->app, x->request, &x->restore, answer_put);
 	}
-	arena_done(&x->arena); /* app_put_policy copied */
+	arena_done(&x->arena); /* the text was copied */
 }
 
 void api_policy_restore(void *app, struct http_request *r)
@@ -377,13 +381,6 @@ static int explain_from(struct app *a, const char *from, const char *to, const s
 	return err;
 }
 
-static json_t *end_json(const struct device *d)
-{
-	return d ? json_pack("{s:i,s:s,s:s}", "id", (int)d->row.id, "name", d->row.name, "owner",
-			     d->row.owner)
-		 : json_null();
-}
-
 /* A device that is not in force is an answer of its own: nothing can allow it. */
 static json_t *inactive_json(const struct device *d)
 {
@@ -467,8 +464,8 @@ void api_explain(void *app, struct http_request *r)
 			"ztctl device list shows devices; a resource needs a device that hosts it");
 	} else {
 		j = api_explanation_json(&x, true);
-		json_object_set_new(j, "from", end_json(src));
-		json_object_set_new(j, "to", end_json(dst));
+		json_object_set_new(j, "from", api_end_json(src));
+		json_object_set_new(j, "to", api_end_json(dst));
 		http_reply_json(r, 200, j);
 	}
 	arena_done(&arena);

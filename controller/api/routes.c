@@ -49,6 +49,8 @@ const struct http_route api_routes[] = {
 	 "put a policy in force"},
 	{"POST", "/v1/admin/policy/check", HTTP_ADMIN, ZT_POLICY_MAX, HTTP_RATE_ADMIN,
 	 api_policy_check, "check a policy"},
+	{"POST", "/v1/admin/policy/preview", HTTP_ADMIN, ZT_POLICY_MAX, HTTP_RATE_ADMIN,
+	 api_policy_preview, "what a policy would change"},
 	{"POST", "/v1/admin/policy/restore", HTTP_ADMIN, SMALL, HTTP_RATE_ADMIN, api_policy_restore,
 	 "put an old version in force again"},
 	{"POST", "/v1/admin/policy/confirm", HTTP_ADMIN, SMALL, HTTP_RATE_ADMIN, api_policy_confirm,

@@ -6,13 +6,20 @@
 
 #include "controller/ctl/ctl.h"
 #include "controller/ctl/policy_can.h"
+#include "controller/ctl/preview.h"
 #include "zt/buf.h"
 #include "zt/num.h"
 #include "zt/txt.h"
 
+#define FORCE                                                                                      \
+	{                                                                                          \
+		"force", NULL, "also when it cuts your own way to the controller", false           \
+	}
 static const struct ctl_option why_options[] = {CTL_WHY, {NULL, NULL, NULL, false}};
+static const struct ctl_option restore_options[] = {CTL_WHY, FORCE, {NULL, NULL, NULL, false}};
 static const struct ctl_option put_options[] = {
 	CTL_WHY,
+	FORCE,
 	{"confirm", "DURATION", "goes back by itself unless policy confirm comes in time: 10m",
 	 false},
 	{"canary", "PERCENT", "for this part of the devices first, until promote or abort: 5%",
@@ -233,6 +240,8 @@ static int put(struct ctl *c, const struct ctl_args *a)
 	if (!why)
 		return need_why(c);
 	path = put_path(c, a, why, &rc);
+	if (path && ctl_args_has(a, "force"))
+		path = arena_printf(&c->arena, "%s&force=1", path);
 	return path ? send_file(c, a->words[0], "PUT", path, print_version) : rc;
 }
 
@@ -315,9 +324,7 @@ static int get(struct ctl *c, const struct ctl_args *a)
 
 static int preview(struct ctl *c, const struct ctl_args *a)
 {
-	(void)a;
-	return ctl_failf(c, ZT_EXIT_FAILED, "policy check and explain say what they can",
-			 "not supported by this version");
+	return send_file(c, a->words[0], "POST", "/v1/admin/policy/preview", ctl_print_preview);
 }
 
 static int show_log(struct ctl *c, const struct ctl_args *a)
@@ -329,7 +336,10 @@ static int show_log(struct ctl *c, const struct ctl_args *a)
 
 static int restore(struct ctl *c, const struct ctl_args *a)
 {
-	struct ctl_request q = {.method = "POST", .path = "/v1/admin/policy/restore"};
+	struct ctl_request q = {.method = "POST",
+				.path = ctl_args_has(a, "force")
+						? "/v1/admin/policy/restore?force=1"
+						: "/v1/admin/policy/restore"};
 	uint64_t version = 0;
 	int rc;
 
@@ -360,6 +370,6 @@ const struct ctl_command ctl_policy_commands[] = {
 	 NULL, 2, 3, false},
 	{"policy", "log", "", "all versions, with author and reason", show_log, NULL, 0, 0, false},
 	{"policy", "restore", "N --why TEXT", "put an old version in force again", restore,
-	 why_options, 1, 1, false},
+	 restore_options, 1, 1, false},
 	{NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, false},
 };

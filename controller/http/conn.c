@@ -153,14 +153,14 @@ static void expect_acknowledgements(const struct http_conn *c)
 	setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
-static struct addr local_address(int fd)
+static struct endpoint local_endpoint(int fd)
 {
 	struct sockaddr_storage sa = {0};
 	socklen_t len = sizeof(sa);
 
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		return (struct addr){0};
-	return endpoint_of((struct sockaddr *)&sa).addr;
+		return (struct endpoint){0};
+	return endpoint_of((const struct sockaddr *)&sa);
 }
 
 static struct http_conn *conn_new(struct http_server *s, struct MHD_Connection *mhd)
@@ -177,7 +177,7 @@ static struct http_conn *conn_new(struct http_server *s, struct MHD_Connection *
 				.mhd = mhd,
 				.fd = fd->connect_fd,
 				.from = endpoint_of(addr->client_addr),
-				.local = local_address(fd->connect_fd)};
+				.local = local_endpoint(fd->connect_fd)};
 	net = http_addr_net(&c->from.addr);
 	c->deadline = loop_timer_new(s->loop, deadline_over, c);
 	c->peer = c->deadline ? peer_add(s, &net) : NULL;

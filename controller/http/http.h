@@ -94,6 +94,8 @@ const char *http_param(const struct http_request *r,
 const char *http_query(const struct http_request *r, const char *name); /* ?name=, decoded; NULL */
 const void *http_body(const struct http_request *r, size_t *ret_len);	/* complete */
 void http_peer(const struct http_request *r, struct endpoint *ret);
+/* Our end of the connection: the address and port that the client connected to. */
+void http_local(const struct http_request *r, struct endpoint *ret);
 /* 32 bytes of this connection, zero at first: where a challenge waits for its one use. */
 struct http_conn_slot {
 	struct key value;

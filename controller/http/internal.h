@@ -61,8 +61,7 @@ struct http_conn {
 	struct http_conn *prev, *next;
 	struct http_conn *next_waking; /* in the server's list; only while its connection sleeps */
 	struct http_peer *peer;
-	struct endpoint from;
-	struct addr local;	       /* the one that was called */
+	struct endpoint from, local;   /* local: the one that was called */
 	int fd;			       /* libmicrohttpd's */
 	struct loop_timer *deadline;   /* past it the socket is shut down */
 	struct tls_identity *identity; /* NULL before the handshake */
@@ -82,7 +81,7 @@ struct http_request {
 	struct http_conn *conn;	    /* NULL: the client has gone */
 	const struct http_route *route;
 	struct http_caller caller;
-	struct endpoint from;
+	struct endpoint from, local;
 	struct arena arena;
 	struct buf body;
 	struct http_pair params[HTTP_PARAM_MAX], query[HTTP_QUERY_MAX];

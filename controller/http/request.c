@@ -66,7 +66,7 @@ static void check_headers(struct http_request *r, const struct headers *h)
 	else if (h->encoding)
 		http_reply_error(r, MHD_HTTP_LENGTH_REQUIRED, "form",
 				 "the body's length is not known", "send it with Content-Length");
-	else if (!http_host_is_ours(h->host, r->server->config.hosts, &r->conn->local))
+	else if (!http_host_is_ours(h->host, r->server->config.hosts, &r->conn->local.addr))
 		http_reply_error(r, MHD_HTTP_MISDIRECTED_REQUEST, "refused",
 				 "this controller does not go by that host name",
 				 "an admin can add it to controller.ini: host = NAME");
@@ -152,6 +152,7 @@ static struct http_request *request_new(struct http_conn *c)
 	r->server = c->server;
 	r->conn = c;
 	r->from = c->from;
+	r->local = c->local;
 	arena_init(&r->arena, HTTP_SCRATCH_MAX);
 	c->request = r;
 	c->server->stats.requests++;
@@ -355,6 +356,11 @@ const void *http_body(const struct http_request *r, size_t *ret_len)
 void http_peer(const struct http_request *r, struct endpoint *ret)
 {
 	*ret = r->from;
+}
+
+void http_local(const struct http_request *r, struct endpoint *ret)
+{
+	*ret = r->local;
 }
 
 struct http_conn_slot *http_conn_slot(const struct http_request *r)

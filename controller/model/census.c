@@ -15,6 +15,7 @@ struct entry { /* beside the preview_device with the same index */
 	const struct fact_view *facts; /* those that one of the policies asks for */
 	size_t n_facts;
 	const int64_t *since_ms; /* failing since: profiles of before, then of after */
+	uint64_t held;		 /* bit i: profile i of before counts as failing */
 };
 
 struct resident { /* a user with groups that an admin gave */
@@ -25,12 +26,15 @@ struct resident { /* a user with groups that an admin gave */
 
 struct census {
 	struct policy *policy[2]; /* before (held), after (borrowed) */
+	struct policy *canary;	  /* that some devices are under (held); or NULL */
 	int64_t now_ms;
 	struct arena arena;
 	const char **facts; /* names, sorted */
 	size_t n_facts;
-	/* Profile of before with the name of each of after; UINT32_MAX none. */
-	uint32_t namesake[ENGINE_POSTURES_MAX];
+	/* What is known of a device's profiles is numbered by the policy that it is under: that in
+	 * force, or the canary. [canary][after][i]: the number there of profile i, by its name;
+	 * UINT32_MAX none. */
+	uint32_t namesake[2][2][ENGINE_POSTURES_MAX];
 	struct preview_device *devices;
 	struct entry *entries;
 	size_t n_devices, cap_devices;
@@ -62,26 +66,36 @@ static int collect_facts(struct census *c)
 	return 0;
 }
 
-static void match_profiles(struct census *c)
+static void match_profiles(const struct policy *under, const struct policy *p,
+			   uint32_t ret[static ENGINE_POSTURES_MAX])
 {
-	const struct policy *x = c->policy[0], *y = c->policy[1];
-
-	for (size_t j = 0; j < y->n_postures; j++) {
-		c->namesake[j] = UINT32_MAX;
-		for (uint32_t i = 0; i < x->n_postures; i++)
-			if (strcmp(x->postures[i].name, y->postures[j].name) == 0)
-				c->namesake[j] = i;
+	for (size_t j = 0; j < p->n_postures; j++) {
+		ret[j] = UINT32_MAX;
+		for (uint32_t i = 0; under && i < under->n_postures; i++)
+			if (strcmp(under->postures[i].name, p->postures[j].name) == 0)
+				ret[j] = i;
 	}
+}
+
+static void let_go(struct census *c)
+{
+	policy_free(c->policy[0]);
+	policy_free(c->canary);
+	arena_done(&c->arena);
+	c->policy[0] = c->canary = NULL;
 }
 
 static int begin(struct census *c, const struct model *m)
 {
-	policy_free(c->policy[0]);
-	c->policy[0] = policy_hold(m->policy);
-	arena_done(&c->arena);
+	let_go(c);
+	c->policy[0] = policy_hold(m->force.policy);
+	c->canary = m->canary.policy ? policy_hold(m->canary.policy) : NULL;
 	arena_init(&c->arena, MEMORY_MAX);
 	c->n_devices = c->n_users = c->next_device = c->next_user = 0;
-	match_profiles(c);
+	for (size_t k = 0; k < 2; k++) {
+		match_profiles(c->policy[0], c->policy[k], c->namesake[0][k]);
+		match_profiles(c->canary, c->policy[k], c->namesake[1][k]);
+	}
 	return collect_facts(c);
 }
 
@@ -109,8 +123,7 @@ void census_free(struct census *c)
 {
 	if (!c)
 		return;
-	policy_free(c->policy[0]);
-	arena_done(&c->arena);
+	let_go(c);
 	free(c->devices);
 	free(c->entries);
 	free(c->users);
@@ -168,16 +181,20 @@ static int copy_facts(struct census *c, const struct device *d, struct entry *e)
 /* A profile that keeps its name keeps what is known of the device, as when a policy is put. */
 static int copy_since(struct census *c, const struct device *d, struct entry *e)
 {
-	size_t n = c->policy[0]->n_postures, n_after = c->policy[1]->n_postures;
-	int64_t *v = arena_array(&c->arena, n + n_after, sizeof(*v));
+	int64_t *v = arena_array(&c->arena, c->policy[0]->n_postures + c->policy[1]->n_postures,
+				 sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;
-	memcpy(v, d->failing_since_ms, n * sizeof(*v));
-	for (size_t j = 0; j < n_after; j++)
-		v[n + j] = c->namesake[j] == UINT32_MAX ? POSTURE_NEVER_COMPLIED
-							: d->failing_since_ms[c->namesake[j]];
 	e->since_ms = v;
+	for (size_t k = 0; k < 2; k++)
+		for (size_t j = 0; j < c->policy[k]->n_postures; j++) {
+			uint32_t i = c->namesake[d->in_canary][k][j];
+
+			*v++ = i == UINT32_MAX ? POSTURE_NEVER_COMPLIED : d->failing_since_ms[i];
+			if (k == 0 && i != UINT32_MAX && (d->held >> i & 1))
+				e->held |= UINT64_C(1) << j;
+		}
 	return 0;
 }
 
@@ -203,7 +220,8 @@ static int reserve_device(struct census *c)
 
 static int take_device(struct census *c, const struct device *d)
 {
-	struct entry e = {.view = {.source = d->source, .addr4 = d->row.addr4, .addr6 = d->row.addr6}};
+	struct entry e = {
+		.view = {.source = d->source, .addr4 = d->row.addr4, .addr6 = d->row.addr6}};
 	struct subject s = {.id = d->row.id, .n_tags = d->row.tags.n};
 	int err;
 
@@ -251,7 +269,8 @@ static int take_user(struct census *c, const struct user_row *u)
 
 int census_step(struct census *c, const struct model *m, size_t max)
 {
-	int err = m->policy == c->policy[0] ? 0 : begin(c, m);
+	bool same = m->force.policy == c->policy[0] && m->canary.policy == c->canary;
+	int err = same ? 0 : begin(c, m);
 
 	for (; max && !err && c->next_device < m->n_devices; c->next_device++, max--)
 		if (m->devices[c->next_device])
@@ -313,7 +332,7 @@ int census_judge(struct census *c)
 		struct preview_device *d = &c->devices[i];
 		const struct entry *e = &c->entries[i];
 
-		d->before.verdicts = judge(c, c->policy[0], e, e->since_ms);
+		d->before.verdicts = judge(c, c->policy[0], e, e->since_ms) & ~e->held;
 		d->before.places = place_evaluate(c->policy[0], &e->view);
 		d->after.verdicts =
 			judge(c, c->policy[1], e, e->since_ms + c->policy[0]->n_postures);

@@ -32,15 +32,17 @@ struct http_request {
 	int status; /* of the answer */
 };
 
-enum wish_kind { WISH_NONE, WISH_CHANGE, WISH_POLICY, WISH_READ };
+enum wish_kind { WISH_NONE, WISH_CHANGE, WISH_POLICY, WISH_SURVEY, WISH_READ };
 
 /* What a handler asked the application for, until it is answered. */
 struct wish {
 	enum wish_kind kind;
-	struct change change; /* policy.text is owned */
+	struct change change; /* policy.text is owned; of a review this alone */
+	struct survey_path path;
 	bool check_only;
 	app_then change_then;
 	app_policy_then policy_then;
+	survey_then survey_then;
 	void (*run)(void *arg, struct store *s), (*read_then)(void *arg);
 	void *arg;
 };
@@ -106,8 +108,16 @@ const void *http_body(const struct http_request *r, size_t *ret_len)
 
 void http_peer(const struct http_request *r, struct endpoint *ret)
 {
-	(void)r;
 	*ret = (struct endpoint){{ADDR_V4, {192, 0, 2, 1}}, 40000};
+	if (find_field(r, "inside")) /* through the overlay, from the laptop */
+		*ret = (struct endpoint){{ADDR_V4, {100, 64, 0, 1}}, 40000};
+}
+
+/* The machine of db-1 is the controller's own. */
+void http_local(const struct http_request *r, struct endpoint *ret)
+{
+	(void)r;
+	*ret = (struct endpoint){{ADDR_V4, {100, 64, 0, 2}}, 5432};
 }
 
 struct http_conn_slot *http_conn_slot(const struct http_request *r)
@@ -191,7 +201,9 @@ static void check_change(const struct change *c)
 	fuzz_check(strcmp(r->route->method, "GET") != 0);
 	fuzz_check(c->at_ms == fake_now.wall_ms && txt_is_line(c->actor, sizeof(c->actor) - 1));
 	fuzz_check(!c->why[0] || txt_is_line(c->why, ZT_WHY_MAX));
-	fuzz_check(txt_equal(c->source, "192.0.2.1:40000") && !c->detail && !c->seq);
+	fuzz_check(txt_equal(c->source,
+			     find_field(r, "inside") ? "100.64.0.1:40000" : "192.0.2.1:40000") &&
+		   !c->detail && !c->seq);
 	if (r->caller.kind == HTTP_NOBODY)
 		fuzz_check(c->kind == CHANGE_DEVICE_ENROLL);
 	else if (r->caller.kind != HTTP_ADMIN)
@@ -306,6 +318,17 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 	w = new_wish(WISH_POLICY, c, arg);
 	w->check_only = check_only;
 	w->policy_then = then;
+}
+
+void app_survey(struct app *a, const char *text, size_t n, const struct survey_path *path,
+		survey_then then, void *arg)
+{
+	struct change c = {.policy = {.text = (char *)(uintptr_t)text, .len = n}};
+	struct wish *w = new_wish(WISH_SURVEY, &c, arg);
+
+	(void)a;
+	w->path = *path;
+	w->survey_then = then;
 }
 
 void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg),

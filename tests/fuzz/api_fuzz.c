@@ -16,6 +16,7 @@
 #include <sodium.h>
 
 #include "tests/fuzz/api_fake.h"
+#include "controller/model/census.h"
 #include "controller/model/tags.h"
 #include "zt/buf.h"
 #include "zt/num.h"
@@ -196,6 +197,53 @@ static void grant_policy(struct wish *w)
 	w->policy_then(w->arg, &result);
 }
 
+/* As survey.c does it, in one go. */
+static void compare(struct policy *after, struct survey *ret, struct wish *w)
+{
+	const struct preview_device *v;
+	struct preview *p;
+	struct census *c;
+	size_t n;
+	int more = 1;
+
+	fuzz_check(census_new(&fake.model, after, fake_now.wall_ms, &c) == 0);
+	while (census_step(c, &fake.model, 2))
+		;
+	fuzz_check(census_judge(c) == 0);
+	v = census_devices(c, &n);
+	fuzz_check(preview_new(census_before(c), after, v, n, fake_now.wall_ms / 1000, &p) == 0);
+	while (more)
+		fuzz_check((more = preview_step(p, 100)) >= 0);
+	ret->result = preview_result(p);
+	fuzz_check(preview_cuts(p, w->path.src, w->path.dst, &w->path.svc, &ret->cuts_path) == 0);
+	w->survey_then(w->arg, ret);
+	preview_free(p);
+	census_free(c);
+}
+
+static void grant_survey(struct wish *w)
+{
+	static struct survey result;
+	struct diag_list list = {.items = result.problems, .max = 100};
+	struct policy *p = NULL;
+
+	result = (struct survey){.path = w->path};
+	result.err = policy_parse("policy", w->change.policy.text, w->change.policy.len, NULL, &p,
+				  &list);
+	result.n_problems = list.n;
+	result.dropped = list.dropped;
+	fake.n_problems = list.n;
+	if (result.err)
+		diag_set(&result.diag, result.err, "the policy is refused");
+	else if (fake.outcome)
+		result.err = diag_set(&result.diag, fake.outcome, "it could not be compared");
+	if (result.err)
+		w->survey_then(w->arg, &result);
+	else
+		compare(p, &result, w);
+	policy_free(p);
+}
+
 static void grant_reading(struct wish *w)
 {
 	store_outcome = fake.outcome;
@@ -214,6 +262,8 @@ static void grant_wishes(void)
 			grant_change(&w);
 		else if (w.kind == WISH_POLICY)
 			grant_policy(&w);
+		else if (w.kind == WISH_SURVEY)
+			grant_survey(&w);
 		else
 			grant_reading(&w);
 		free(w.change.policy.text);

@@ -123,10 +123,14 @@ static void take_policy(void *arg, struct http_request *r)
 	size_t n;
 	const char *body = http_body(r, &n);
 
+	char what[100];
+
 	(void)arg;
 	if (take_trial(r))
 		return;
-	see(r, http_query(r, "why") ? http_query(r, "why") : "check");
+	snprintf(what, sizeof(what), "%s%s", http_query(r, "force") ? "force " : "",
+		 http_query(r, "why") ? http_query(r, "why") : "check");
+	see(r, what);
 	if (memmem(body, n, "bad", 3))
 		reply(r, 422,
 		      "{\"error\":{\"code\":\"form\",\"message\":\"2 "
@@ -136,6 +140,37 @@ static void take_policy(void *arg, struct http_request *r)
 		      "{\"file\":\"\",\"line\":9,\"column\":1,\"message\":\"no why\"}]}");
 	else
 		reply(r, 200, http_query(r, "why") ? "{\"version\":4}" : "{\"ok\":true}");
+}
+
+/* "same", "cut", or a little of everything. */
+static void preview_policy(void *arg, struct http_request *r)
+{
+	size_t n;
+	const char *body = http_body(r, &n);
+
+	(void)arg;
+	see(r, "preview");
+	if (memmem(body, n, "bad", 3))
+		take_policy(arg, r);
+	else if (memmem(body, n, "same", 4))
+		reply(r, 200,
+		      "{\"nothing\":true,\"cuts_own_way\":null,\"pairs\":{},\"devices\":{},"
+		      "\"meaning\":{}}");
+	else
+		reply(r, 200,
+		      "{\"nothing\":false,\"cuts_own_way\":\"tcp/8443 from lap\\u001b to ctl\","
+		      "\"pairs\":{\"total\":1002,\"gaining\":1,\"losing\":1001,\"cut\":7,\"list\":["
+		      "{\"from\":{\"id\":1,\"name\":\"lap\",\"owner\":\"ada@x\"},"
+		      "\"to\":{\"id\":2,\"name\":\"db\",\"owner\":\"\"},"
+		      "\"gained\":[\"tcp/443\",\"icmp\"],\"lost\":[\"tcp/22\"]},"
+		      "{\"from\":null,\"to\":{\"id\":2,\"name\":\"db\",\"owner\":\"\"},"
+		      "\"gained\":[],\"lost\":[\"any\"]}]},"
+		      "\"devices\":{\"total\":3,\"list\":[]},"
+		      "\"meaning\":{\"total\":1,\"list\":[{\"kind\":\"rule\",\"change\":"
+		      "\"changed\","
+		      "\"name\":\"shop\",\"fields\":[{\"field\":\"who\",\"removed\":[\"user:sam@"
+		      "x\"],"
+		      "\"n_removed\":30,\"added\":[\"tag:web\"],\"n_added\":1}]}]}}");
 }
 
 static void get_policy(void *arg, struct http_request *r)
@@ -230,6 +265,7 @@ static const struct http_route routes[] = {
 	{"POST", "/v1/admin/devices/{dev}/revoke", HTTP_ADMIN, 4096, HTTP_RATE_NONE, revoke_device,
 	 ""},
 	{"POST", "/v1/admin/policy/check", HTTP_ADMIN, 4096, HTTP_RATE_NONE, take_policy, ""},
+	{"POST", "/v1/admin/policy/preview", HTTP_ADMIN, 4096, HTTP_RATE_NONE, preview_policy, ""},
 	{"PUT", "/v1/admin/policy", HTTP_ADMIN, 4096, HTTP_RATE_NONE, take_policy, ""},
 	{"GET", "/v1/admin/policy", HTTP_ADMIN, 0, HTTP_RATE_NONE, get_policy, ""},
 	{"GET", "/v1/admin/policy/can", HTTP_ADMIN, 0, HTTP_RATE_NONE, can, ""},
@@ -443,6 +479,35 @@ static void test_refusals_in_two_lines(void **state)
 	       "ztctl: the controller answered 502\nhint: is this address a ztcontroller?\n");
 }
 
+static void test_policy_preview(void **state)
+{
+	(void)state;
+	make_file("policy.ini", "same");
+	ztctl("policy", "preview", in_dir("policy.ini"));
+	expect(0, "nothing changes\n", "");
+	assert_string_equal(fake.seen, "preview same");
+	make_file("policy.ini", "other");
+	ztctl("policy", "preview", in_dir("policy.ini"));
+	expect(0,
+	       "- lap (ada@x) -> db  tcp/22\n+ lap (ada@x) -> db  tcp/443, icmp\n"
+	       "- ? -> db  any\nand 1000 more\n"
+	       "From device to device: access is gained in 1 pairs and lost in 1001, of which 7 "
+	       "are "
+	       "connected now; 3 devices are touched.\n"
+	       "rule shop changed\n    - who      user:sam@x\n    - who      and 29 more\n"
+	       "    + who      tag:web\n",
+	       "warning: it would cut your own way to the controller: tcp/8443 from lap? to ctl\n"
+	       "hint: add a rule that keeps it; policy put refuses it without --force\n");
+	ztctl("policy", "preview", in_dir("policy.ini"), "--json");
+	assert_int_equal(got.status, 0);
+	assert_non_null(strstr(got.out, "\"losing\": 1001"));
+	make_file("policy.ini", "bad");
+	ztctl("policy", "preview", in_dir("policy.ini"));
+	assert_int_equal(got.status, 1);
+	assert_string_equal(got.out, "");
+	assert_non_null(strstr(got.err, ":2:5: no group 'x'\nhint: did you mean y?\n"));
+}
+
 static void test_wrong_usage_sends_nothing(void **state)
 {
 	static const char *const rows[][6] = {
@@ -527,10 +592,9 @@ static void test_policy(void **state)
 	expect(0, "[rule a]\n", "");
 	ztctl("policy", "get", "--json");
 	expect(0, "{\n  \"version\": \"4\",\n  \"policy\": \"[rule a]\\n\"\n}\n", "");
-	ztctl("policy", "preview", file);
-	expect(1, "",
-	       "ztctl: not supported by this version\nhint: policy check and explain say what they "
-	       "can\n");
+	ztctl("policy", "put", "--force", "--why", "better", "-");
+	expect(0, "policy version 4 is in force\n", "");
+	assert_string_equal(fake.seen, "force better [rule a]\n");
 	ztctl("policy", "check", "/nonexistent/x");
 	expect(1, "", "ztctl: cannot read /nonexistent/x: no such file or directory\n");
 }
@@ -742,6 +806,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_device_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_tag, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals_in_two_lines, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policy_preview, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_usage_sends_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_help_everywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),

@@ -7,6 +7,7 @@
 #include "controller/ctl/explain.c"
 #include "controller/ctl/policy.c"
 #include "controller/ctl/policy_can.c"
+#include "controller/ctl/preview.c"
 #include "controller/ctl/print.c"
 #include "controller/ctl/run.c"
 #include "controller/ctl/status.c"

@@ -13,7 +13,8 @@ static const char before_text[] =
 	"[place office]\nsource = 192.0.2.0/24\n"
 	"[posture strict]\nrequire = custom.a == 1\n"
 	"[posture mild]\nrequire = custom.b == 1, custom.a == 1\ngrace = 10m\n"
-	"[resource db]\non = tag:db\nports = tcp/5432\n[resource web]\non = tag:web\nports = tcp/80\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\n[resource web]\non = tag:web\nports = "
+	"tcp/80\n"
 	"[rule a]\nwho = group:crew\nwhat = resource:db\nhow = posture:strict\nwhy = w\n"
 	"[rule b]\nwho = group:staff, device:d6\nwhat = resource:web\nhow = posture:mild\nwhy = w\n"
 	"[rule c]\nwho = tag:web\nwhat = resource:db\nwhere = place:office\nwhy = w\n";
@@ -179,9 +180,9 @@ static void test_both_policies_see_what_the_model_does(void **state)
 		c = taken(&m, after, slices[i]);
 		x = engine_of(census_before(c), c, false);
 		y = engine_of(after, c, true);
-		check_same(m.engine, x);
+		check_same(m.force.engine, x);
 		set_policy(&m, after_text, now_ms);
-		check_same(m.engine, y);
+		check_same(m.force.engine, y);
 		engine_free(x);
 		engine_free(y);
 		census_free(c);
@@ -207,9 +208,9 @@ static void test_a_policy_put_meanwhile(void **state)
 	while (census_step(c, &m, 5))
 		;
 	assert_int_equal(census_judge(c), 0);
-	assert_ptr_equal(census_before(c), m.policy);
+	assert_ptr_equal(census_before(c), m.force.policy);
 	x = engine_of(census_before(c), c, false);
-	check_same(m.engine, x);
+	check_same(m.force.engine, x);
 	engine_free(x);
 	set_policy(&m, before_text, now_ms);
 	assert_string_equal(census_before(c)->rules[2].name, "n");

@@ -1,0 +1,158 @@
+/* Survey: one job that is given to the worker again and again until it is done. */
+#include "controller/survey.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/model/census.h"
+
+enum {
+	SLICE_DEVICES = 1000, /* copied at once: about a millisecond of the loop */
+	STEP_GRANTS = 200000, /* compared at once: some ten milliseconds of the worker */
+};
+
+struct survey_job {
+	struct job job;
+	struct survey_config c;
+	char *text;
+	size_t n;
+	struct policy *policy;
+	struct census *census;
+	struct preview *preview;
+	bool counted; /* the census is whole */
+	bool compared;
+	struct survey result;
+	survey_then then;
+	void *arg;
+};
+
+/* --- in the worker --- */
+
+static void fail(struct survey_job *j, int err)
+{
+	j->result.err = diag_set(&j->result.diag, err, "%s", zt_strerror(err));
+}
+
+static void parse(struct survey_job *j)
+{
+	struct survey *r = &j->result;
+	struct diag_list list = {.items = r->problems,
+				 .max = sizeof(r->problems) / sizeof(r->problems[0])};
+
+	r->err = policy_parse("policy", j->text, j->n, &j->c.env, &j->policy, &list);
+	r->n_problems = list.n;
+	r->dropped = list.dropped;
+	if (r->err)
+		diag_set(&r->diag, r->err, "the policy is refused: %zu mistake%s",
+			 list.n + list.dropped, list.n + list.dropped == 1 ? "" : "s");
+}
+
+static int begin_preview(struct survey_job *j)
+{
+	const struct preview_device *v;
+	size_t n;
+	int err = census_judge(j->census);
+
+	v = census_devices(j->census, &n);
+	return err ? err
+		   : preview_new(census_before(j->census), j->policy, v, n, j->c.now_ms / 1000,
+				 &j->preview);
+}
+
+static int finish_preview(struct survey_job *j)
+{
+	struct survey *r = &j->result;
+
+	j->compared = true;
+	r->result = preview_result(j->preview);
+	return preview_cuts(j->preview, r->path.src, r->path.dst, &r->path.svc, &r->cuts_path);
+}
+
+static void compare(struct survey_job *j)
+{
+	int err = j->preview ? 0 : begin_preview(j);
+
+	if (!err)
+		err = preview_step(j->preview, STEP_GRANTS);
+	if (!err)
+		err = finish_preview(j);
+	if (err < 0)
+		fail(j, err);
+}
+
+static void survey_work(struct job *job, struct store *s)
+{
+	struct survey_job *j = (struct survey_job *)job;
+
+	(void)s;
+	if (!j->policy)
+		parse(j);
+	else if (j->counted)
+		compare(j);
+}
+
+/* --- in the loop --- */
+
+static void finish(struct survey_job *j)
+{
+	if (j->result.err)
+		j->result.result = NULL;
+	j->then(j->arg, &j->result);
+	preview_free(j->preview);
+	census_free(j->census);
+	policy_free(j->policy);
+	free(j->text);
+	free(j);
+}
+
+static int count(struct survey_job *j)
+{
+	int err = 0;
+
+	if (!j->census)
+		err = census_new(j->c.model, j->policy, j->c.now_ms, &j->census);
+	return err ? err : census_step(j->census, j->c.model, SLICE_DEVICES);
+}
+
+static void survey_done(struct job *job)
+{
+	struct survey_job *j = (struct survey_job *)job;
+	int more = j->result.err || j->counted ? 0 : count(j);
+
+	if (more < 0)
+		fail(j, more);
+	else
+		j->counted = !more;
+	if (j->result.err || j->compared)
+		finish(j);
+	else
+		worker_submit(j->c.worker, &j->job);
+}
+
+void survey_start(const struct survey_config *c, const char *text, size_t n,
+		  const struct survey_path *path, survey_then then, void *arg)
+{
+	struct survey_job *j = calloc(1, sizeof(*j));
+
+	if (j) {
+		*j = (struct survey_job){.job = {.work = survey_work, .done = survey_done},
+					 .c = *c,
+					 .text = malloc(n + 1),
+					 .n = n,
+					 .then = then,
+					 .arg = arg};
+		j->result.path = *path;
+	}
+	if (!j || !j->text) {
+		static const struct survey no_memory = {.err = -ENOMEM,
+							.diag.message = "out of memory"};
+
+		free(j);
+		then(arg, &no_memory);
+		return;
+	}
+	memcpy(j->text, text, n);
+	j->text[n] = '\0';
+	worker_submit(c->worker, &j->job);
+}

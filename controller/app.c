@@ -724,7 +724,7 @@ void app_survey(struct app *a, const char *text, size_t n, const struct survey_p
 	int64_t now_ms = clock_now().wall_ms;
 	struct survey_config c = {.worker = a->worker,
 				  .model = &a->model,
-				  .env = policy_env(a, now_ms),
+				  .env = app_policy_env(a, now_ms),
 				  .now_ms = now_ms};
 
 	survey_start(&c, text, n, path, then, arg);

@@ -39,6 +39,7 @@ void api_policy_abort(void *app, struct http_request *r);
 void api_policy_log(void *app, struct http_request *r);
 void api_policy_can(void *app, struct http_request *r);
 void api_explain(void *app, struct http_request *r);
+void api_access(void *app, struct http_request *r);
 void api_audit_list(void *app, struct http_request *r);
 void api_audit_verify(void *app, struct http_request *r);
 

@@ -117,6 +117,16 @@ json_t *api_end_json(const struct device *d)
 
 /* --- explain --- */
 
+static json_t *failed_json(const struct explain_failed *f)
+{
+	json_t *j =
+		json_pack("{s:s,s:s,s:s}", "condition", f->condition, "is", f->is, "hint", f->hint);
+
+	if (f->since_ms)
+		json_object_set_new(j, "since", api_time(f->since_ms / 1000));
+	return j;
+}
+
 json_t *api_explanation_json(const struct explanation *x, bool with_nearest)
 {
 	json_t *nearest = json_null(), *failed;
@@ -124,10 +134,7 @@ json_t *api_explanation_json(const struct explanation *x, bool with_nearest)
 	if (!x->allowed && x->nearest && with_nearest) {
 		failed = json_array();
 		for (size_t i = 0; i < x->n_failed; i++)
-			json_array_append_new(failed, json_pack("{s:s,s:s,s:s}", "condition",
-								x->failed[i].condition, "is",
-								x->failed[i].is, "hint",
-								x->failed[i].hint));
+			json_array_append_new(failed, failed_json(&x->failed[i]));
 		nearest = json_pack("{s:s,s:o}", "rule", x->nearest->name, "failed", failed);
 	}
 	if (x->allowed)
@@ -142,6 +149,14 @@ static const struct fact_view *facts_of(void *arg, uint32_t id, size_t *ret_n)
 
 	*ret_n = d ? d->n_facts : 0;
 	return d ? d->facts : NULL;
+}
+
+static int64_t failing_since_of(void *arg, uint32_t id, uint32_t posture)
+{
+	const struct device *d = model_device(arg, id);
+	int64_t since_ms = d ? d->failing_since_ms[posture] : 0;
+
+	return since_ms == POSTURE_NEVER_COMPLIED ? 0 : since_ms;
 }
 
 static const char *whereabouts_of(void *arg, uint32_t id, struct arena *a)
@@ -209,6 +224,7 @@ int api_explain_to(struct app *a, const struct device *from, const char *to,
 	const struct engine *e = model_force(m, from)->engine; /* its source's policy decides */
 	struct explain_context c = {.facts = facts_of,
 				    .whereabouts = whereabouts_of,
+				    .failing_since_ms = failing_since_of,
 				    .arg = m,
 				    .now_ms = app_now(a).wall_ms,
 				    .own_only = own_only};

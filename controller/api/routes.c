@@ -65,6 +65,8 @@ const struct http_route api_routes[] = {
 	 "may this ever open that, and how"},
 	{"GET", "/v1/admin/explain", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_explain,
 	 "may this reach that, and why"},
+	{"GET", "/v1/admin/access", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_access,
+	 "what this can reach, or who can reach that"},
 	{"GET", "/v1/admin/audit", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_audit_list, "the audit log"},
 	{"GET", "/v1/admin/audit/verify", HTTP_ADMIN, 0, HTTP_RATE_ADMIN, api_audit_verify,
 	 "prove the audit log whole"},

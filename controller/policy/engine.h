@@ -69,6 +69,8 @@ struct explain_failed {
 	const char *condition; /* "posture:managed-laptop: disk.encrypted == true", "who", "port" */
 	const char *is;
 	const char *hint;
+	int64_t since_ms; /* since when, Unix milliseconds; 0: not known. Of a posture: since when
+			     the device does not meet the profile */
 };
 struct explanation {
 	bool allowed;
@@ -84,6 +86,8 @@ struct explain_context {
 	const struct fact_view *(*facts)(void *arg, uint32_t id, size_t *ret_n);
 	/* "192.0.2.7 (DE)", "" when it is not known; in a. NULL: out of memory */
 	const char *(*whereabouts)(void *arg, uint32_t id, struct arena *a);
+	/* Since when the device does not meet this profile (index); 0: not known, or never met */
+	int64_t (*failing_since_ms)(void *arg, uint32_t id, uint32_t posture);
 	void *arg;
 	int64_t now_ms;
 	bool own_only;

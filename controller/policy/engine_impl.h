@@ -1,4 +1,4 @@
-/* Insides of the engine, for engine_*.c, explain.c and preview.c only.
+/* Insides of the engine, for engine_*.c, explain.c, access.c and preview.c only.
  *
  *     node (a device) --seat--> atom <--who-- rule --what--> resource --on--> atom <--seat-- node
  *

@@ -218,9 +218,17 @@ static int say_port(struct explain_run *x, const struct policy_resource *r)
 				r->name));
 }
 
-/* One posture profile that does not hold: each of its conditions that fails. */
-static int say_posture(struct explain_run *x, const struct policy_posture *p)
+/* What was said last fails since then; 0: not known. */
+static void say_since(struct explain_run *x, int64_t since_ms)
 {
+	x->failed[x->n_failed - 1].since_ms = since_ms;
+}
+
+/* One posture profile that does not hold: each of its conditions that fails. */
+static int say_posture(struct explain_run *x, uint32_t posture)
+{
+	const struct policy_posture *p = &x->e->policy->postures[posture];
+	int64_t since_ms = 0;
 	const struct fact_view *facts = NULL;
 	struct verdict v;
 	size_t n = 0;
@@ -228,10 +236,15 @@ static int say_posture(struct explain_run *x, const struct policy_posture *p)
 
 	if (x->c->facts)
 		facts = x->c->facts(x->c->arg, x->src->id, &n);
+	if (x->c->failing_since_ms)
+		since_ms = x->c->failing_since_ms(x->c->arg, x->src->id, posture);
 	err = posture_evaluate(p, facts, facts ? n : 0, x->c->now_ms, 0, x->a, &v);
-	for (size_t i = 0; !err && i < v.n_failed; i++)
+	for (size_t i = 0; !err && i < v.n_failed; i++) {
 		err = say(x, arena_printf(x->a, "posture:%s: %s", p->name, v.failed[i].condition),
 			  v.failed[i].is, v.failed[i].hint);
+		if (!err)
+			say_since(x, v.failed[i].since_ms ? v.failed[i].since_ms : since_ms);
+	}
 	if (!err && v.n_failed == 0) /* the facts are newer than the verdict */
 		err = say(x, arena_printf(x->a, "posture:%s", p->name), "being looked at again",
 			  "Try again in a moment.");
@@ -242,9 +255,10 @@ static int say_posture(struct explain_run *x, const struct policy_posture *p)
 static int say_when(struct explain_run *x, const struct policy_rule *r)
 {
 	const struct policy_when *w = &x->e->policy->whens[r->when];
-	int64_t next_s = when_next(w, x->e->now_s);
+	int64_t next_s = when_next(w, x->e->now_s), since_s = when_since(w, x->e->now_s);
 	char now[DATE_TIME_TEXT_MAX], next[DATE_TIME_TEXT_MAX];
 	const char *hint = "Its time is over; ask for a rule that holds now.";
+	int err;
 
 	time_print(x->e->now_s, now);
 	if (next_s < INT64_MAX && when_holds(w, next_s)) {
@@ -253,7 +267,10 @@ static int say_when(struct explain_run *x, const struct policy_rule *r)
 	} else if (next_s < INT64_MAX) {
 		hint = "It does not open soon; ask for a rule that holds now.";
 	}
-	return say(x, arena_printf(x->a, "when: %s", w->text), arena_printf(x->a, "%s", now), hint);
+	err = say(x, arena_printf(x->a, "when: %s", w->text), arena_printf(x->a, "%s", now), hint);
+	if (!err && since_s != INT64_MIN)
+		say_since(x, since_s * 1000);
+	return err;
 }
 
 static int say_where(struct explain_run *x, const struct policy_rule *r)
@@ -317,7 +334,7 @@ static int say_all(struct explain_run *x, const struct candidate *k)
 	if (!err && k->elsewhere)
 		err = say_where(x, &p->rules[k->rule]);
 	for (uint64_t left = k->missing; left && !err; left &= left - 1)
-		err = say_posture(x, &p->postures[__builtin_ctzll(left)]);
+		err = say_posture(x, (uint32_t)__builtin_ctzll(left));
 	return err;
 }
 

@@ -64,6 +64,7 @@ static int test_one(const struct policy_posture *p, const struct condition *c,
 		ret->hint = see;
 	} else if (now_ms >= add_seconds(f->read_ms, p->max_age_s)) {
 		ret->is = old_text(p, f, now_ms, a);
+		ret->since_ms = add_seconds(f->read_ms, p->max_age_s);
 		ret->hint = silent;
 	} else {
 		switch (condition_test(c, f->value)) {

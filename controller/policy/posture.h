@@ -14,6 +14,7 @@ struct failed {
 	const char *condition; /* "disk.encrypted == true" */
 	const char *is;	       /* "false", "unknown (no such file)", "12m old, allowed 10m" */
 	const char *hint;      /* what would mend it; "" when nothing is known */
+	int64_t since_ms;      /* when its fact got too old; 0: that is not why, or not known */
 };
 
 struct verdict {

@@ -72,3 +72,29 @@ bool when_is_over(const struct policy_when *w, int64_t from_s)
 		return true;
 	return is_flat(w) && schedule_next(w->in[0], from_s) == INT64_MAX;
 }
+
+/* The last change in from_s..now_s; INT64_MIN: none. */
+static int64_t last_change(const struct policy_when *w, int64_t from_s, int64_t now_s)
+{
+	int64_t found = INT64_MIN;
+	bool held = when_holds(w, from_s);
+
+	for (int64_t t = when_next(w, from_s); t <= now_s; t = when_next(w, t)) {
+		bool holds = when_holds(w, t);
+
+		if (holds != held)
+			found = t;
+		held = holds;
+	}
+	return found;
+}
+
+int64_t when_since(const struct policy_when *w, int64_t now_s)
+{
+	static const int64_t back_days[] = {1, 8, 60, 400};
+	int64_t found = INT64_MIN;
+
+	for (size_t i = 0; i < sizeof(back_days) / sizeof(back_days[0]) && found == INT64_MIN; i++)
+		found = last_change(w, now_s - back_days[i] * 86400, now_s);
+	return found;
+}

@@ -8,5 +8,7 @@ bool when_holds(const struct policy_when *w, int64_t now_s);
 /* The first instant > now_s at which when_holds is not what it is now, or one before it at which to
  * ask again, some weeks or months ahead. INT64_MAX: never. */
 int64_t when_next(const struct policy_when *w, int64_t now_s);
+/* Since when when_holds is what it is now; INT64_MIN: for longer than a year, or for ever. */
+int64_t when_since(const struct policy_when *w, int64_t now_s);
 /* Does it hold at no instant from from_s on? False too where that cannot be told. */
 bool when_is_over(const struct policy_when *w, int64_t from_s);

@@ -659,13 +659,34 @@ static const char why_policy[] =
 	"[network]\nlease = 1h\n"
 	"[resource db]\non = tag:db\nports = tcp/5432\n"
 	"[posture p]\nrequire = disk.encrypted == true\n"
-	"[rule mine]\nwho = user:ada@x.org\nwhat = resource:db\nhow = posture:p\nwhy = mine\n"
-	"[rule secret-of-eve]\nwho = user:eve@x.org\nwhat = resource:db\nwhy = hidden\n";
+	"[group crew]\nmembers = user:mia@x.org\n"
+	"[resource vault]\non = tag:db\nports = tcp/9000-9100, tcp/22\n"
+	"[place cellar]\nsource = 203.0.113.0/24\n"
+	"[rule mine]\nwho = user:ada@x.org, group:crew\nwhat = resource:db\nhow = posture:p\n"
+	"why = mine\n"
+	"[rule secret-of-eve]\nwho = user:eve@x.org\nwhat = resource:db\nwhy = hidden\n"
+	"[rule secret-deny]\naction = deny\nwho = user:eve@x.org, group:crew\n"
+	"what = resource:vault, resource:db\nwhy = hidden\n"
+	"[rule secret-vault]\nwho = group:crew\nwhat = resource:vault\nwhere = place:cellar\n"
+	"why = hidden\n";
+
+/* Rules, members and resources of others; and people in a rule of one's own. */
+static void expect_discreet(const struct reply *r)
+{
+	static const char *const words[] = {"eve",  "secret", "hidden", "vault",
+					    "crew", "mia",    "cellar", "9000"};
+
+	for (size_t i = 0; i < N_OF(words); i++)
+		if (strstr(r->text, words[i]))
+			fail_msg("%s: %s", words[i], r->text);
+}
 
 static void test_why_names_own_rules_only(void **state)
 {
-	struct dev *sam;
+	static const char *const services[] = {"tcp/9050", "tcp/22", "any", "icmp", "udp/5432"};
 	struct reply r, unknown;
+	struct dev *sam;
+	char *nothing;
 
 	(void)state;
 	two_online(why_policy);
@@ -673,6 +694,7 @@ static void test_why_names_own_rules_only(void **state)
 	login(sam);
 	r = ask_why(sam, "db", "tcp/5432");
 	unknown = ask_why(sam, "no-such-device", "tcp/5432");
+	nothing = strdup(unknown.text);
 	assert_int_equal(r.status, 200);
 	assert_false(json_is_true(at(r.json, "allowed")));
 	assert_true(json_is_null(at(r.json, "nearest")));
@@ -681,8 +703,21 @@ static void test_why_names_own_rules_only(void **state)
 	drop(&unknown);
 	r = ask_why(ada, "db", "tcp/5432");
 	assert_string_equal(text_at(r.json, "nearest.rule"), "mine");
-	assert_null(strstr(r.text, "eve"));
+	assert_null(at(r.json, "nearest.failed.0.since")); /* it never complied */
+	expect_discreet(&r);
 	drop(&r);
+	for (size_t i = 0; i < N_OF(services); i++) {
+		r = ask_why(ada, "db", services[i]);
+		assert_string_equal(text_at(r.json, "nearest.rule"), "mine");
+		expect_discreet(&r);
+		drop(&r);
+		r = ask_why(sam, "db", services[i]);
+		assert_string_equal(r.text, nothing);
+		drop(&r);
+		r = ask_why(ada, "vault", services[i]); /* it shares its host with db */
+		expect_discreet(&r);
+		drop(&r);
+	}
 	r = ask_why(ada, "%1b%5b2J%3Cb%3E'", "tcp/5432");
 	assert_int_equal(r.status, 200);
 	assert_null(memchr(r.text, 0x1b, r.n));
@@ -694,6 +729,13 @@ static void test_why_names_own_rules_only(void **state)
 	r = ask_why(ada, "resource:db", "tcp/5432");
 	assert_true(json_is_true(at(r.json, "allowed")));
 	drop(&r);
+	report_ok(ada, "disk.encrypted", "false");
+	r = ask_why(ada, "db", "tcp/5432");
+	assert_string_equal(text_at(r.json, "nearest.failed.0.is"), "false");
+	assert_int_equal(strlen(text_at(r.json, "nearest.failed.0.since")),
+			 strlen("2026-11-23T12:00:00Z"));
+	drop(&r);
+	free(nothing);
 	dev_free(sam);
 	two_gone();
 }

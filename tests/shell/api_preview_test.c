@@ -265,6 +265,101 @@ static void test_who_comes_another_way_is_free(void **state)
 	expect_put("100.64.0.3", "127.0.0.1", "", RESOURCES, 200); /* not to one */
 }
 
+/* --- who can reach what --- */
+
+static json_t *access_list(const char *query)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "/v1/admin/access?%s", query);
+	return admin_ok("GET", path, NULL);
+}
+
+static void expect_status(const char *query, long status)
+{
+	char path[200];
+	struct reply r;
+
+	snprintf(path, sizeof(path), "/v1/admin/access?%s", query);
+	r = admin("GET", path, NULL);
+	if (r.status != status)
+		fail_msg("%s: %ld %s", query, r.status, r.text);
+	drop(&r);
+}
+
+static void test_access_lists(void **state)
+{
+	json_t *j;
+
+	(void)state;
+	policy_ok(RESOURCES KEEP CLERKS "[rule short]\nwho = tag:ctl\nwhat = resource:db\n"
+					"until = 2190-01-31\nwhy = w\n");
+	j = access_list("from=ada@x.org");
+	assert_int_equal(json_array_size(at(j, "rows")), 1); /* she does not comply */
+	assert_string_equal(text_at(j, "rows.0.from.name"), "ada");
+	assert_string_equal(text_at(j, "rows.0.to.name"), "host");
+	assert_string_equal(text_at(j, "rows.0.services.0"), "tcp/any");
+	assert_string_equal(text_at(j, "rows.0.rule"), "keep");
+	assert_true(json_is_null(at(j, "rows.0.until")));
+	assert_true(json_is_null(at(j, "next")));
+	assert_int_equal(json_array_size(at(j, "rules")), 0);
+	json_decref(j);
+	j = access_list("to=resource:db");
+	assert_int_equal(json_array_size(at(j, "rows")), 1);
+	assert_string_equal(text_at(j, "rows.0.from.name"), "host");
+	assert_string_equal(text_at(j, "rows.0.until"), "2190-02-01T00:00:00Z");
+	assert_int_equal(json_array_size(at(j, "rules")), 2);
+	assert_string_equal(text_at(j, "rules.0.rule"), "clerks");
+	assert_string_equal(text_at(j, "rules.0.how"), "posture:good");
+	assert_string_equal(text_at(j, "rules.0.who"), "user:ada@x.org, user:sam@x.org");
+	json_decref(j);
+	j = access_list("to=100.64.0.2");
+	assert_int_equal(json_array_size(at(j, "rows")), 1);
+	assert_string_equal(text_at(j, "rows.0.from.name"), "ada");
+	json_decref(j);
+	expect_status("from=eve@x.org", 404);
+	expect_status("to=no-such", 404);
+	expect_status("from=ada&to=db", 400);
+	expect_status("", 400);
+	expect_status("from=ada&after=1.2", 400);
+	expect_status("from=ada&after=1.2.x", 400);
+}
+
+/* 3 devices and a rule a number: more rows than a page has; every row comes once, in order. */
+static void test_access_page_by_page(void **state)
+{
+	enum { RULES = 1200 };
+	char query[64] = "to=db";
+	unsigned rows = 0, pages = 0;
+	struct buf b;
+	json_t *j;
+
+	(void)state;
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, RESOURCES);
+	for (unsigned i = 0; i < RULES; i++)
+		buf_printf(&b, "[rule r%u]\nwho = tag:ctl\nwhat = resource:db\nwhy = w\n", i);
+	policy_ok(buf_text(&b));
+	buf_free(&b);
+	do {
+		char name[16];
+
+		j = access_list(query);
+		assert_true(json_array_size(at(j, "rows")) <= 1000);
+		for (size_t i = 0; i < json_array_size(at(j, "rows")); i++) {
+			json_t *row = json_array_get(at(j, "rows"), i);
+
+			snprintf(name, sizeof(name), "r%u", rows++);
+			assert_string_equal(text_at(row, "rule"), name);
+		}
+		snprintf(query, sizeof(query), "to=db&after=%s", text_at(j, "next"));
+		pages++;
+		json_decref(j);
+	} while (query[strlen("to=db&after=")]);
+	assert_int_equal(rows, RULES);
+	assert_int_equal(pages, 2);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +370,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_nobody_cuts_the_own_way, set_out, take_down),
 		cmocka_unit_test_setup_teardown(test_who_comes_another_way_is_free, set_out,
 						take_down),
+		cmocka_unit_test_setup_teardown(test_access_lists, set_out, take_down),
+		cmocka_unit_test_setup_teardown(test_access_page_by_page, set_out, take_down),
 	};
 
 	(void)argc;

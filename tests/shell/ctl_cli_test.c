@@ -199,7 +199,40 @@ static void explain(void *arg, struct http_request *r)
 			"pay\",\"nearest\":null}"
 		      : "{\"allowed\":false,\"rule\":null,\"nearest\":{\"rule\":\"clerks\","
 			"\"failed\":[{\"condition\":"
-			"\"when\",\"is\":\"Sunday\",\"hint\":\"wait for Monday\"}]}}");
+			"\"when\",\"is\":\"Sunday\",\"since\":\"2026-11-22T00:00:00Z\","
+			"\"hint\":\"wait for Monday\"}]}}");
+}
+
+/* Two pages. */
+static void list_access(void *arg, struct http_request *r)
+{
+	char what[200];
+
+	(void)arg;
+	snprintf(what, sizeof(what), "from %s to %s after %s",
+		 http_query(r, "from") ? http_query(r, "from") : "-",
+		 http_query(r, "to") ? http_query(r, "to") : "-",
+		 http_query(r, "after") ? http_query(r, "after") : "-");
+	see(r, what);
+	if (txt_equal(http_query(r, "from"), "nobody"))
+		reply(r, 200, "{\"rows\":[],\"next\":null,\"rules\":[]}");
+	else if (http_query(r, "after"))
+		reply(r, 200,
+		      "{\"rows\":[{\"from\":{\"name\":\"lap\",\"owner\":\"ada@x\"},\"to\":{"
+		      "\"name\":"
+		      "\"web\"},\"services\":[\"tcp/"
+		      "80\",\"icmp\"],\"rule\":\"shop\",\"until\":null}],"
+		      "\"next\":null,\"rules\":[]}");
+	else
+		reply(r, 200,
+		      "{\"rows\":[{\"from\":{\"name\":\"lap\",\"owner\":\"ada@x\"},\"to\":{"
+		      "\"name\":"
+		      "\"db\"},\"services\":[\"tcp/5432\"],\"rule\":\"clerks\",\"until\":"
+		      "\"2026-11-23T18:00:00Z\"}],\"next\":\"1.2.3\",\"rules\":[{\"rule\":"
+		      "\"clerks\","
+		      "\"action\":\"allow\",\"who\":\"group:clerks\",\"when\":\"Mon-Fri\","
+		      "\"where\":\"\","
+		      "\"how\":\"\",\"why\":\"w\"}]}");
 }
 
 static void can(void *arg, struct http_request *r)
@@ -273,6 +306,7 @@ static const struct http_route routes[] = {
 	{"POST", "/v1/admin/policy/promote", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
 	{"POST", "/v1/admin/policy/abort", HTTP_ADMIN, 4096, HTTP_RATE_NONE, no_canary, ""},
 	{"GET", "/v1/admin/explain", HTTP_ADMIN, 0, HTTP_RATE_NONE, explain, ""},
+	{"GET", "/v1/admin/access", HTTP_ADMIN, 0, HTTP_RATE_NONE, list_access, ""},
 	{"GET", "/v1/admin/audit/verify", HTTP_ADMIN, 0, HTTP_RATE_NONE, verify, ""},
 	{"GET", "/v1/admin/audit", HTTP_ADMIN, 0, HTTP_RATE_NONE, since, ""},
 	{"GET", "/v1/admin/status", HTTP_ADMIN, 0, HTTP_RATE_NONE, nonsense, ""},
@@ -527,6 +561,8 @@ static void test_wrong_usage_sends_nothing(void **state)
 		{"user", "groups", "ada@x", NULL},
 		{"explain", "a", "b", NULL},
 		{"policy", "can", "a", NULL},
+		{"explain", NULL},
+		{"explain", "a", "--to", "b", NULL},
 		{"status", "--verbose", NULL},
 		{"completion", "zsh", NULL},
 	};
@@ -663,8 +699,8 @@ static void test_explain(void **state)
 	assert_string_equal(fake.seen, "laptop>db>tcp/5432 ");
 	ztctl("explain", "ada@example.com", "other", "icmp");
 	expect(4,
-	       "DENIED: the nearest rule is clerks, which fails by\n  when (is Sunday)\n    hint: "
-	       "wait for Monday\n",
+	       "DENIED: the nearest rule is clerks, which fails by\n  when (is Sunday, since "
+	       "2026-11-22T00:00:00Z)\n    hint: wait for Monday\n",
 	       "");
 	ztctl("explain", "laptop", "other", "icmp", "--json");
 	assert_int_equal(got.status, 4);
@@ -701,6 +737,31 @@ static void test_can(void **state)
 	ztctl("policy", "can", "lap", "nothing", "--json");
 	assert_int_equal(got.status, 4);
 	assert_true(txt_starts(got.out, "{\n  \"verdict\": \"never\","));
+}
+
+static void test_access_lists(void **state)
+{
+	(void)state;
+	ztctl("explain", "ada@x");
+	expect(0,
+	       "FROM OWNER TO  MAY          BY RULE UNTIL\n"
+	       "lap  ada@x db  tcp/5432     clerks  2026-11-23T18:00:00Z\n"
+	       "lap  ada@x web tcp/80, icmp shop    -\n",
+	       "");
+	assert_string_equal(fake.seen, "from ada@x to - after 1.2.3 ");
+	ztctl("explain", "--to", "db & co");
+	assert_int_equal(got.status, 0);
+	assert_non_null(strstr(got.out, "lap  ada@x web tcp/80, icmp shop"));
+	assert_non_null(strstr(got.out, "\nRules that let in, or keep out:\n"
+					"RULE   ACTION WHO          WHEN    WHERE HOW\n"
+					"clerks allow  group:clerks Mon-Fri -     -\n"));
+	assert_string_equal(fake.seen, "from - to db & co after 1.2.3 ");
+	ztctl("explain", "ada@x", "--json");
+	assert_int_equal(got.status, 0);
+	assert_non_null(strstr(got.out, "\"rule\": \"shop\""));
+	assert_non_null(strstr(got.out, "\"rule\": \"clerks\""));
+	ztctl("explain", "nobody");
+	expect(0, "", "none\n");
 }
 
 static void test_audit(void **state)
@@ -814,6 +875,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_trials_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_can, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_access_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answer_has_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pinned_key, setup, teardown),

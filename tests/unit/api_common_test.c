@@ -340,9 +340,11 @@ static void expect_json(json_t *j, const char *text)
 static void test_explanation_json(void **state)
 {
 	static const struct policy_rule rule = {.name = "r", .why = "w"};
-	static const struct explain_failed failed = {"who", "<b>\x1b", "h\"int"};
+	static const struct explain_failed failed = {"who", "<b>\x1b", "h\"int", 0},
+					   old = {"when", "Sunday", "", 86400000};
 	const struct explanation yes = {.allowed = true, .rule = &rule}, no = {0},
-				 near = {.nearest = &rule, .failed = &failed, .n_failed = 1};
+				 near = {.nearest = &rule, .failed = &failed, .n_failed = 1},
+				 shut = {.nearest = &rule, .failed = &old, .n_failed = 1};
 
 	(void)state;
 	expect_json(api_explanation_json(&yes, true),
@@ -354,6 +356,11 @@ static void test_explanation_json(void **state)
 	expect_json(api_explanation_json(&near, true),
 		    "{\"allowed\":false,\"rule\":null,\"nearest\":{\"rule\":\"r\",\"failed\":["
 		    "{\"condition\":\"who\",\"is\":\"<b>\\u001B\",\"hint\":\"h\\\"int\"}]}}");
+	expect_json(api_explanation_json(&shut, true),
+		    "{\"allowed\":false,\"rule\":null,\"nearest\":{\"rule\":\"r\",\"failed\":["
+		    "{\"condition\":\"when\",\"is\":\"Sunday\",\"hint\":\"\",\"since\":\"1970-01-"
+		    "02T00:00:"
+		    "00Z\"}]}}");
 }
 
 /* --- challenges and sessions, in time --- */

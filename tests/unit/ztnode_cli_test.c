@@ -480,7 +480,7 @@ static const char allowed_json[] =
 static const char denied_json[] =
 	"{'allowed':false,'rule':null,'nearest':{'rule':'a','failed':["
 	" {'condition':'posture:disk','is':'false','hint':'turn on LUKS'},"
-	" {'condition':'hours','is':'22:13','hint':''}]}}";
+	" {'condition':'hours','is':'22:13','hint':'','since':'2026-11-23T20:00:00Z'}]}}";
 
 enum { JSON_MAX = 4096 };
 
@@ -565,7 +565,7 @@ static void answers_read_well(void **state)
 		    "DENIED: the nearest rule is a, and\n"
 		    "  ✗ posture:disk  (is false)\n"
 		    "    hint: turn on LUKS\n"
-		    "  ✗ hours  (is 22:13)\n");
+		    "  ✗ hours  (is 22:13, since 2026-11-23T20:00:00Z)\n");
 	check_print("denied by nothing near", why_print,
 		    "{'allowed':false,'rule':null,'nearest':null}", "DENIED: no rule comes near\n");
 	check_print("what would change", plan_print, "{'ops':['peer 8 add','route del']}",

@@ -198,14 +198,18 @@ const char *term_when(struct term *t, const char *time)
 
 void term_condition(struct term *t, const json_t *c, const char *indent)
 {
-	const char *cross = term_paint(t, TERM_RED, "✗"), *hint;
+	const char *cross = term_paint(t, TERM_RED, "✗"), *hint, *since;
 
 	if (!json_is_object(c)) {
 		buf_printf(&t->out, "%s%s %s\n", indent, cross, term_value(t, c));
 		return;
 	}
-	buf_printf(&t->out, "%s%s %s  (is %s)\n", indent, cross, term_field(t, c, "condition"),
+	since = term_field(t, c, "since");
+	buf_printf(&t->out, "%s%s %s  (is %s", indent, cross, term_field(t, c, "condition"),
 		   term_field(t, c, "is"));
+	if (!txt_equal(since, "-"))
+		buf_printf(&t->out, ", since %s", since);
+	buf_put_text(&t->out, ")\n");
 	hint = term_field(t, c, "hint");
 	if (!txt_equal(hint, "-"))
 		buf_printf(&t->out, "%s  hint: %s\n", indent, hint);

@@ -8,6 +8,7 @@
 #include "controller/policy/can.h"
 #include "controller/policy/engine.h"
 #include "controller/policy/invariant.h"
+#include "controller/policy/preview.h"
 
 enum { PROBLEMS_MAX = 16, DEVICES = 4, EDGES = 6 };
 
@@ -269,6 +270,45 @@ static void live(const struct policy *p)
 	engine_free(e);
 }
 
+/* Between a policy and itself lies nothing; no grant changes without a word. */
+static void compare(const struct policy *before, const struct policy *after, bool same)
+{
+	static const char *const tags[] = {"a", "db", "r"};
+	struct preview_device v[3] = {0};
+	const struct preview_result *r;
+	struct preview *p;
+	int more = 1;
+
+	for (uint32_t i = 0; i < 3; i++)
+		v[i].before = v[i].after = (struct subject){.id = i + 1,
+							    .name = "box",
+							    .owner = i ? "" : "a@b",
+							    .tags = tags,
+							    .n_tags = i * 3 / 2};
+	fuzz_check(preview_new(before, after, v, 3, 0, &p) == 0);
+	while (more)
+		fuzz_check((more = preview_step(p, 1)) >= 0);
+	r = preview_result(p);
+	fuzz_check(!same || preview_is_nothing(r));
+	fuzz_check(!r->n_pairs || r->meaning.n);
+	preview_free(p);
+}
+
+static void compare_all(const struct policy *p)
+{
+	static const char text[] = "[resource r]\non = tag:a, tag:db, tag:r\nports = tcp/20-30\n"
+				   "[rule r]\nwho = anyone\nwhat = resource:r\nwhy = w\n";
+	struct diag item;
+	struct diag_list problems = {.items = &item, .max = 1};
+	struct policy *other = NULL;
+
+	fuzz_check(policy_parse("other", text, sizeof(text) - 1, NULL, &other, &problems) == 0);
+	compare(p, p, true);
+	compare(p, other, false);
+	compare(other, p, false);
+	policy_free(other);
+}
+
 static void judge(const struct policy *p)
 {
 	struct arena a;
@@ -298,6 +338,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	judge(p);
 	live(p);
+	compare_all(p);
 	policy_free(p);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "controller/policy/engine_impl.h"
 
 enum {
+	DEVICES_AT_ONCE = 5000, /* that find their classes in one step */
 	CLASSES_MEMORY_MAX = 1 << 30,
 	MEANING_MEMORY_MAX = 1 << 30,
 	SOURCE_MEMORY_MAX = 512 << 20,
@@ -35,11 +36,13 @@ struct preview {
 	int64_t now_s;
 	struct engine *engine[2]; /* ids are seat_id() */
 	struct arena classes_arena, meaning_arena, result_arena;
+	struct names known; /* what devices can be told by -> class */
+	size_t n_known;	    /* devices that have their class */
 	struct class *classes;
 	uint32_t n_classes;
 	uint32_t *class_of; /* by device */
 	uint32_t *members;  /* devices, class by class */
-	bool meant;
+	bool meant, gathered;
 	uint32_t next; /* class to look at as a source */
 	struct shown losing, gaining;
 	struct preview_result result;
@@ -91,15 +94,15 @@ static void remove_both(struct preview *p, uint32_t id)
 }
 
 /* The class of a key; a new one when there is none yet. */
-static int find_class(struct preview *p, struct names *known, const struct buf *key, uint32_t *ret)
+static int find_class(struct preview *p, const struct buf *key, uint32_t *ret)
 {
-	uint32_t id = names_find(known, 0, (const char *)key->data, key->len);
+	uint32_t id = names_find(&p->known, 0, (const char *)key->data, key->len);
 	char *copy;
 	int err;
 
 	if (id == NAMES_ABSENT) {
 		copy = arena_dup(&p->classes_arena, key->data, key->len);
-		err = copy ? names_add(known, 0, copy, key->len, p->n_classes) : -ENOMEM;
+		err = copy ? names_add(&p->known, 0, copy, key->len, p->n_classes) : -ENOMEM;
 		if (err < 0)
 			return err;
 		id = p->n_classes++;
@@ -110,7 +113,7 @@ static int find_class(struct preview *p, struct names *known, const struct buf *
 
 /* The device sits down in both engines, to see what it is, and stays when it is one of the first
  * two of its class. */
-static int classify(struct preview *p, size_t i, struct names *known, struct buf *key)
+static int classify(struct preview *p, size_t i, struct buf *key)
 {
 	const struct preview_device *d = &p->devices[i];
 	uint32_t fresh = seat_id(p->n_classes, false), class = 0;
@@ -122,7 +125,7 @@ static int classify(struct preview *p, size_t i, struct names *known, struct buf
 	buf_reset(key);
 	put_key(key, p->engine[0], fresh);
 	put_key(key, p->engine[1], fresh);
-	err = key->err ? key->err : find_class(p, known, key, &class);
+	err = key->err ? key->err : find_class(p, key, &class);
 	if (err < 0)
 		return err;
 	c = &p->classes[class];
@@ -150,26 +153,34 @@ static void gather_members(struct preview *p)
 	}
 }
 
-static int make_classes(struct preview *p)
+static int begin_classes(struct preview *p)
 {
 	struct arena *a = &p->classes_arena;
-	struct names known;
-	struct buf key;
-	int err = 0;
 
 	p->classes = arena_array(a, p->n_devices, sizeof(*p->classes));
 	p->class_of = arena_array(a, p->n_devices, sizeof(*p->class_of));
 	p->members = arena_array(a, p->n_devices, sizeof(*p->members));
-	if (!p->classes || !p->class_of || !p->members)
-		return -ENOMEM;
-	names_init(&known, a);
+	names_init(&p->known, a);
+	return p->classes && p->class_of && p->members ? 0 : -ENOMEM;
+}
+
+/* The next devices find their classes. */
+static int make_classes(struct preview *p)
+{
+	size_t end = p->n_known + DEVICES_AT_ONCE;
+	struct buf key;
+	int err = p->classes ? 0 : begin_classes(p);
+
 	buf_init_grow(&key, CLASSES_MEMORY_MAX);
-	for (size_t i = 0; i < p->n_devices && !err; i++)
-		err = classify(p, i, &known, &key);
+	for (; p->n_known < p->n_devices && p->n_known < end && !err; p->n_known++)
+		err = classify(p, p->n_known, &key);
 	buf_free(&key);
-	if (!err)
+	if (err < 0)
+		return -ENOMEM;
+	p->gathered = p->n_known == p->n_devices;
+	if (p->gathered)
 		gather_members(p);
-	return err < 0 ? -ENOMEM : 0;
+	return 0;
 }
 
 /* --- pairs --- */
@@ -411,7 +422,7 @@ int preview_step(struct preview *p, size_t grants)
 				      &p->result.meaning);
 		return err < 0 ? err : 1;
 	}
-	if (!p->classes) {
+	if (!p->gathered) {
 		err = make_classes(p);
 		return err < 0 ? err : 1;
 	}

@@ -13,6 +13,7 @@
 #include "zt/num.h"
 #include "zt/txt.h"
 #include "controller/advice.h"
+#include "controller/changes.h"
 #include "controller/geo.h"
 #include "controller/policy/invariant.h"
 #include "controller/policy/review.h"
@@ -557,6 +558,8 @@ struct policy_job {
 	struct arena arena; /* the devices and users that there were when it was asked for */
 	const struct subject *subjects;
 	size_t n_subjects;
+	struct policy *before; /* in force when it was asked for (held), to say what changes */
+	uint32_t before_version;
 	struct engine *engine; /* check_only: to look at the devices with */
 	struct app_policy result;
 	app_policy_then then;
@@ -617,6 +620,14 @@ static void parse_job(struct policy_job *p)
 		r->warnings[i] = p->policy->warnings[i];
 }
 
+/* A record that cannot say what changes is written all the same. */
+static void commit_policy(struct policy_job *p, struct store *s)
+{
+	p->change.policy.changes =
+		changes_text(p->before, p->before_version, p->policy, p->change.at_ms / 1000);
+	p->result.err = store_commit(s, &p->change, &p->result.diag);
+}
+
 static void policy_work(struct job *j, struct store *s)
 {
 	struct policy_job *p = (struct policy_job *)j;
@@ -628,11 +639,18 @@ static void policy_work(struct job *j, struct store *s)
 	if (!p->result.err && p->check_only)
 		p->engine = engine_new(p->policy, p->change.at_ms / 1000);
 	else if (!p->result.err)
-		p->result.err = store_commit(s, &p->change, &p->result.diag);
+		commit_policy(p, s);
 	p->result.version = p->change.policy.version;
 	p->result.trial = p->change.policy.trial;
 	if (store_records(s, &p->records))
 		p->records = 0;
+}
+
+/* Before it is submitted. */
+static void keep_before(struct app *a, struct policy_job *p)
+{
+	p->before = policy_hold(a->model.force.policy);
+	p->before_version = a->model.force.row.version;
 }
 
 static void warn_offers(struct policy_job *p, const struct policy *policy, const struct engine *e)
@@ -678,6 +696,7 @@ static void policy_done(struct job *j)
 		put_in_force(p->app, p);
 	p->then(p->arg, &p->result);
 	engine_free(p->engine);
+	policy_free(p->before);
 	policy_free(p->policy);
 	arena_done(&p->arena);
 	free(p->change.policy.text);
@@ -715,6 +734,7 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 	}
 	memcpy(p->change.policy.text, c->policy.text, c->policy.len);
 	p->change.policy.text[c->policy.len] = 0;
+	keep_before(a, p);
 	worker_submit(a->worker, &p->job);
 }
 
@@ -789,6 +809,7 @@ static void take_back(struct app *a, struct now now)
 				 .then = taken_back,
 				 .arg = a};
 	a->taking_back = row->version;
+	keep_before(a, p);
 	worker_submit(a->worker, &p->job);
 }
 

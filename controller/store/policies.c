@@ -334,6 +334,15 @@ static const char *policy_word(const struct trial *t, bool newest, bool *in_forc
 	return newest ? "canary" : "replaced";
 }
 
+/* How many rules: which ones stands in the change log. */
+static json_t *changes_json(const char *text)
+{
+	json_t *j = *text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+	json_object_del(j, "list");
+	return j ? j : json_null();
+}
+
 int store_policy_log(struct store *s, json_t **ret)
 {
 	bool newest = true, in_force = false;
@@ -341,7 +350,7 @@ int store_policy_log(struct store *s, json_t **ret)
 	struct query q;
 
 	query_begin(&q, s,
-		    "SELECT version, author, why, at_s, length(text), " TRIAL_COLUMNS
+		    "SELECT version, author, why, at_s, length(text), changes, " TRIAL_COLUMNS
 		    " FROM policy LEFT JOIN trial USING (version) ORDER BY version DESC LIMIT ?");
 	q.table = "policy";
 	query_i64(&q, STORE_LIST_MAX);
@@ -350,13 +359,14 @@ int store_policy_log(struct store *s, json_t **ret)
 		const char *author = column_borrow(&q), *why = column_borrow(&q);
 		int64_t at_s = column_i64(&q, 0, INT64_MAX);
 		json_int_t bytes = column_i64(&q, 0, ZT_POLICY_MAX);
+		json_t *changes = changes_json(column_borrow(&q));
 		struct trial t;
 
 		trial_read(&q, &t);
 		list_add(&q, list,
-			 json_pack("{sI ss so ss sI ss}", "version", version, "author", author,
-				   "at", json_time(at_s), "why", why, "bytes", bytes, "state",
-				   policy_word(&t, newest, &in_force)));
+			 json_pack("{sI ss so ss sI so ss}", "version", version, "author", author,
+				   "at", json_time(at_s), "why", why, "bytes", bytes, "changes",
+				   changes, "state", policy_word(&t, newest, &in_force)));
 		newest = false;
 	}
 	return list_end(&q, list, ret);

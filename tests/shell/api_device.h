@@ -429,7 +429,7 @@ static void connect_stream(struct dev *d)
 }
 
 /* Enrolled, with a session and a stream, and its first map. */
-static struct dev *online(const char *as, const char *name)
+static FIXTURE_UNUSED struct dev *online(const char *as, const char *name)
 {
 	struct dev *d = enrolled(as, name);
 

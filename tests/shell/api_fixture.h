@@ -413,7 +413,7 @@ static FIXTURE_UNUSED unsigned audit_count(const char *kind, const char *words)
 
 /* --- each test's own --- */
 
-static int setup(void **state)
+static FIXTURE_UNUSED int setup(void **state)
 {
 	(void)state;
 	end_controller(SIGKILL); /* of a test whose end failed */

@@ -1,7 +1,6 @@
 /* Preview, the guard of the admin's own way, and who can reach what: a real controller whose own
  * machine is a device. The addresses are overlay addresses on the loopback interface of a network
  * namespace of this test's own; no packet leaves it. */
-#pragma GCC diagnostic ignored "-Wunused-function" /* of what the others need beside this */
 #include "tests/shell/api_device.h"
 
 #include <net/if.h>
@@ -178,6 +177,33 @@ static void test_preview(void **state)
 	json_decref(j);
 	/* nothing of this was put */
 	assert_int_equal(status_number("policy.version"), 2);
+}
+
+/* What a version changes stands in its record, and in numbers in the log of versions. */
+static void test_a_version_says_what_it_changes(void **state)
+{
+	json_t *j;
+
+	(void)state;
+	policy_ok(RESOURCES KEEP CLERKS);
+	policy_ok(RESOURCES KEEP); /* clerks goes */
+	policy_ok(KEEP RESOURCES); /* written in another way */
+	j = admin_ok("GET", "/v1/admin/policy/log", NULL);
+	assert_int_equal(number_at(j, "0.changes.against"), 3);
+	assert_int_equal(number_at(j, "0.changes.added") + number_at(j, "0.changes.removed") +
+				 number_at(j, "0.changes.changed"),
+			 0);
+	assert_int_equal(number_at(j, "1.changes.removed"), 1);
+	assert_int_equal(number_at(j, "2.changes.added"), 2);
+	assert_null(at(j, "1.changes.list"));
+	assert_true(json_is_null(at(j, "3.changes"))); /* the first one is against nothing */
+	json_decref(j);
+	/* in the record of its put, and in the next one as what was before */
+	assert_int_equal(audit_count("policy.put",
+				     "{\"change\":\"removed\",\"fields\":[\"action\",\"who\","
+				     "\"what\",\"when\",\"where\",\"how\"],\"kind\":\"rule\","
+				     "\"name\":\"clerks\"}"),
+			 2);
 }
 
 static void test_preview_says_mistakes(void **state)
@@ -364,6 +390,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_preview, set_out, take_down),
+		cmocka_unit_test_setup_teardown(test_a_version_says_what_it_changes, set_out,
+						take_down),
 		cmocka_unit_test_setup_teardown(test_preview_says_mistakes, set_out, take_down),
 		cmocka_unit_test_setup_teardown(test_preview_counts_what_it_cuts, set_out,
 						take_down),

@@ -30,6 +30,14 @@ static const char after_text[] =
 	"[rule b]\nwho = anyone\nwhat = resource:web\nhow = posture:mild\nwhy = w\n"
 	"[rule n]\nwho = anyone\nwhat = resource:db\nhow = posture:anew\nwhy = w\n";
 
+static const char canary_text[] =
+	"[posture first]\nrequire = custom.c == 1\n"
+	"[posture mild]\nrequire = custom.b == 1, custom.a == 1\ngrace = 10m\n"
+	"[posture strict]\nrequire = custom.a == 1\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\n"
+	"[rule a]\nwho = anyone\nwhat = resource:db\nhow = posture:first, posture:mild\nwhy = w\n"
+	"[rule b]\nwho = anyone\nwhat = resource:db\nhow = posture:strict\nwhy = w\n";
+
 static struct policy *parsed(const char *text)
 {
 	struct diag items[4];
@@ -192,6 +200,40 @@ static void test_both_policies_see_what_the_model_does(void **state)
 	assert_true(compared > 500);
 }
 
+/* What is known of a device in a canary is known under the canary's names. */
+static void test_devices_in_a_canary(void **state)
+{
+	struct policy *after = parsed(after_text);
+	struct policy_row row = {.version = 2,
+				 .trial = {.state = TRIAL_OPEN, .base = 1, .percent = 50}};
+	struct change over = {.kind = CHANGE_POLICY_ABORT, .at_ms = now_ms};
+	struct engine *x, *y;
+	struct census *c;
+	struct device *d;
+	struct model m;
+	unsigned in = 0;
+
+	(void)state;
+	fill(&m);
+	/* the same profiles in another order, and one more before them */
+	assert_int_equal(model_set_canary(&m, parsed(canary_text), &row, now_ms), 0);
+	for (uint32_t id = 2; id <= DEVICES * 2; id += 2)
+		in += model_device(&m, id)->in_canary;
+	assert_true(in > 3 && in < DEVICES - 3);
+	c = taken(&m, after, 7);
+	x = engine_of(census_before(c), c, false);
+	y = engine_of(after, c, true);
+	assert_int_equal(model_apply(&m, &over, now_ms, &d), 0);
+	check_same(m.force.engine, x);
+	set_policy(&m, after_text, now_ms);
+	check_same(m.force.engine, y);
+	engine_free(x);
+	engine_free(y);
+	census_free(c);
+	model_done(&m);
+	policy_free(after);
+}
+
 /* It keeps the policy that was in force when it was made, also when that is long gone. */
 static void test_a_policy_put_meanwhile(void **state)
 {
@@ -288,6 +330,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_policies_see_what_the_model_does),
+		cmocka_unit_test(test_devices_in_a_canary),
 		cmocka_unit_test(test_a_policy_put_meanwhile),
 		cmocka_unit_test(test_devices_come_and_go_meanwhile),
 		cmocka_unit_test(test_a_hundred_thousand_in_slices),

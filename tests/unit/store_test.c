@@ -956,7 +956,7 @@ static void policies_are_kept(void **state)
 	assert_int_equal(store_policy_log(f.s, &list), 0);
 	assert_int_equal(json_array_size(list), 3);
 	row = json_array_get(list, 1);
-	assert_int_equal(json_object_size(row), 6);
+	assert_int_equal(json_object_size(row), 7);
 	assert_int_equal(json_integer_value(json_object_get(row, "version")), 2);
 	assert_int_equal(json_integer_value(json_object_get(row, "bytes")), sizeof(text));
 	assert_string_equal(json_string_value(json_object_get(row, "author")), "admin:1 (root)");

@@ -7,6 +7,7 @@
 
 #include "controller/policy/engine_impl.h"
 #include "controller/policy/services.h"
+#include "controller/policy/when.h"
 #include "controller/policy/words.h"
 #include "zt/buf.h"
 
@@ -29,20 +30,51 @@ static bool is_same_row(const struct grant *x, const struct grant *y)
 	return x->src == y->src && x->dst == y->dst && x->rule == y->rule;
 }
 
+/* When grants end. Of a rule's own time that is looked up once; a grant that ends before it is
+ * ended by a rule that denies. */
+struct ends {
+	const struct engine *e;
+	int64_t *of_rule; /* 0: not looked up yet */
+};
+
+static int64_t rule_end(struct ends *x, const struct policy_rule *r)
+{
+	int64_t *end = &x->of_rule[r->id - 1];
+
+	if (r->when == POLICY_ALWAYS)
+		return INT64_MAX;
+	if (!*end)
+		*end = when_end(&x->e->policy->whens[r->when], x->e->now_s);
+	return *end;
+}
+
+static int64_t grant_end(struct ends *x, const struct grant *g)
+{
+	const struct policy_rule *r = &x->e->policy->rules[g->rule - 1];
+	int64_t own = rule_end(x, r);
+	int64_t edge = r->when == POLICY_ALWAYS ? INT64_MAX : x->e->edges[r->when];
+
+	return g->until_s < edge && !when_asks_again(g->until_s) && g->until_s < own ? g->until_s
+										     : own;
+}
+
 /* v is sorted here. */
 static int rows_of(const struct engine *e, struct grant *v, size_t n, struct arena *a,
 		   const struct access **ret, size_t *ret_n)
 {
 	struct service *svc = arena_array(a, n, sizeof(*svc));
 	struct access *rows = arena_array(a, n, sizeof(*rows)), *last;
+	struct ends ends = {.e = e,
+			    .of_rule = arena_array(a, e->policy->n_rules, sizeof(*ends.of_rule))};
 	size_t n_rows = 0;
 
-	if (!svc || !rows)
+	if (!svc || !rows || !ends.of_rule)
 		return -ENOMEM;
 	if (n > 1)
 		qsort(v, n, sizeof(*v), compare_grants);
 	for (size_t i = 0; i < n; i++) {
 		const struct policy_rule *r = &e->policy->rules[v[i].rule - 1];
+		int64_t end = grant_end(&ends, &v[i]);
 
 		svc[i] = v[i].svc;
 		if (i == 0 || !is_same_row(&v[i], &v[i - 1]))
@@ -53,7 +85,7 @@ static int rows_of(const struct engine *e, struct grant *v, size_t n, struct are
 							 .until_s = INT64_MAX};
 		last = &rows[n_rows - 1];
 		last->n_svc++;
-		last->until_s = v[i].until_s < last->until_s ? v[i].until_s : last->until_s;
+		last->until_s = end < last->until_s ? end : last->until_s;
 	}
 	*ret = rows;
 	*ret_n = n_rows;

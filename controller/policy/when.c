@@ -64,6 +64,22 @@ int64_t when_next(const struct policy_when *w, int64_t now_s)
 	return t;
 }
 
+int64_t when_end(const struct policy_when *w, int64_t now_s)
+{
+	static const int64_t last_s = 7258118400; /* 2200-01-01: no until lies behind it */
+	int64_t t = now_s;
+
+	do
+		t = when_next(w, t);
+	while (t < last_s && when_holds(w, t));
+	return t < last_s ? t : INT64_MAX;
+}
+
+bool when_asks_again(int64_t t_s)
+{
+	return t_s % LINE_S == 0;
+}
+
 bool when_is_over(const struct policy_when *w, int64_t from_s)
 {
 	if (when_holds(w, from_s))

@@ -271,7 +271,7 @@ static void live(const struct policy *p)
 }
 
 /* Between a policy and itself lies nothing; no grant changes without a word. */
-static void compare(const struct policy *before, const struct policy *after, bool same)
+static void preview(const struct policy *before, const struct policy *after, bool same)
 {
 	static const char *const tags[] = {"a", "db", "r"};
 	struct preview_device v[3] = {0};
@@ -303,9 +303,9 @@ static void compare_all(const struct policy *p)
 	struct policy *other = NULL;
 
 	fuzz_check(policy_parse("other", text, sizeof(text) - 1, NULL, &other, &problems) == 0);
-	compare(p, p, true);
-	compare(p, other, false);
-	compare(other, p, false);
+	preview(p, p, true);
+	preview(p, other, false);
+	preview(other, p, false);
 	policy_free(other);
 }
 

@@ -23,10 +23,14 @@ static const char policy_text[] =
 	"[resource ping]\non = tag:db\nports = icmp\n"
 	"[rule care]\nwho = user:joe@x.org\nwhat = resource:db\nhow = posture:good, posture:fine\n"
 	"where = place:office\nwhy = careful\n"
+	"[rule soon]\naction = deny\nwho = user:sam@x.org\nwhat = resource:db\n"
+	"when = Mon 17:00-17:30\nwhy = lunch\n"
+	"[rule far]\nwho = user:far@x.org\nwhat = resource:db\nuntil = 2190-01-01 12:00\nwhy = f\n"
+	"[rule ever]\nwho = user:far@x.org\nwhat = resource:ssh\nwhen = 2020-01-01..\nwhy = f\n"
 	"[rule night]\nwho = user:eve@x.org\nwhat = resource:db\nwhen = 22:00-06:00\nwhy = n\n"
 	"[rule over]\nwho = user:old@x.org\nwhat = resource:db\nuntil = 2026-11-20\nwhy = o\n";
 
-enum { ADA = 1, SAM, JOE, EVE, OLD, DB, DB2, WEB };
+enum { ADA = 1, SAM, JOE, EVE, OLD, DB, DB2, WEB, FAR };
 
 static const struct {
 	uint32_t id;
@@ -36,6 +40,7 @@ static const struct {
 	{JOE, "joe", "joe@x.org", NULL}, {EVE, "eve", "eve@x.org", NULL},
 	{OLD, "old", "old@x.org", NULL}, {DB, "db", "", "db"},
 	{DB2, "db2", "", "db"},		 {WEB, "web", "", "web"},
+	{FAR, "far", "far@x.org", NULL},
 };
 
 static struct policy *policy;
@@ -103,17 +108,22 @@ static void lists_of_access(void **state)
 		{"what one can reach, with the end of the working day", ADA, 0, NULL,
 		 "ada>db tcp/5432 clerks 6h; ada>db tcp/22 admin; ada>db2 tcp/5432 clerks 6h; "
 		 "ada>db2 tcp/22 admin; ada>web any tcp/22 admin; "},
-		{"without what a deny takes", SAM, 0, NULL,
-		 "sam>db tcp/5432 clerks 6h; sam>db2 tcp/5432 clerks 6h; "},
+		{"without what a deny takes, and until one begins", SAM, 0, NULL,
+		 "sam>db tcp/5432 clerks 5h; sam>db2 tcp/5432 clerks 5h; "},
+		{"until an end that is far away, and without one", FAR, 0, NULL,
+		 "far>db tcp/5432 far 1429776h; far>db tcp/22 ever; far>db2 tcp/5432 far 1429776h; "
+		 "far>db2 tcp/22 ever; far>web tcp/22 ever; "},
 		{"nothing where a condition fails", JOE, 0, NULL, ""},
 		{"nothing at the wrong time", EVE, 0, NULL, ""},
 		{"nothing for who is not there", 99, 0, NULL, ""},
 		{"who can reach a device", 0, DB, NULL,
-		 "ada>db tcp/5432 clerks 6h; ada>db tcp/22 admin; sam>db tcp/5432 clerks 6h; "},
-		{"who can reach a resource on it", 0, DB, "ssh", "ada>db tcp/22 admin; "},
+		 "ada>db tcp/5432 clerks 6h; ada>db tcp/22 admin; sam>db tcp/5432 clerks 5h; "
+		 "far>db tcp/5432 far 1429776h; far>db tcp/22 ever; "},
+		{"who can reach a resource on it", 0, DB, "ssh",
+		 "ada>db tcp/22 admin; far>db tcp/22 ever; "},
 		{"a resource that nothing but a deny is about", 0, DB, "ping", ""},
 		{"who can reach a device that hosts two that overlap", 0, WEB, "ssh",
-		 "ada>web any tcp/22 admin; "},
+		 "ada>web any tcp/22 admin; far>web tcp/22 ever; "},
 		{"nobody can reach a laptop", 0, ADA, NULL, ""},
 	};
 
@@ -146,11 +156,13 @@ static void rules_that_let_in(void **state)
 		uint32_t dst;
 		const char *resource, *rules;
 	} rows[] = {
-		{"about a resource", DB, "db", "clerks care night over "},
+		{"about a resource", DB, "db", "clerks care soon far night over "},
 		{"a deny too", DB, "ping", "no-icmp "},
-		{"about all on a device", DB, NULL, "clerks admin no-icmp care night over "},
+		{"about all on a device", DB, NULL,
+		 "clerks admin no-icmp care soon far ever night over "},
 		{"about nothing on a laptop", ADA, NULL, ""},
-		{"about a resource that nobody hosts now", 0, "db", "clerks care night over "},
+		{"about a resource that nobody hosts now", 0, "db",
+		 "clerks care soon far night over "},
 	};
 
 	(void)state;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "controller/model/census.h"
+#include "controller/policy/invariant.h"
 
 enum {
+	SUBJECTS_MEMORY_MAX = 256 << 20,
 	SLICE_DEVICES = 1000, /* copied at once: about a millisecond of the loop */
 	STEP_GRANTS = 200000, /* compared at once: some ten milliseconds of the worker */
 };
@@ -17,6 +19,9 @@ struct survey_job {
 	struct survey_config c;
 	char *text;
 	size_t n;
+	struct arena arena; /* the devices and users for the invariants */
+	const struct subject *subjects;
+	size_t n_subjects;
 	struct policy *policy;
 	struct census *census;
 	struct preview *preview;
@@ -41,6 +46,9 @@ static void parse(struct survey_job *j)
 				 .max = sizeof(r->problems) / sizeof(r->problems[0])};
 
 	r->err = policy_parse("policy", j->text, j->n, &j->c.env, &j->policy, &list);
+	if (!r->err)
+		r->err = invariants_check(j->policy, j->subjects, j->n_subjects, j->c.env.now_s,
+					  &list);
 	r->n_problems = list.n;
 	r->dropped = list.dropped;
 	if (r->err)
@@ -102,6 +110,7 @@ static void finish(struct survey_job *j)
 	preview_free(j->preview);
 	census_free(j->census);
 	policy_free(j->policy);
+	arena_done(&j->arena);
 	free(j->text);
 	free(j);
 }
@@ -143,11 +152,17 @@ void survey_start(const struct survey_config *c, const char *text, size_t n,
 					 .then = then,
 					 .arg = arg};
 		j->result.path = *path;
+		arena_init(&j->arena, SUBJECTS_MEMORY_MAX);
 	}
-	if (!j || !j->text) {
+	if (!j || !j->text ||
+	    model_subjects(c->model, &j->arena, &j->subjects, &j->n_subjects) < 0) {
 		static const struct survey no_memory = {.err = -ENOMEM,
 							.diag.message = "out of memory"};
 
+		if (j) {
+			arena_done(&j->arena);
+			free(j->text);
+		}
 		free(j);
 		then(arg, &no_memory);
 		return;

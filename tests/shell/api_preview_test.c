@@ -220,6 +220,15 @@ static void test_preview_says_mistakes(void **state)
 	assert_int_equal(r.status, 422);
 	assert_non_null(strstr(text_at(r.json, "problems.0.message"), "test \"t\" fails"));
 	drop(&r);
+	/* ada's groups are not in the file, and count */
+	admin_do("PUT", "/v1/admin/users/ada@x.org", "{\"groups\":[\"interns\"]}");
+	r = admin("POST", "/v1/admin/policy/preview",
+		  RESOURCES KEEP "[group interns]\nmembers = tag:intern\n"
+				 "[invariant i]\nfrom = group:interns\nto = resource:ctl\n"
+				 "expect = never\nwhy = w\n");
+	assert_int_equal(r.status, 422);
+	assert_non_null(strstr(text_at(r.json, "problems.0.message"), "invariant \"i\""));
+	drop(&r);
 }
 
 /* Open grants that would be cut are those between devices that are connected. */

@@ -48,9 +48,12 @@ static bool is_flat(const struct policy_when *w)
 
 int64_t when_next(const struct policy_when *w, int64_t now_s)
 {
-	int64_t limit_s = (now_s / LINE_S + 1) * LINE_S, t = now_s;
+	int64_t limit_s, t = now_s;
 	bool holds;
 
+	if (now_s > INT64_MAX - LINE_S) /* behind all lines */
+		return INT64_MAX;
+	limit_s = (now_s / LINE_S + 1) * LINE_S;
 	if (is_flat(w))
 		return schedule_next_before(w->in[0], now_s, limit_s);
 	holds = when_holds(w, now_s);

@@ -154,7 +154,7 @@ static const struct fact_view *facts_of(void *arg, uint32_t id, size_t *ret_n)
 static int64_t failing_since_of(void *arg, uint32_t id, uint32_t posture)
 {
 	const struct device *d = model_device(arg, id);
-	int64_t since_ms = d ? d->failing_since_ms[posture] : 0;
+	int64_t since_ms = d && posture < d->n_failing ? d->failing_since_ms[posture] : 0;
 
 	return since_ms == POSTURE_NEVER_COMPLIED ? 0 : since_ms;
 }

@@ -137,15 +137,13 @@ static const char *copy_text(struct census *c, const char *s)
 	return arena_text(&c->arena, s, strlen(s));
 }
 
-/* Texts that lie in an array of rows. -ENOMEM. */
-static int copy_texts(struct census *c, const char (*rows)[ZT_NAME_MAX + 1], size_t n,
-		      const char *const **ret)
+static int copy_texts(struct census *c, const char *const *texts, size_t n, const char *const **ret)
 {
 	const char **v = arena_array(&c->arena, n, sizeof(*v));
 	int err = v ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < n && !err; i++) {
-		v[i] = copy_text(c, rows[i]);
+		v[i] = copy_text(c, texts[i]);
 		err = v[i] ? 0 : -ENOMEM;
 	}
 	*ret = v;
@@ -191,7 +189,7 @@ static int copy_since(struct census *c, const struct device *d, struct entry *e)
 		for (size_t j = 0; j < c->policy[k]->n_postures; j++) {
 			uint32_t i = c->namesake[d->in_canary][k][j];
 
-			*v++ = i == UINT32_MAX ? POSTURE_NEVER_COMPLIED : d->failing_since_ms[i];
+			*v++ = i < d->n_failing ? d->failing_since_ms[i] : POSTURE_NEVER_COMPLIED;
 			if (k == 0 && i != UINT32_MAX && (d->held >> i & 1))
 				e->held |= UINT64_C(1) << j;
 		}
@@ -249,6 +247,7 @@ static int take_user(struct census *c, const struct user_row *u)
 {
 	size_t cap = c->cap_users ? c->cap_users * 2 : 64;
 	struct resident r = {.n_groups = u->n_groups};
+	const char *groups[USER_GROUPS_MAX];
 	void *p;
 
 	if (!u->n_groups)
@@ -260,8 +259,10 @@ static int take_user(struct census *c, const struct user_row *u)
 		c->users = p;
 		c->cap_users = cap;
 	}
+	for (size_t i = 0; i < u->n_groups; i++)
+		groups[i] = u->groups[i];
 	r.email = copy_text(c, u->email);
-	if (!r.email || copy_texts(c, u->groups, r.n_groups, &r.groups) < 0)
+	if (!r.email || copy_texts(c, groups, r.n_groups, &r.groups) < 0)
 		return -ENOMEM;
 	c->users[c->n_users++] = r;
 	return 0;

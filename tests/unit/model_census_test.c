@@ -277,7 +277,7 @@ static void test_devices_come_and_go_meanwhile(void **state)
 	assert_int_equal(census_new(&m, after, now_ms, &census), 0);
 	assert_int_equal(census_step(census, &m, 10), 1);
 	for (uint32_t id = 2; id <= DEVICES * 2; id += 2) { /* all of them leave */
-		c.device = model_device(&m, id)->row;
+		model_row(model_device(&m, id), &c.device);
 		c.device.state = DEVICE_REVOKED;
 		assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
 	}

@@ -32,6 +32,7 @@ static double now_us(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
+static void fail(const char *fmt, ...) ZT_PRINTF(1, 2) __attribute__((noreturn));
 static void fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -459,7 +460,7 @@ static void bench_parse(void)
 static long resident_kib(void)
 {
 	FILE *f = fopen("/proc/self/statm", "re");
-	long size, resident;
+	long size = 0, resident = 0;
 
 	if (!f || fscanf(f, "%ld %ld", &size, &resident) != 2)
 		fail("/proc/self/statm");

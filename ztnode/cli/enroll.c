@@ -144,9 +144,11 @@ static void on_request(void *arg, const void *body, size_t n)
  * and whose signature netmaps bear, the token alone says. */
 static int check_answer(const struct enroller *e, const struct enrolled *who, struct diag *d)
 {
+	const char *url = e->token.url;
+
 	if (!e->proved || e->kept)
 		return diag_set(d, -ZT_EREFUSED, "an answer came out of turn: it is not kept");
-	if (!key_equal(&who->pin, &e->token.pin) || strcmp(who->url, e->token.url) != 0) {
+	if (!key_equal(&who->pin, &e->token.pin) || strcmp(who->url, url) != 0) {
 		diag_set(d, -ZT_EREFUSED, "the answer is of another controller than the token's");
 		diag_hint(d, "nothing was kept; tell an admin");
 		return -ZT_EREFUSED;

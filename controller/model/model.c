@@ -601,45 +601,43 @@ static int install(struct model *m, struct force force, struct force canary, int
 	return err;
 }
 
-static int force_init(struct force *f, struct policy *p, const struct policy_row *row,
+int model_put_force(struct model *m, const struct force *f, bool canary, int64_t now_ms)
+{
+	struct force old = m->force, old_canary = m->canary, new = *f;
+	int err;
+
+	new.row.text = new.row.changes = NULL;
+	err = canary ? install(m, m->force, new, now_ms)
+		     : install(m, new, (struct force){0}, now_ms);
+	if (err)
+		return err;
+	if (!canary)
+		force_free(&old);
+	force_free(&old_canary);
+	return 0;
+}
+
+static int put_policy(struct model *m, struct policy *p, const struct policy_row *row, bool canary,
 		      int64_t now_ms)
 {
-	*f = (struct force){.policy = p, .engine = engine_new(p, now_ms / 1000), .row = *row};
-	f->row.text = f->row.changes = NULL;
-	return f->engine ? 0 : -ENOMEM;
+	struct force f = {.policy = p, .engine = engine_new(p, now_ms / 1000), .row = *row};
+	int err = f.engine ? model_put_force(m, &f, canary, now_ms) : -ENOMEM;
+
+	if (err)
+		engine_free(f.engine);
+	return err;
 }
 
 int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
 		     int64_t now_ms)
 {
-	struct force old = m->force, old_canary = m->canary, f;
-	int err = force_init(&f, p, row, now_ms);
-
-	if (!err)
-		err = install(m, f, (struct force){0}, now_ms);
-	if (err) {
-		engine_free(f.engine);
-		return err;
-	}
-	force_free(&old);
-	force_free(&old_canary);
-	return 0;
+	return put_policy(m, p, row, false, now_ms);
 }
 
 int model_set_canary(struct model *m, struct policy *p, const struct policy_row *row,
 		     int64_t now_ms)
 {
-	struct force old = m->canary, f;
-	int err = force_init(&f, p, row, now_ms);
-
-	if (!err)
-		err = install(m, m->force, f, now_ms);
-	if (err) {
-		engine_free(f.engine);
-		return err;
-	}
-	force_free(&old);
-	return 0;
+	return put_policy(m, p, row, true, now_ms);
 }
 
 /* The canary is the policy in force. */

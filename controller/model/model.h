@@ -118,6 +118,10 @@ int model_set_policy(struct model *m, struct policy *p, const struct policy_row 
  * under, and what it may open is that policy's: conditions are always those of the source. */
 int model_set_canary(struct model *m, struct policy *p, const struct policy_row *row,
 		     int64_t now_ms) ZT_MUST_USE;
+/* Both, with an engine that was made beforehand, in another thread. Takes policy and engine of f;
+ * on error they are the caller's. */
+int model_put_force(struct model *m, const struct force *f, bool canary,
+		    int64_t now_ms) ZT_MUST_USE;
 /* The policy that the device is under. */
 const struct force *model_force(const struct model *m, const struct device *d);
 /* Every device that takes part into e, judged by nobody: for questions about a policy that is not

@@ -9,10 +9,11 @@ static const struct {
 	const char *sentence, *address, *country;
 } rows[] = {
 	{"where it is goes before where it is registered", "192.0.2.9", "DE"},
-	{"registered alone: where it is, is not known", "198.51.100.9", ""},
+	{"another country", "198.51.100.9", "AT"},
+	{"registered alone: where it is, is not known", "203.0.113.200", ""},
 	{"IPv6", "2001:db8:1::9", "FR"},
 	{"an IPv6 network that is not in it", "2001:db8:2::9", ""},
-	{"not in it", "203.0.113.200", ""},
+	{"not in it", "10.1.2.3", ""},
 	{"what is no code is no country", "203.0.113.9", ""},
 };
 

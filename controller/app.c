@@ -193,8 +193,9 @@ static void apply_change(struct app *a, const struct change *c)
 		/* The store has it and we do not: whoever is touched gets nothing until a restart
 		 * loads it. */
 		log_error("a committed change does not fit into memory: %s", zt_strerror(err));
-		if (c->device.id)
-			model_forget(&a->model, c->device.id);
+		d = c->device.id ? model_device(&a->model, c->device.id) : NULL;
+		if (d)
+			model_forget(&a->model, d->row.id);
 	}
 	mark_around(a, c);
 	if (is_about_policy(c->kind))

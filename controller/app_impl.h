@@ -26,10 +26,10 @@ struct touched { /* soft state of a device waiting to be written */
 	int64_t report_ms;
 	int64_t notes_ms; /* until when posture records are paid for (note_budget) */
 	unsigned unnoted;
-	int64_t heard_ms; /* boot clock: its last request, or the end of its stream */
+	int64_t heard_ms;  /* boot clock: its last request, or the end of its stream */
 	struct pace *pace; /* of what its posture gains it; NULL: it has gained nothing yet */
-	int64_t gain_ms;  /* when a gain that waits may come; 0: none waits */
-	int64_t told_ms;  /* the last such time that was logged */
+	int64_t gain_ms;   /* when a gain that waits may come; 0: none waits */
+	int64_t told_ms;   /* the last such time that was logged */
 };
 
 struct app {
@@ -44,7 +44,7 @@ struct app {
 	struct admin_row *admins;
 	size_t n_admins;
 	struct session **sessions; /* by device id; NULL: none was opened */
-	struct touched *touched;  /* by device id */
+	struct touched *touched;   /* by device id */
 	size_t n_by_id;
 	uint64_t n_sessions; /* ever opened */
 	bool touch_running;

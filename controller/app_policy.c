@@ -274,7 +274,7 @@ void app_take_back(struct app *a, struct now now)
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return; /* in a second again */
-	*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done},
+	*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done, .urgent = true},
 				 .app = a,
 				 .change = back_change(row, now.wall_ms),
 				 .again = row->trial.base,
@@ -303,8 +303,12 @@ static int take_back_at_start(struct app *a, struct arena *arena, struct policy_
 {
 	struct change c = back_change(row, clock_now().wall_ms);
 	struct policy_row before;
+	struct policy *p = NULL;
 	int err = store_policy_get(a->store, row->trial.base, arena, &before);
 
+	if (!err) /* can it be used at all? It is not put otherwise */
+		err = parse_stored(a, &before, &p, problem);
+	policy_free(p);
 	if (err)
 		return err;
 	c.policy.text = before.text;
@@ -315,6 +319,16 @@ static int take_back_at_start(struct app *a, struct arena *arena, struct policy_
 	if (!err)
 		*row = c.policy;
 	return err;
+}
+
+/* What is left of it; a clock that was set back while we were away makes it no longer than asked.
+ */
+static int64_t time_to_confirm(const struct policy_row *row, int64_t wall_ms)
+{
+	int64_t left_ms = row->trial.until_ms - wall_ms;
+	int64_t asked_ms = row->trial.until_ms - row->at_s * 1000;
+
+	return left_ms < asked_ms ? left_ms : asked_ms;
 }
 
 static int load_in_force(struct app *a, struct arena *arena, struct diag *problem)
@@ -333,7 +347,7 @@ static int load_in_force(struct app *a, struct arena *arena, struct diag *proble
 	if (err)
 		policy_free(p);
 	else
-		a->confirm_boot_ms = now.boot_ms + row.trial.until_ms - now.wall_ms;
+		a->confirm_boot_ms = now.boot_ms + time_to_confirm(&row, now.wall_ms);
 	return err;
 }
 

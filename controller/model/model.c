@@ -41,6 +41,7 @@ void model_done(struct model *m)
 		device_free(m->devices[i]);
 	free(m->devices);
 	free(m->users);
+	free(m->user_slots);
 	*m = (struct model){0};
 }
 
@@ -70,12 +71,50 @@ struct device *model_find_device(const struct model *m, const char *id_or_name)
 	return found;
 }
 
+/* FNV-1a. E-mails come from admins: nobody gains by making them collide. */
+static size_t hash_email(const char *email)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *email; email++)
+		h = (h ^ (unsigned char)*email) * 0x100000001b3u;
+	return (size_t)(h ^ h >> 32);
+}
+
+/* The slot that holds the user, or the free one where it belongs. There are slots. */
+static uint32_t *user_slot(const struct model *m, const char *email)
+{
+	size_t i = hash_email(email) & (m->n_user_slots - 1);
+
+	while (m->user_slots[i] && strcmp(m->users[m->user_slots[i] - 1].email, email) != 0)
+		i = (i + 1) & (m->n_user_slots - 1);
+	return &m->user_slots[i];
+}
+
+/* Room for one more. */
+static int grow_user_slots(struct model *m)
+{
+	size_t n = m->n_user_slots ? m->n_user_slots * 2 : 64;
+	uint32_t *slots, *old = m->user_slots;
+
+	if (2 * (m->n_users + 1) <= m->n_user_slots)
+		return 0;
+	slots = calloc(n, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	m->user_slots = slots;
+	m->n_user_slots = n;
+	for (size_t i = 0; i < m->n_users; i++)
+		*user_slot(m, m->users[i].email) = (uint32_t)i + 1;
+	free(old);
+	return 0;
+}
+
 const struct user_row *model_user(const struct model *m, const char *email)
 {
-	for (size_t i = 0; i < m->n_users; i++)
-		if (strcmp(m->users[i].email, email) == 0)
-			return &m->users[i];
-	return NULL;
+	uint32_t at = m->n_user_slots ? *user_slot(m, email) : 0;
+
+	return at ? &m->users[at - 1] : NULL;
 }
 
 enum standing model_standing(const struct device *d, int64_t now_ms)
@@ -496,6 +535,11 @@ int model_load_device(struct model *m, const struct device_row *row, struct devi
 		m->devices[row->id] = d;
 	} else {
 		err = set_row(d, row);
+		if (err) { /* what it is now cannot be kept: it takes no part */
+			d->row.state = row->state == DEVICE_ACTIVE ? DEVICE_PENDING : row->state;
+			d->standing = model_standing(d, 0);
+			model_forget(m, d->row.id);
+		}
 	}
 	if (err)
 		return err;
@@ -506,18 +550,21 @@ int model_load_device(struct model *m, const struct device_row *row, struct devi
 
 int model_load_user(struct model *m, const struct user_row *u)
 {
+	const struct user_row *known = model_user(m, u->email);
 	struct user_row *p;
 
-	for (size_t i = 0; i < m->n_users; i++)
-		if (strcmp(m->users[i].email, u->email) == 0) {
-			m->users[i] = *u;
-			return 0;
-		}
+	if (known) {
+		m->users[known - m->users] = *u;
+		return 0;
+	}
 	p = reallocarray(m->users, m->n_users + 1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
 	m->users = p;
-	m->users[m->n_users++] = *u;
+	if (grow_user_slots(m))
+		return -ENOMEM;
+	m->users[m->n_users] = *u;
+	*user_slot(m, u->email) = (uint32_t)++m->n_users;
 	return 0;
 }
 
@@ -644,7 +691,8 @@ int model_set_canary(struct model *m, struct policy *p, const struct policy_row 
 static int promote(struct model *m, const struct policy_row *row, int64_t now_ms)
 {
 	struct force old = m->force;
-	int err = m->canary.engine ? install(m, m->canary, (struct force){0}, now_ms) : -ZT_ESTATE;
+	bool is_it = m->canary.engine && m->canary.row.version == row->version;
+	int err = is_it ? install(m, m->canary, (struct force){0}, now_ms) : -ZT_ESTATE;
 
 	if (err)
 		return err;

@@ -82,6 +82,9 @@ struct model {
 	size_t n_devices;	 /* size of the array */
 	struct user_row *users;
 	size_t n_users;
+	uint32_t
+		*user_slots; /* by hash of the e-mail: index into users + 1, or 0; linear probing */
+	size_t n_user_slots; /* a power of two, at least twice n_users; 0 at first */
 	struct force force;  /* the policy in force */
 	struct force canary; /* one that is tried beside it, by some devices */
 };

@@ -30,19 +30,20 @@ static bool is_same_row(const struct grant *x, const struct grant *y)
 	return x->src == y->src && x->dst == y->dst && x->rule == y->rule;
 }
 
-/* When grants end. Of a rule's own time that is looked up once; a grant that ends before it is
+/* When grants end. Of each different time that is looked up once; a grant that ends before it is
  * ended by a rule that denies. */
 struct ends {
 	const struct engine *e;
-	int64_t *of_rule; /* 0: not looked up yet */
+	int64_t *of_when; /* 0: not looked up yet */
 };
 
 static int64_t rule_end(struct ends *x, const struct policy_rule *r)
 {
-	int64_t *end = &x->of_rule[r->id - 1];
+	int64_t *end;
 
 	if (r->when == POLICY_ALWAYS)
 		return INT64_MAX;
+	end = &x->of_when[r->when];
 	if (!*end)
 		*end = when_end(&x->e->policy->whens[r->when], x->e->now_s);
 	return *end;
@@ -65,10 +66,10 @@ static int rows_of(const struct engine *e, struct grant *v, size_t n, struct are
 	struct service *svc = arena_array(a, n, sizeof(*svc));
 	struct access *rows = arena_array(a, n, sizeof(*rows)), *last;
 	struct ends ends = {.e = e,
-			    .of_rule = arena_array(a, e->policy->n_rules, sizeof(*ends.of_rule))};
+			    .of_when = arena_array(a, e->policy->n_whens, sizeof(*ends.of_when))};
 	size_t n_rows = 0;
 
-	if (!svc || !rows || !ends.of_rule)
+	if (!svc || !rows || !ends.of_when)
 		return -ENOMEM;
 	if (n > 1)
 		qsort(v, n, sizeof(*v), compare_grants);

@@ -10,8 +10,15 @@
 #include "ztnode/cli/ask.h"
 #include "ztnode/kern/enforce.h"
 
-/* Also for a state directory that is damaged: whatever is there goes. */
-static int leave_alone(const struct node_config *c)
+static int say_left(void)
+{
+	printf("left the network: keys and enrolment are gone\n");
+	return ZT_EXIT_OK;
+}
+
+/* Also for a state directory that is damaged: whatever is there goes. asked: the daemon was, and
+ * may have ended before its answer came through. */
+static int leave_alone(const struct node_config *c, bool asked)
 {
 	struct node_state s = {.dir = -1};
 	struct diag d = {0}, unused;
@@ -19,6 +26,8 @@ static int leave_alone(const struct node_config *c)
 
 	if (err == -ZT_EABSENT) {
 		state_close(&s);
+		if (asked)
+			return say_left();
 		log_diag(&d);
 		return ZT_EXIT_FAILED;
 	}
@@ -47,16 +56,15 @@ int cmd_leave(const struct node_config *c, int argc, char **argv)
 	if (status)
 		return status;
 	if (state_mark(c->state_dir, STATE_LEAVING, true, &d)) /* damaged, or not enrolled */
-		return leave_alone(c);
+		return leave_alone(c, false);
 	status = ask_call(c->run_dir, "leave", NULL, ASK_LIMIT_MS, &result, &d);
 	json_decref(result);
 	if (status == ZT_EXIT_UNREACHABLE)
-		return leave_alone(c);
+		return leave_alone(c, true);
 	if (status && state_mark(c->state_dir, STATE_LEAVING, false, &unused))
 		log_diag(&unused);
-	if (status)
-		log_diag(&d);
-	else
-		printf("left the network: keys and enrolment are gone\n");
+	if (!status)
+		return say_left();
+	log_diag(&d);
 	return status;
 }

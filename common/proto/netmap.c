@@ -1,6 +1,7 @@
 /* Netmap: the sort orders of its sets and looking things up in them. */
 #include "zt/netmap.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,4 +116,27 @@ const char *netmap_rule_name(const struct netmap *m, uint32_t id)
 	if (m->n_rules > 0)
 		r = bsearch(&id, m->rules, m->n_rules, sizeof(*m->rules), netmap_id_compare);
 	return r ? r->name : "?";
+}
+
+int netmap_drop_gone(struct items *set, size_t size, const struct netmap_msg *msg, struct arena *a)
+{
+	const uint8_t *p = set->p;
+	uint8_t *out;
+	size_t n = 0, k = 0;
+
+	if (!msg->n_peers_del)
+		return 0;
+	out = arena_array(a, set->n, size);
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < set->n; i++) {
+		const void *record = p + i * size;
+
+		while (k < msg->n_peers_del && netmap_id_compare(&msg->peers_del[k], record) < 0)
+			k++;
+		if (k == msg->n_peers_del || netmap_id_compare(&msg->peers_del[k], record) != 0)
+			memcpy(out + n++ * size, record, size);
+	}
+	*set = (struct items){out, n};
+	return 0;
 }

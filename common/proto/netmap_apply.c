@@ -143,31 +143,6 @@ static int merge_rules(struct items *rules, const struct netmap_msg *msg, struct
 	return merge(&g, a, rules);
 }
 
-/* Of a set whose records begin with a peer's id: those of peers that are taken away go with them.
- */
-static int drop_gone(struct items *set, size_t size, const struct netmap_msg *msg, struct arena *a)
-{
-	const uint8_t *p = set->p;
-	uint8_t *out;
-	size_t n = 0, k = 0;
-
-	if (!msg->n_peers_del)
-		return 0;
-	out = arena_array(a, set->n, size);
-	if (!out)
-		return -ENOMEM;
-	for (size_t i = 0; i < set->n; i++) {
-		const void *record = p + i * size;
-
-		while (k < msg->n_peers_del && netmap_id_compare(&msg->peers_del[k], record) < 0)
-			k++;
-		if (k == msg->n_peers_del || netmap_id_compare(&msg->peers_del[k], record) != 0)
-			memcpy(out + n++ * size, record, size);
-	}
-	*set = (struct items){out, n};
-	return 0;
-}
-
 /* Rules that no grant names go. */
 static int drop_rules(struct items *rules, struct items grants, struct arena *a)
 {
@@ -200,9 +175,9 @@ static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, st
 	int err = merge_peers(&peers, msg, a);
 
 	if (!err)
-		err = drop_gone(&endpoints, sizeof(struct netmap_endpoint), msg, a);
+		err = netmap_drop_gone(&endpoints, sizeof(struct netmap_endpoint), msg, a);
 	if (!err)
-		err = drop_gone(&grants, sizeof(struct netmap_grant), msg, a);
+		err = netmap_drop_gone(&grants, sizeof(struct netmap_grant), msg, a);
 	if (!err)
 		err = merge_endpoints(&endpoints, msg, a);
 	if (!err)

@@ -77,34 +77,13 @@ static int diff_rules(const struct netmap *old, const struct netmap *new, struct
 			 SECTION_RULES_PUT, a, m);
 }
 
-/* Records of a set, all beginning with a peer's id and sorted by it, without those of the peers
- * that go: these go by themselves. */
-static int without_gone(struct items set, size_t size, const struct netmap_msg *m, struct arena *a,
-			struct items *ret)
-{
-	const uint8_t *p = set.p;
-	uint8_t *out = arena_array(a, set.n, size);
-	size_t n = 0, k = 0;
-
-	if (!out)
-		return -ENOMEM;
-	for (size_t i = 0; i < set.n; i++) {
-		while (k < m->n_peers_del && netmap_id_compare(&m->peers_del[k], p + i * size) < 0)
-			k++;
-		if (k == m->n_peers_del || netmap_id_compare(&m->peers_del[k], p + i * size) != 0)
-			memcpy(out + n++ * size, p + i * size, size);
-	}
-	*ret = (struct items){out, n};
-	return 0;
-}
-
 static int diff_endpoints(const struct netmap *old, const struct netmap *new, struct arena *a,
 			  struct netmap_msg *m)
 {
 	struct items was = {old->endpoints, old->n_endpoints},
 		     is = {new->endpoints, new->n_endpoints};
 	const size_t size = sizeof(struct netmap_endpoint);
-	int err = m->n_peers_del ? without_gone(was, size, m, a, &was) : 0;
+	int err = netmap_drop_gone(&was, size, m, a);
 
 	if (!err)
 		err = put_minus(was, is, size, netmap_endpoint_compare_rank, SECTION_ENDPOINTS_DEL,
@@ -118,7 +97,7 @@ static int diff_grants(const struct netmap *old, const struct netmap *new, struc
 {
 	struct items was = {old->grants, old->n_grants}, is = {new->grants, new->n_grants};
 	const size_t size = sizeof(struct netmap_grant);
-	int err = m->n_peers_del ? without_gone(was, size, m, a, &was) : 0;
+	int err = netmap_drop_gone(&was, size, m, a);
 
 	if (!err)
 		err = put_minus(was, is, size, netmap_grant_compare, SECTION_GRANTS_DEL, a, m);

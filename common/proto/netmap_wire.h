@@ -60,6 +60,10 @@ void netmap_section_set(struct netmap_msg *m, enum section_kind kind, struct ite
 
 /* By (peer, rank): what an endpoint that is put replaces. */
 int netmap_endpoint_compare_rank(const void *a, const void *b);
+/* Out of a set whose records begin with a peer's id, and are sorted by it: those of the peers that
+ * the message takes away, which go by themselves. New memory in a. -ENOMEM. */
+int netmap_drop_gone(struct items *set, size_t size, const struct netmap_msg *msg,
+		     struct arena *a) ZT_MUST_USE;
 /* Strictly ascending? */
 bool netmap_items_ascend(const struct section *s, struct items items);
 

@@ -9,7 +9,7 @@ enum { INDEX_MEMORY_MAX = 1 << 30, SHORT = 16 };
 
 /* --- lists of ids --- */
 
-static int compare_ids(const void *a, const void *b)
+int ids_compare(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
@@ -33,7 +33,7 @@ uint32_t ids_sort(uint32_t *v, uint32_t n)
 	uint32_t kept = 0;
 
 	if (n > SHORT)
-		qsort(v, n, sizeof(*v), compare_ids);
+		qsort(v, n, sizeof(*v), ids_compare);
 	else
 		sort_short(v, n);
 	for (uint32_t i = 0; i < n; i++)

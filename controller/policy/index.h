@@ -56,4 +56,5 @@ struct atoms {
 int atoms_add(struct atoms *s, uint32_t atom) ZT_MUST_USE;
 /* Add the groups and lists that follow; v is then sorted and without doubles. -ENOMEM. */
 int atoms_close(struct atoms *s, const struct policy_index *x) ZT_MUST_USE;
-uint32_t ids_sort(uint32_t *v, uint32_t n); /* sorts and takes out doubles; how many are left */
+int ids_compare(const void *a, const void *b); /* of uint32_t, in the shape of qsort */
+uint32_t ids_sort(uint32_t *v, uint32_t n);    /* sorts and takes out doubles; how many are left */

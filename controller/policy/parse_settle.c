@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "controller/policy/index.h"
 #include "controller/policy/networks.h"
 #include "controller/policy/services.h"
 
@@ -263,16 +264,9 @@ static void settle_resource(struct parse *c, const struct parse_resource *from,
 	settle_ports(c, from, r);
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static bool has_id(const uint32_t *v, size_t n, uint32_t id)
 {
-	return n > 0 && bsearch(&id, v, n, sizeof(*v), compare_ids) != NULL;
+	return n > 0 && bsearch(&id, v, n, sizeof(*v), ids_compare) != NULL;
 }
 
 /* The rule's resources: sorted, without doubles and those of except. */
@@ -282,16 +276,16 @@ static void settle_what(struct parse *c, const struct parse_rule *from, struct p
 	uint32_t *what = arena_array(c->arena, n, sizeof(*what));
 	uint32_t *except =
 		arena_dup(&c->scratch, from->what_except, from->n_what_except * sizeof(*except));
+	uint32_t n_except;
 
 	if (!what || !except)
 		return parse_fail(c, -ENOMEM);
 	for (size_t i = 0; i < n; i++)
 		what[i] = r->what_all ? (uint32_t)i : r->what[i];
-	qsort(what, n, sizeof(*what), compare_ids);
-	qsort(except, from->n_what_except, sizeof(*except), compare_ids);
+	n = ids_sort(what, (uint32_t)n);
+	n_except = ids_sort(except, (uint32_t)from->n_what_except);
 	for (size_t i = 0; i < n; i++)
-		if ((i == 0 || what[i] != what[i - 1]) &&
-		    !has_id(except, from->n_what_except, what[i]))
+		if (!has_id(except, n_except, what[i]))
 			what[kept++] = what[i];
 	if (n > 0 && kept == 0)
 		diag_hint(problem_at(c, (struct place){r->line, r->column},

@@ -424,9 +424,37 @@ static void test_policy_keeps_grace(void **state)
 	model_done(&m);
 }
 
+/* However many there are, and after each put. */
+static void test_users_are_found(void **state)
+{
+	enum { USERS = 500 };
+	struct user_row u = {0};
+	struct model m;
+
+	(void)state;
+	model_init(&m);
+	assert_null(model_user(&m, "u0@x.org"));
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < USERS; i++) {
+			snprintf(u.email, sizeof(u.email), "u%d@x.org", i);
+			u.disabled = round;
+			assert_int_equal(model_load_user(&m, &u), 0);
+			assert_non_null(model_user(&m, u.email));
+		}
+	assert_int_equal(m.n_users, USERS);
+	for (int i = 0; i < USERS; i++) {
+		snprintf(u.email, sizeof(u.email), "u%d@x.org", i);
+		assert_string_equal(model_user(&m, u.email)->email, u.email);
+		assert_true(model_user(&m, u.email)->disabled);
+	}
+	assert_null(model_user(&m, "u500@x.org"));
+	model_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_users_are_found),
 		cmocka_unit_test(test_standing),
 		cmocka_unit_test(test_certificate_ends_grants),
 		cmocka_unit_test(test_states_and_users),

@@ -6,7 +6,8 @@
  *     parse_value      one value: durations, names, selectors, services, references, lists
  *     parse_condition  one value: conditions on facts
  *     parse_when       values of time: windows, schedules, ends
- *     parse_invariant  keys of invariants
+ *     parse_keys       tables of keys; parse_resource, parse_rule, parse_invariant: of those
+ *     parse_shared     what several of these read
  *     parse_settle     lists less their excepts, groups in groups
  *     parse_problem    problems with their place, hints, near misses
  *     check            what needs the whole: contradictions
@@ -106,7 +107,7 @@ struct parse {
 	struct diag *warnings;	      /* POLICY_WARNINGS_MAX of them, when there is one */
 	size_t n_warnings;
 	struct names names;	    /* (enum thing, name) -> index */
-	void *objects[THING_COUNT]; /* arrays of what parse_keys.c reads into, by kind */
+	void *objects[THING_COUNT]; /* arrays of what the keys are read into, by kind */
 	uint32_t count[THING_COUNT];
 	struct policy_spot spots[POLICY_SPOTS_MAX];
 	uint32_t n_spots;

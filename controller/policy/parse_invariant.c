@@ -1,4 +1,4 @@
-/* Keys of invariants: what they are about, and what they expect. */
+/* Keys of invariants: what they are about, and what they expect; then references settled. */
 #include "controller/policy/parse_section.h"
 
 #include <errno.h>
@@ -66,7 +66,7 @@ static bool item_target(struct parse *c, const struct span *s, const char *help,
 	       value_service(c, &svc, "tcp/5432, tcp/8000-8100, udp/53, icmp or any", &t->svc);
 }
 
-void set_invariant_to(struct parse *c, void *object, const struct lex *v, const char *help)
+static void set_to(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct policy_invariant *i = &((struct parse_invariant *)object)->i;
 
@@ -105,7 +105,7 @@ static bool item_expect(struct parse *c, const struct span *s, const char *help,
 	return value_spot(c, s, help, &e->i);
 }
 
-void set_invariant_expect(struct parse *c, void *object, const struct lex *v, const char *help)
+static void set_expect(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct parse_invariant *to = object;
 	struct expectation *list;
@@ -136,6 +136,39 @@ void set_invariant_expect(struct parse *c, void *object, const struct lex *v, co
 			break;
 		}
 }
+
+/* --- the others, and the table --- */
+
+static void set_from(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_invariant *i = &((struct parse_invariant *)object)->i;
+
+	i->from = value_list(c, v, help, sizeof(*i->from), value_who, &i->n_from);
+}
+
+static void set_why(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_invariant *)object)->i.why = value_words(c, v, "reason", help);
+}
+
+static const struct key invariant_keys[] = {
+	{"from", set_from, true,
+	 "a list of user:EMAIL, group:NAME, tag:NAME and device:NAME, or anyone"},
+	{"to", set_to, true,
+	 "a list of resource:NAME, resource:* and data:CLASS, each with a port or without: "
+	 "resource:db tcp/5432"},
+	{"expect", set_expect, true,
+	 "never, or what an access must ask for: a list of posture:NAME, place:NAME, country:DE "
+	 "and schedule:NAME"},
+	{"why", set_why, true, "the reason, in words, at most 500 bytes"},
+};
+
+const struct section section_invariant = {"invariant",
+					  THING_INVARIANT,
+					  "[invariant NAME]",
+					  POLICY_SECTIONS_MAX,
+					  OBJECT_IN(parse_invariant, i.),
+					  KEYS(invariant_keys)};
 
 /* --- settling --- */
 

@@ -1,0 +1,262 @@
+/* Keys of rules. What the full grammar has and this version does not enforce stands here too, so
+ * that it is refused by name: a condition that is accepted and ignored would give more than the
+ * policy says. */
+#include "controller/policy/parse_section.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- readers of list items --- */
+
+enum { RESOURCE_ALL = UINT32_MAX }; /* "resource:*", until the list is spread out */
+
+static bool item_resource(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct span name;
+
+	if (span_is(s, "resource:*")) {
+		*(uint32_t *)ret = RESOURCE_ALL;
+		return true;
+	}
+	if (span_starts(s, "resource:")) {
+		name = span_skip(*s, strlen("resource:"));
+		return value_reference(c, &name, s, THING_RESOURCE, ret);
+	}
+	if (names_find(&c->names, THING_RESOURCE, s->p, s->n) != NAMES_ABSENT)
+		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean resource:%.*s?",
+			  (int)s->n, s->p);
+	else
+		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
+	return false;
+}
+
+/* Conditions of the full grammar that nothing enforces yet. */
+static bool is_later_condition(const struct span *s)
+{
+	static const char *const words[] = {"login", "mfa", "approval", "app:", "user:"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (span_starts(s, words[i]))
+			return true;
+	return false;
+}
+
+static bool item_posture(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct span name;
+
+	if (span_starts(s, "posture:")) {
+		name = span_skip(*s, strlen("posture:"));
+		return value_reference(c, &name, s, THING_POSTURE, ret);
+	}
+	if (is_later_condition(s))
+		diag_hint(problem_with(c, s, "cannot be enforced by the running system yet"),
+			  "a rule asks for %s only; without this condition it would allow more "
+			  "than it says",
+			  help);
+	else if (names_find(&c->names, THING_POSTURE, s->p, s->n) != NAMES_ABSENT)
+		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean posture:%.*s?",
+			  (int)s->n, s->p);
+	else
+		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
+	return false;
+}
+
+static bool item_when(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	return value_when(c, s, help, ret);
+}
+
+static bool item_where(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	return value_spot(c, s, help, ret);
+}
+
+/* --- readers of keys --- */
+
+static void set_when(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct when_list *l = &((struct parse_rule *)object)->when;
+
+	l->v = value_list(c, v, help, sizeof(*l->v), item_when, &l->n);
+	l->n = value_count(c, v, l->n, WINDOWS_MAX, "times", windows_hint);
+}
+
+static void set_until(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_rule *r = object;
+	struct span s;
+
+	if (value_line(c, v, help, &s) && value_until(c, &s, &r->until_s))
+		r->until = parse_text(c, &s);
+}
+
+static void set_review(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+	struct span s;
+
+	if (value_line(c, v, help, &s))
+		value_until(c, &s, &r->review_s);
+}
+
+static void set_where(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+	uint32_t *spots;
+	size_t n;
+
+	spots = value_list(c, v, help, sizeof(*spots), item_where, &n);
+	for (size_t i = 0; spots && i < n; i++)
+		r->where |= UINT64_C(1) << spots[i];
+}
+
+static void set_who(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct selectors *l = &((struct parse_rule *)object)->r.who;
+
+	l->in = value_list(c, v, help, sizeof(*l->in), value_who, &l->n_in);
+}
+
+static void set_what(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+
+	r->what = value_list(c, v, help, sizeof(*r->what), item_resource, &r->n_what);
+	for (size_t i = 0; i < r->n_what; i++)
+		r->what_all = r->what_all || r->what[i] == RESOURCE_ALL;
+}
+
+/* except of a rule: each item is taken from the list of its kind. */
+struct rule_except {
+	enum { EXCEPT_WHO, EXCEPT_WHAT, EXCEPT_WHERE, EXCEPT_WHEN } kind;
+	struct selector who;
+	uint32_t what, spot;
+	struct when_item when;
+};
+
+/* Windows begin with a date or a day; everything else in the list has a prefix. */
+static bool is_when(const struct span *s)
+{
+	return span_starts(s, "schedule:") || s->p[0] == '.' ||
+	       (s->p[0] >= '0' && s->p[0] <= '9') || (s->p[0] >= 'A' && s->p[0] <= 'Z');
+}
+
+static bool item_rule_except(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct rule_except *e = ret;
+
+	if (span_starts(s, "resource:") && !span_is(s, "resource:*")) {
+		e->kind = EXCEPT_WHAT;
+		return item_resource(c, s, help, &e->what);
+	}
+	if (span_starts(s, "place:") || span_starts(s, "country:")) {
+		e->kind = EXCEPT_WHERE;
+		return value_spot(c, s, help, &e->spot);
+	}
+	if (is_when(s)) {
+		e->kind = EXCEPT_WHEN;
+		return value_when(c, s, help, &e->when);
+	}
+	e->kind = EXCEPT_WHO;
+	return value_selector(c, s, ALLOW_USER | ALLOW_GROUP | ALLOW_TAG | ALLOW_DEVICE, help,
+			      &e->who);
+}
+
+static void set_rule_except(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct parse_rule *r = object;
+	struct rule_except *list;
+	struct selector *who;
+	struct when_item *when;
+	uint32_t *what;
+	size_t n;
+
+	list = value_list(c, v, help, sizeof(*list), item_rule_except, &n);
+	who = arena_array(c->arena, n, sizeof(*who));
+	what = arena_array(c->arena, n, sizeof(*what));
+	when = arena_array(c->arena, n, sizeof(*when));
+	if (!list || !who || !what || !when)
+		return parse_fail(c, -ENOMEM);
+	r->r.who.except = who;
+	r->what_except = what;
+	r->when_except.v = when;
+	for (size_t i = 0; i < n; i++)
+		switch (list[i].kind) {
+		case EXCEPT_WHO:
+			who[r->r.who.n_except++] = list[i].who;
+			break;
+		case EXCEPT_WHAT:
+			what[r->n_what_except++] = list[i].what;
+			break;
+		case EXCEPT_WHERE:
+			r->r.where_except |= UINT64_C(1) << list[i].spot;
+			break;
+		case EXCEPT_WHEN:
+			when[r->when_except.n++] = list[i].when;
+			break;
+		}
+	r->when_except.n = value_count(c, v, r->when_except.n, WINDOWS_MAX, "times", windows_hint);
+}
+
+static void set_how(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+
+	r->how = value_list(c, v, help, sizeof(*r->how), item_posture, &r->n_how);
+}
+
+static void set_action(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_rule *r = &((struct parse_rule *)object)->r;
+	struct span s;
+
+	if (!value_line(c, v, help, &s))
+		return;
+	r->deny = span_is(&s, "deny");
+	if (!r->deny && !span_is(&s, "allow"))
+		diag_hint(problem_with(c, &s, "is neither allow nor deny"), "write %s", help);
+}
+
+static void set_rule_owner(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_rule *)object)->r.owner = value_owner(c, v, help);
+}
+
+static void set_why(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_rule *)object)->r.why = value_words(c, v, "reason", help);
+}
+
+static void set_ticket(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	((struct parse_rule *)object)->r.ticket = value_words(c, v, "ticket", help);
+}
+
+/* --- table --- */
+
+static const struct key rule_keys[] = {
+	{"who", set_who, true,
+	 "a list of user:EMAIL, group:NAME, tag:NAME and device:NAME, or anyone"},
+	{"what", set_what, true, "a list of resource:NAME, or resource:*"},
+	{"how", set_how, false, "posture:NAME"},
+	{"except", set_rule_except, false,
+	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME, resource:NAME, place:NAME, "
+	 "country:DE, schedule:NAME, days and hours: what the rule is not about after all"},
+	{"when", set_when, false,
+	 "a list of schedule:NAME and of days and hours: Mon-Fri 07:00-20:00 Europe/Berlin"},
+	{"where", set_where, false, "a list of place:NAME and country:DE"},
+	{"until", set_until, false, "the last day: 2027-01-31, or a time: 2027-01-31 18:00"},
+	{"review", set_review, false, "the day by which somebody looks at the rule: 2027-06-01"},
+	{"action", set_action, false, "allow (as without this key) or deny, which wins over allow"},
+	{"why", set_why, true, "the reason for this access, in words, at most 500 bytes"},
+	{"owner", set_rule_owner, false, "user:EMAIL or group:NAME: who answers for the rule"},
+	{"ticket", set_ticket, false, "where it was asked for, in words, at most 500 bytes"},
+	{"deny", NULL, false, "write action = deny"},
+};
+_Static_assert(sizeof(rule_keys) / sizeof(rule_keys[0]) <= SECTION_KEYS_MAX,
+	       "rules have the most keys");
+
+const struct section section_rule = {
+	"rule",		THING_RULE, "[rule NAME]", ZT_RULES_MAX, OBJECT_IN(parse_rule, r.),
+	KEYS(rule_keys)};

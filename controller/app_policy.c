@@ -26,6 +26,8 @@ struct policy_job {
 	uint32_t again; /* take the text of this version; 0: it is in the change */
 	uint64_t records;
 	struct policy *policy;
+	struct invariants_run *invariants; /* being looked at, in steps */
+	struct diag_list list;		   /* of result.problems */
 	struct arena arena; /* the devices and users that there were when it was asked for */
 	const struct subject *subjects;
 	size_t n_subjects;
@@ -70,20 +72,40 @@ static int take_text(struct store *s, uint32_t version, struct policy_row *p)
 static void parse_job(struct policy_job *p)
 {
 	struct app_policy *r = &p->result;
-	struct diag_list list = {.items = r->problems,
-				 .max = sizeof(r->problems) / sizeof(r->problems[0])};
 	struct policy_env env = app_policy_env(p->app, p->change.at_ms);
 
 	env.was_accepted = p->again != 0; /* what goes back was good once */
+	env.invariants_later = true;
+	p->list = (struct diag_list){.items = r->problems,
+				     .max = sizeof(r->problems) / sizeof(r->problems[0])};
 	r->err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &env,
-			      &p->policy, &list);
+			      &p->policy, &p->list);
 	if (!r->err && !p->again)
-		r->err = invariants_check(p->policy, p->subjects, p->n_subjects, env.now_s, &list);
-	r->n_problems = list.n;
-	r->dropped = list.dropped;
+		r->err = invariants_begin(p->policy, p->subjects, p->n_subjects, env.now_s,
+					  &p->list, &p->invariants);
+}
+
+/* Others get their turn between two steps. */
+static void step_invariants(struct policy_job *p)
+{
+	int more = invariants_step(p->invariants);
+
+	if (more == 1)
+		return;
+	invariants_end(p->invariants);
+	p->invariants = NULL;
+	p->result.err = more;
+}
+
+static void note_result(struct policy_job *p)
+{
+	struct app_policy *r = &p->result;
+
+	r->n_problems = p->list.n;
+	r->dropped = p->list.dropped;
 	if (r->err) {
-		diag_set(&r->diag, r->err, "the policy is refused: %zu mistake%s",
-			 list.n + list.dropped, list.n + list.dropped == 1 ? "" : "s");
+		if (!r->diag.message[0])
+			policy_refused(r->err, &p->list, &r->diag);
 		return;
 	}
 	r->n_warnings = p->policy->n_warnings;
@@ -99,28 +121,48 @@ static void commit_policy(struct policy_job *p, struct store *s)
 	p->result.err = store_commit(s, &p->change, &p->result.diag);
 }
 
-static void policy_work(struct job *j, struct store *s)
+static void read_policy(struct policy_job *p, struct store *s)
 {
-	struct policy_job *p = (struct policy_job *)j;
-
 	if (p->again)
 		p->result.err = take_text(s, p->again, &p->change.policy);
 	if (!p->result.err)
 		parse_job(p);
-	if (!p->result.err && !(p->engine = engine_new(p->policy, p->change.at_ms / 1000)))
+}
+
+/* It is good. */
+static void accept_policy(struct policy_job *p, struct store *s)
+{
+	p->engine = engine_new(p->policy, p->change.at_ms / 1000);
+	if (!p->engine)
 		p->result.err = diag_set(&p->result.diag, -ENOMEM,
 					 "the policy is too big for the controller's memory");
-	if (!p->result.err && !p->check_only)
+	else if (!p->check_only)
 		commit_policy(p, s);
 	p->result.version = p->change.policy.version;
 	p->result.trial = p->change.policy.trial;
+}
+
+static void policy_work(struct job *j, struct store *s)
+{
+	struct policy_job *p = (struct policy_job *)j;
+
+	if (p->invariants)
+		step_invariants(p);
+	else
+		read_policy(p, s);
+	if (p->invariants)
+		return;
+	note_result(p);
+	if (!p->result.err)
+		accept_policy(p, s);
 	if (store_records(s, &p->records))
 		p->records = 0;
 }
 
-/* Before it is submitted. */
+/* Whenever it is submitted. */
 static void keep_before(struct app *a, struct policy_job *p)
 {
+	policy_free(p->before);
 	p->before = policy_hold(a->model.force.policy);
 	p->before_version = a->model.force.row.version;
 }
@@ -161,6 +203,11 @@ static void policy_done(struct job *j)
 {
 	struct policy_job *p = (struct policy_job *)j;
 
+	if (p->invariants) {
+		keep_before(p->app, p);
+		worker_submit(p->app->worker, j);
+		return;
+	}
 	app_note_records(p->app, p->records);
 	if (!p->result.err && p->check_only)
 		try_out(p->app, p);

@@ -23,6 +23,8 @@ struct survey_job {
 	const struct subject *subjects;
 	size_t n_subjects;
 	struct policy *policy;
+	struct invariants_run *invariants; /* being looked at */
+	struct diag_list list;		   /* of result.problems */
 	struct census *census;
 	struct preview *preview;
 	bool counted; /* the census is whole */
@@ -39,21 +41,42 @@ static void fail(struct survey_job *j, int err)
 	j->result.err = diag_set(&j->result.diag, err, "%s", zt_strerror(err));
 }
 
+static void note_problems(struct survey_job *j, int err)
+{
+	struct survey *r = &j->result;
+
+	r->err = err;
+	r->n_problems = j->list.n;
+	r->dropped = j->list.dropped;
+	if (err)
+		policy_refused(err, &j->list, &r->diag);
+}
+
 static void parse(struct survey_job *j)
 {
 	struct survey *r = &j->result;
-	struct diag_list list = {.items = r->problems,
-				 .max = sizeof(r->problems) / sizeof(r->problems[0])};
+	struct policy_env env = j->c.env;
+	int err;
 
-	r->err = policy_parse("policy", j->text, j->n, &j->c.env, &j->policy, &list);
-	if (!r->err)
-		r->err = invariants_check(j->policy, j->subjects, j->n_subjects, j->c.env.now_s,
-					  &list);
-	r->n_problems = list.n;
-	r->dropped = list.dropped;
-	if (r->err)
-		diag_set(&r->diag, r->err, "the policy is refused: %zu mistake%s",
-			 list.n + list.dropped, list.n + list.dropped == 1 ? "" : "s");
+	env.invariants_later = true;
+	j->list = (struct diag_list){.items = r->problems,
+				     .max = sizeof(r->problems) / sizeof(r->problems[0])};
+	err = policy_parse("policy", j->text, j->n, &env, &j->policy, &j->list);
+	if (!err)
+		err = invariants_begin(j->policy, j->subjects, j->n_subjects, env.now_s, &j->list,
+				       &j->invariants);
+	note_problems(j, err);
+}
+
+static void step_invariants(struct survey_job *j)
+{
+	int more = invariants_step(j->invariants);
+
+	if (more == 1)
+		return;
+	invariants_end(j->invariants);
+	j->invariants = NULL;
+	note_problems(j, more);
 }
 
 static int begin_preview(struct survey_job *j)
@@ -96,6 +119,8 @@ static void survey_work(struct job *job, struct store *s)
 	(void)s;
 	if (!j->policy)
 		parse(j);
+	else if (j->invariants)
+		step_invariants(j);
 	else if (j->counted)
 		compare(j);
 }
@@ -127,7 +152,7 @@ static int count(struct survey_job *j)
 static void survey_done(struct job *job)
 {
 	struct survey_job *j = (struct survey_job *)job;
-	int more = j->result.err || j->counted ? 0 : count(j);
+	int more = j->result.err || j->counted ? 0 : j->invariants ? 1 : count(j);
 
 	if (more < 0)
 		fail(j, more);

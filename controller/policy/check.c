@@ -183,6 +183,7 @@ void check_policy(struct parse *c)
 {
 	const struct policy *p = c->policy;
 	struct pairs seen = {0};
+	bool sound;
 
 	for (size_t i = 0; i < p->n_postures; i++)
 		check_posture(c, &p->postures[i]);
@@ -191,9 +192,11 @@ void check_policy(struct parse *c)
 	collect_facts(c);
 	if (c->err == 0)
 		check_warnings(c);
-	if (c->err == 0 && p->n_tests > 0)
+	sound = c->err == 0;
+	if (sound && p->n_tests > 0)
 		check_tests(c);
-	if (c->err == 0 && !c->env->was_accepted)
+	/* Whoever would look at them later does not come to it when a test fails. */
+	if (sound && !c->stop && !c->env->was_accepted && (c->err || !c->env->invariants_later))
 		check_invariants(c);
 }
 

@@ -1,5 +1,10 @@
 /* Insides of the engine, for engine_*.c, explain.c, access.c and preview.c only.
  *
+ *     engine_set    devices join, change and leave
+ *     engine_time   rules begin and end
+ *     engine_query  what a device is granted: allowed, less denied, less what invariants hold back
+ *     engine_hold   what that is
+ *
  *     node (a device) --seat--> atom <--who-- rule --what--> resource --on--> atom <--seat-- node
  *
  * A device sits in the crowd of every atom it is; a change of a device moves it between crowds, and
@@ -54,6 +59,27 @@ bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule);
 /* Which whens hold at this instant, and when they change. */
 void engine_start_clock(struct engine *e, int64_t now_s);
 
+/* --- invariants --- */
+
+/* Does what it asks for not hold for this source now? One that is not known does not. */
+bool invariant_forbids(const struct engine *e, const struct policy_invariant *i,
+		       const struct node *src);
+/* The invariant that keeps src from some of svc at dst now; NULL. */
+const struct policy_invariant *engine_held_by(const struct engine *e, const struct node *src,
+					      const struct node *dst, const struct service *svc);
+
+/* Grants being collected, in an arena. */
+struct grants {
+	struct arena *arena;
+	struct grant *v;
+	size_t n, cap;
+};
+int grants_add(struct grants *g, const struct grant *one) ZT_MUST_USE; /* -ENOMEM */
+/* What invariants forbid of these (sorted) is added to denied, and to later what they will forbid
+ * from a moment on (until_s). -ENOMEM. */
+int engine_hold(const struct engine *e, const struct grants *allowed, struct grants *denied,
+		struct grants *later) ZT_MUST_USE;
+
 /* Bits, one per rule, resource or atom. */
 struct bits {
 	uint64_t *words;
@@ -65,6 +91,9 @@ bool bits_add(struct bits *b, uint32_t i);
 bool bits_has(const struct bits *b, uint32_t i);
 /* out |= lists[i] for every i in the set in. */
 void bits_spread(const struct ids *lists, const struct bits *in, struct bits *out);
+/* Invariants with one of these whens: resources that they are about, atoms whom they are about. */
+void engine_hold_around(const struct engine *e, const struct bits *whens, struct bits *resources,
+			struct bits *atoms);
 /* Ids of all devices that are one of the atoms, but not of except; sorted. */
 int engine_devices_of(const struct engine *e, const struct bits *atoms, const struct node *except,
 		      struct arena *a, const uint32_t **ret, size_t *ret_n) ZT_MUST_USE;

@@ -48,16 +48,14 @@ bool bits_has(const struct bits *b, uint32_t i)
 /* --- grants --- */
 
 /* What the rules of one kind give, or with deny take, around a device. */
-struct grants {
+struct walk {
 	const struct engine *e;
-	struct arena *arena;
 	bool deny, from_only; /* not those where it is the destination */
 	bool later;	      /* denying rules that do not hold yet, but will */
-	struct grant *v;
-	size_t n, cap;
+	struct grants out;
 };
 
-static int grants_add(struct grants *g, const struct grant *one)
+int grants_add(struct grants *g, const struct grant *one)
 {
 	struct grant *v;
 	size_t cap;
@@ -84,58 +82,58 @@ static int64_t next_edge(const struct engine *e, uint32_t rule)
 }
 
 /* Of the kind that is collected, and it holds for this source (or will). */
-static bool counts(const struct grants *g, const struct node *src, uint32_t rule)
+static bool counts(const struct walk *w, const struct node *src, uint32_t rule)
 {
-	const struct policy_rule *r = &g->e->policy->rules[rule];
+	const struct policy_rule *r = &w->e->policy->rules[rule];
 
-	if (g->later)
-		return r->when != POLICY_ALWAYS && !g->e->open[r->when] &&
-		       next_edge(g->e, rule) != INT64_MAX && !where_fails(r, &src->places);
-	return engine_holds(g->e, src, rule);
+	if (w->later)
+		return r->when != POLICY_ALWAYS && !w->e->open[r->when] &&
+		       next_edge(w->e, rule) != INT64_MAX && !where_fails(r, &src->places);
+	return engine_holds(w->e, src, rule);
 }
 
 /* One grant for each port of the resource. */
-static int grant_ports(struct grants *g, const struct policy_resource *r, uint32_t rule,
-		       uint32_t src, uint32_t dst)
+static int grant_ports(struct walk *w, const struct policy_resource *r, uint32_t rule, uint32_t src,
+		       uint32_t dst)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < r->n_ports && !err; i++)
-		err = grants_add(g, &(struct grant){.src = src,
-						    .dst = dst,
-						    .rule = g->e->policy->rules[rule].id,
-						    .svc = r->ports[i],
-						    .until_s = next_edge(g->e, rule)});
+		err = grants_add(&w->out, &(struct grant){.src = src,
+							  .dst = dst,
+							  .rule = w->e->policy->rules[rule].id,
+							  .svc = r->ports[i],
+							  .until_s = next_edge(w->e, rule)});
 	return err;
 }
 
 /* From src to every other device that hosts the resource. */
-static int grant_hosts(struct grants *g, uint32_t rule, uint32_t resource, uint32_t src)
+static int grant_hosts(struct walk *w, uint32_t rule, uint32_t resource, uint32_t src)
 {
-	const struct ids *on = &g->e->index.on[resource];
+	const struct ids *on = &w->e->index.on[resource];
 	int err = 0;
 
 	for (uint32_t i = 0; i < on->n; i++) {
-		const struct crowd *c = &g->e->crowds[on->v[i]];
+		const struct crowd *c = &w->e->crowds[on->v[i]];
 
 		for (uint32_t j = 0; j < c->n && !err; j++)
 			if (c->nodes[j]->id != src)
-				err = grant_ports(g, &g->e->policy->resources[resource], rule, src,
+				err = grant_ports(w, &w->e->policy->resources[resource], rule, src,
 						  c->nodes[j]->id);
 	}
 	return err;
 }
 
-static bool is_wanted(const struct grants *g, uint32_t rule)
+static bool is_wanted(const struct walk *w, uint32_t rule)
 {
-	return g->e->policy->rules[rule].deny == g->deny;
+	return w->e->policy->rules[rule].deny == w->deny;
 }
 
-static int grants_from(struct grants *g, const struct node *n)
+static int grants_from(struct walk *w, const struct node *n)
 {
-	const struct policy_index *x = &g->e->index;
+	const struct policy_index *x = &w->e->index;
 	struct bits seen;
-	int err = bits_init(&seen, g->e->policy->n_rules, g->arena);
+	int err = bits_init(&seen, w->e->policy->n_rules, w->out.arena);
 
 	for (uint32_t i = 0; i < n->n_seats; i++) {
 		const struct ids *rules = &x->rules[n->seats[i].atom];
@@ -143,38 +141,38 @@ static int grants_from(struct grants *g, const struct node *n)
 		for (uint32_t j = 0; j < rules->n && !err; j++) {
 			const struct ids *what = &x->what[rules->v[j]];
 
-			if (!is_wanted(g, rules->v[j]) || !bits_add(&seen, rules->v[j]) ||
-			    !counts(g, n, rules->v[j]))
+			if (!is_wanted(w, rules->v[j]) || !bits_add(&seen, rules->v[j]) ||
+			    !counts(w, n, rules->v[j]))
 				continue;
 			for (uint32_t k = 0; k < what->n && !err; k++)
-				err = grant_hosts(g, rules->v[j], what->v[k], n->id);
+				err = grant_hosts(w, rules->v[j], what->v[k], n->id);
 		}
 	}
 	return err;
 }
 
 /* To dst from every other device that the rule is about. */
-static int grant_sources(struct grants *g, uint32_t rule, uint32_t resource, uint32_t dst)
+static int grant_sources(struct walk *w, uint32_t rule, uint32_t resource, uint32_t dst)
 {
-	const struct ids *who = &g->e->index.who[rule];
+	const struct ids *who = &w->e->index.who[rule];
 	int err = 0;
 
 	for (uint32_t i = 0; i < who->n; i++) {
-		const struct crowd *c = &g->e->crowds[who->v[i]];
+		const struct crowd *c = &w->e->crowds[who->v[i]];
 
 		for (uint32_t j = 0; j < c->n && !err; j++)
-			if (c->nodes[j]->id != dst && counts(g, c->nodes[j], rule))
-				err = grant_ports(g, &g->e->policy->resources[resource], rule,
+			if (c->nodes[j]->id != dst && counts(w, c->nodes[j], rule))
+				err = grant_ports(w, &w->e->policy->resources[resource], rule,
 						  c->nodes[j]->id, dst);
 	}
 	return err;
 }
 
-static int grants_to(struct grants *g, const struct node *n)
+static int grants_to(struct walk *w, const struct node *n)
 {
-	const struct policy_index *x = &g->e->index;
+	const struct policy_index *x = &w->e->index;
 	struct bits seen;
-	int err = bits_init(&seen, g->e->policy->n_resources, g->arena);
+	int err = bits_init(&seen, w->e->policy->n_resources, w->out.arena);
 
 	for (uint32_t i = 0; i < n->n_seats; i++) {
 		const struct ids *hosted = &x->hosted[n->seats[i].atom];
@@ -185,8 +183,8 @@ static int grants_to(struct grants *g, const struct node *n)
 			if (!bits_add(&seen, hosted->v[j]))
 				continue;
 			for (uint32_t k = 0; k < rules->n && !err; k++)
-				if (is_wanted(g, rules->v[k]))
-					err = grant_sources(g, rules->v[k], hosted->v[j], n->id);
+				if (is_wanted(w, rules->v[k]))
+					err = grant_sources(w, rules->v[k], hosted->v[j], n->id);
 		}
 	}
 	return err;
@@ -235,13 +233,13 @@ static size_t sort_grants(struct grant *v, size_t n)
 	return kept;
 }
 
-static int collect(struct grants *g, const struct node *n)
+static int collect(struct walk *w, const struct node *n)
 {
-	int err = grants_from(g, n);
+	int err = grants_from(w, n);
 
-	if (!err && !g->from_only)
-		err = grants_to(g, n);
-	g->n = sort_grants(g->v, g->n);
+	if (!err && !w->from_only)
+		err = grants_to(w, n);
+	w->out.n = sort_grants(w->out.v, w->out.n);
 	return err;
 }
 
@@ -371,25 +369,43 @@ static int end_early(const struct grants *allowed, const struct grants *later, s
 	return err;
 }
 
+/* What takes away now, and from a moment on: rules that deny, and invariants. */
+static int collect_against(const struct walk *allowed, const struct node *n, struct grants *denied,
+			   struct grants *later)
+{
+	const struct engine *e = allowed->e;
+	struct walk deny = *allowed;
+	int err = 0;
+
+	deny.deny = true;
+	deny.out = *denied;
+	if (e->index.n_denies)
+		err = collect(&deny, n);
+	*denied = deny.out;
+	deny.later = true;
+	deny.out = *later;
+	if (!err && e->index.n_denies && e->policy->n_whens)
+		err = collect(&deny, n);
+	*later = deny.out;
+	if (err || !e->policy->n_invariants)
+		return err;
+	err = engine_hold(e, &allowed->out, denied, later);
+	denied->n = sort_grants(denied->v, denied->n);
+	later->n = sort_grants(later->v, later->n);
+	return err;
+}
+
 static int grants_around(const struct engine *e, uint32_t id, bool from_only, struct arena *a,
 			 const struct grant **ret, size_t *ret_n)
 {
 	const struct node *n = engine_find(e, id);
-	struct grants allowed = {.e = e, .arena = a, .from_only = from_only},
-		      denied = {.e = e, .arena = a, .deny = true, .from_only = from_only},
-		      later = {.e = e,
-			       .arena = a,
-			       .deny = true,
-			       .later = true,
-			       .from_only = from_only},
-		      left = {.e = e, .arena = a}, ending = {.e = e, .arena = a},
-		      *result = &allowed;
+	struct walk allowed = {.e = e, .from_only = from_only, .out.arena = a};
+	struct grants denied = {.arena = a}, later = denied, left = denied, ending = denied,
+		      *result = &allowed.out;
 	int err = n ? collect(&allowed, n) : 0;
 
-	if (n && !err && e->index.n_denies)
-		err = collect(&denied, n);
-	if (n && !err && e->index.n_denies && e->policy->n_whens)
-		err = collect(&later, n);
+	if (n && !err)
+		err = collect_against(&allowed, n, &denied, &later);
 	if (!err && denied.n) {
 		err = take_away(result, &denied, &left);
 		result = &left;

@@ -46,7 +46,8 @@ bool engine_is_over(const struct engine *e, uint32_t rule)
 	return when != POLICY_ALWAYS && !e->open[when] && e->edges[when] == INT64_MAX;
 }
 
-/* Devices that the rules of a changed when are about: those who may open, and those who host. */
+/* Devices that the rules and invariants of a changed when are about: those who may open, and those
+ * who host. */
 static int devices_around(const struct engine *e, const struct bits *changed, struct arena *a,
 			  const uint32_t **ret, size_t *ret_n)
 {
@@ -63,6 +64,7 @@ static int devices_around(const struct engine *e, const struct bits *changed, st
 			bits_add(&rules, i);
 	bits_spread(x->who, &rules, &atoms);
 	bits_spread(x->what, &rules, &resources);
+	engine_hold_around(e, changed, &resources, &atoms);
 	bits_spread(x->on, &resources, &atoms);
 	return engine_devices_of(e, &atoms, NULL, a, ret, ret_n);
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "zt/buf.h"
 #include "controller/policy/networks.h"
 #include "controller/policy/services.h"
 #include "controller/policy/when.h"
@@ -338,6 +339,47 @@ static int say_all(struct explain_run *x, const struct candidate *k)
 	return err;
 }
 
+/* "forbids it", "asks for posture:managed, place:office or place:home" */
+static const char *asked_print(const struct policy *p, const struct policy_invariant *i,
+			       struct arena *a)
+{
+	const char *text, *before = " ";
+	char spot[SPOT_TEXT_MAX];
+	struct buf b;
+
+	if (i->never)
+		return "forbids it";
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, "asks for");
+	for (uint64_t left = i->postures; left; left &= left - 1) {
+		buf_printf(&b, "%sposture:%s", before, p->postures[__builtin_ctzll(left)].name);
+		before = ", ";
+	}
+	for (uint64_t left = i->spots; left; left &= left - 1) {
+		spot_print(p, (uint32_t)__builtin_ctzll(left), spot);
+		buf_printf(&b, "%s%s", before, spot);
+		before = " or ";
+	}
+	if (i->when)
+		buf_printf(&b, "%s%s", i->spots || i->postures ? ", " : " ", i->when->text);
+	text = b.err ? NULL : arena_text(a, buf_text(&b), b.len);
+	buf_free(&b);
+	return text;
+}
+
+/* A rule allows it, and an invariant holds it back. */
+static int say_held(struct explain_run *x, const struct policy_invariant *i)
+{
+	const char *asked = asked_print(x->e->policy, i, x->a);
+
+	if (!asked)
+		return -ENOMEM;
+	return say(x, "no invariant is broken",
+		   arena_printf(x->a, "invariant %s %s: %s", i->name, asked, i->why),
+		   "Tags or groups given since the policy was put have brought the rule and the "
+		   "invariant together; change one of them, or the tags and groups.");
+}
+
 static int run_init(struct explain_run *x)
 {
 	int err = bits_init(&x->own_rules, x->e->policy->n_rules, x->a);
@@ -363,6 +405,7 @@ static int say_gateway(struct explain_run *x, const struct policy_rule *r)
 static int run(struct explain_run *x, struct explanation *ret)
 {
 	const struct policy *p = x->e->policy;
+	const struct policy_invariant *held = NULL;
 	struct candidate best = {.rank = RANK_NONE};
 	struct explanation result = {0};
 	bool allowed;
@@ -371,13 +414,17 @@ static int run(struct explain_run *x, struct explanation *ret)
 	if (!err)
 		best = nearest(x);
 	allowed = best.rank == RANK_ALLOWS;
+	if (!err && allowed && x->dst)
+		held = engine_held_by(x->e, x->src, x->dst, x->svc);
 	if (!err && allowed && x->address)
 		err = say_gateway(x, &p->rules[best.rule]);
+	else if (held)
+		err = say_held(x, held);
 	else if (!err && !allowed && best.rank != RANK_NONE)
 		err = say_all(x, &best);
 	if (err < 0)
 		return err;
-	result.allowed = allowed && !x->address;
+	result.allowed = allowed && !x->address && !held;
 	if (result.allowed)
 		result.rule = &p->rules[best.rule];
 	else if (best.rank != RANK_NONE)

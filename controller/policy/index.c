@@ -314,6 +314,33 @@ static int index_rules(struct policy_index *x, const struct policy *p, struct de
 	return err;
 }
 
+static bool is_about_anyone(const struct policy_invariant *i)
+{
+	for (size_t k = 0; k < i->n_from; k++)
+		if (i->from[k].kind == SELECTOR_ANYONE)
+			return true;
+	return false;
+}
+
+/* from: by invariant; turned round once all atoms are known. */
+static int index_invariants(struct policy_index *x, const struct policy *p, struct ids **ret_from)
+{
+	struct ids *from = arena_array(&x->arena, p->n_invariants, sizeof(*from));
+	uint32_t *all = arena_array(&x->arena, p->n_invariants, sizeof(*all)), n = 0;
+	int err = from && all ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < p->n_invariants && !err; i++) {
+		if (is_about_anyone(&p->invariants[i]))
+			all[n++] = i;
+		else
+			err = intern_selectors(x, p->invariants[i].from, p->invariants[i].n_from,
+					       &from[i]);
+	}
+	x->watch_all = (struct ids){.v = all, .n = n};
+	*ret_from = from;
+	return err;
+}
+
 static int index_asked(struct policy_index *x)
 {
 	uint64_t *asked = arena_array(&x->arena, x->n_atoms, sizeof(*asked));
@@ -331,6 +358,7 @@ static int index_build(struct policy_index *x, const struct policy *p)
 {
 	struct arena *a = &x->arena;
 	struct derived d = {0};
+	struct ids *from = NULL;
 	int err = derived_init(&d, p, a);
 
 	if (!err)
@@ -339,6 +367,8 @@ static int index_build(struct policy_index *x, const struct policy *p)
 		err = index_resources(x, p, &d);
 	if (!err)
 		err = index_rules(x, p, &d);
+	if (!err)
+		err = index_invariants(x, p, &from);
 	x->anyone = index_atom(x, SELECTOR_ANYONE, NULL);
 	x->derived = d.atom;
 	x->n_derived = d.n;
@@ -352,6 +382,8 @@ static int index_build(struct policy_index *x, const struct policy *p)
 		err = turn_round(a, x->who, p->n_rules, x->n_atoms, &x->rules);
 	if (!err)
 		err = turn_round(a, x->what, p->n_rules, p->n_resources, &x->opened);
+	if (!err)
+		err = turn_round(a, from, p->n_invariants, x->n_atoms, &x->watched);
 	if (!err)
 		err = index_asked(x);
 	return err;

@@ -23,19 +23,21 @@ struct policy_index {
 	uint32_t n_atoms, n_derived;
 	uint32_t anyone;		 /* its atom, NAMES_ABSENT when nobody says anyone */
 	bool kinds[SELECTOR_ANYONE + 1]; /* by kind: some selector is of it */
-	const uint32_t *derived;  /* groups and lists, members before those that contain them */
-	const uint32_t *rank;	  /* by group: its place in derived */
-	const struct ids *ups;	  /* by atom: places in derived that it is a member of */
-	const struct ids *bars;	  /* by atom: places in derived that it is kept out of */
-	const struct ids *who;	  /* by rule: atoms it is about */
-	const struct ids *what;	  /* by rule: resources */
-	const struct ids *on;	  /* by resource: atoms that host it */
-	const struct ids *rules;  /* by atom: rules whose who names it */
-	const struct ids *hosted; /* by atom: resources whose on names it */
-	const struct ids *opened; /* by resource: rules about it, denying ones too */
-	const uint64_t *needs;	  /* by rule: bit per posture that must hold */
-	const uint64_t *asked;	  /* by atom: bit per posture that one of its rules needs */
-	uint32_t n_denies;	  /* rules that deny */
+	const uint32_t *derived;   /* groups and lists, members before those that contain them */
+	const uint32_t *rank;	   /* by group: its place in derived */
+	const struct ids *ups;	   /* by atom: places in derived that it is a member of */
+	const struct ids *bars;	   /* by atom: places in derived that it is kept out of */
+	const struct ids *who;	   /* by rule: atoms it is about */
+	const struct ids *what;	   /* by rule: resources */
+	const struct ids *on;	   /* by resource: atoms that host it */
+	const struct ids *rules;   /* by atom: rules whose who names it */
+	const struct ids *hosted;  /* by atom: resources whose on names it */
+	const struct ids *opened;  /* by resource: rules about it, denying ones too */
+	const struct ids *watched; /* by atom: invariants whose from names it */
+	struct ids watch_all;	   /* invariants about anyone: no device has a seat for that */
+	const uint64_t *needs;	   /* by rule: bit per posture that must hold */
+	const uint64_t *asked;	   /* by atom: bit per posture that one of its rules needs */
+	uint32_t n_denies;	   /* rules that deny */
 };
 
 int index_init(struct policy_index *x,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "zt/buf.h"
@@ -11,10 +12,19 @@
 #include "controller/policy/services.h"
 #include "controller/policy/words.h"
 
-enum { CHECK_MEMORY_MAX = 1 << 30, CONDITIONS_TEXT_MAX = 200 };
+enum {
+	CHECK_MEMORY_MAX = 1 << 30,
+	CONDITIONS_TEXT_MAX = 200,
+	STEP_WORK = 1 << 14, /* some tens of milliseconds */
+};
 
-struct run {
+struct invariants_run {
 	struct can_run x;
+	size_t n;	   /* looked at, and through */
+	struct arena a;	   /* of the one that is looked at */
+	bool begun;	   /* with it */
+	size_t target;	   /* the next of its to, */
+	uint32_t resource; /* and for that the next resource */
 	const struct policy_invariant *i;
 	struct can_party from;
 	struct diag_list *problems;
@@ -34,9 +44,27 @@ struct breach {
 	const struct can_place *place;
 };
 
+/* --- what an invariant is about --- */
+
+bool target_means(const struct policy *p, const struct policy_target *t, uint32_t resource)
+{
+	if (t->all)
+		return true;
+	return t->data ? strcmp(p->resources[resource].data, t->data) == 0
+		       : t->resource == resource;
+}
+
+bool target_port(const struct policy_target *t, const struct service *port, struct service *ret)
+{
+	if (t->some_ports && !service_overlaps(port, &t->svc))
+		return false;
+	*ret = t->some_ports ? service_both(port, &t->svc) : *port;
+	return true;
+}
+
 /* --- words --- */
 
-static struct diag *problem_add(struct run *r)
+static struct diag *problem_add(struct invariants_run *r)
 {
 	struct diag_list *l = r->problems;
 	const char *file = r->x.p->file;
@@ -84,7 +112,7 @@ static bool some_not_is_timed(const struct can_option *o)
 }
 
 /* Where it may be anywhere nothing is said. */
-static void say_place(const struct run *r, const struct breach *b, struct buf *out)
+static void say_place(const struct invariants_run *r, const struct breach *b, struct buf *out)
 {
 	const struct place_view *v = &b->place->view;
 	char text[ADDR_TEXT_MAX];
@@ -102,7 +130,7 @@ static void say_place(const struct run *r, const struct breach *b, struct buf *o
 }
 
 /* Under which conditions: ", with posture:managed, at 2027-01-16 10:00 UTC, from 10.0.0.1 in DE" */
-static void say_moment(const struct run *r, const struct breach *b, struct buf *out)
+static void say_moment(const struct invariants_run *r, const struct breach *b, struct buf *out)
 {
 	char at[DATE_TIME_TEXT_MAX];
 	const char *before = ", with ";
@@ -119,7 +147,7 @@ static void say_moment(const struct run *r, const struct breach *b, struct buf *
 	say_place(r, b, out);
 }
 
-static void say_breach(struct run *r, const struct breach *b)
+static void say_breach(struct invariants_run *r, const struct breach *b)
 {
 	const struct policy_rule *rule = b->option->rule;
 	char svc[SERVICE_TEXT_MAX], moment[CONDITIONS_TEXT_MAX];
@@ -146,7 +174,7 @@ static void say_breach(struct run *r, const struct breach *b)
 }
 
 /* Where it cannot be decided nothing is promised. */
-static void say_undecided(struct run *r)
+static void say_undecided(struct invariants_run *r)
 {
 	struct diag *d = problem_add(r);
 
@@ -165,7 +193,7 @@ static bool has(const uint64_t *bits, size_t i)
 }
 
 /* "place:office or country:DE" */
-static const char *spots_text(const struct run *r, uint64_t spots)
+static const char *spots_text(const struct invariants_run *r, uint64_t spots)
 {
 	char text[SPOT_TEXT_MAX];
 	const char *all;
@@ -182,7 +210,7 @@ static const char *spots_text(const struct run *r, uint64_t spots)
 }
 
 /* Is the moment outside what is asked for? With b->lacks set, or NULL for want of memory. */
-static bool lacks_something(struct run *r, struct breach *b, size_t time,
+static bool lacks_something(struct invariants_run *r, struct breach *b, size_t time,
 			    const struct can_place *place)
 {
 	const struct can_solution *s = b->at->solution;
@@ -201,7 +229,7 @@ static bool lacks_something(struct run *r, struct breach *b, size_t time,
 }
 
 /* The first moment of the option at which it is not as asked for. any: every moment is one. */
-static int find_moment(struct run *r, struct breach *b, bool any)
+static int find_moment(struct invariants_run *r, struct breach *b, bool any)
 {
 	const struct can_solution *s = b->at->solution;
 
@@ -221,7 +249,7 @@ static int find_moment(struct run *r, struct breach *b, bool any)
 	return 0;
 }
 
-static int check_option(struct run *r, struct breach *b)
+static int check_option(struct invariants_run *r, struct breach *b)
 {
 	uint64_t needs = r->x.index.needs[b->option->rule->id - 1];
 
@@ -239,8 +267,9 @@ static int check_option(struct run *r, struct breach *b)
 
 /* --- all pairs --- */
 
-static int check_pair(struct run *r, const struct can_class *from, const struct can_class *to,
-		      const char *resource, const struct service *asked, size_t n_asked)
+static int check_pair(struct invariants_run *r, const struct can_class *from,
+		      const struct can_class *to, const char *resource, const struct service *asked,
+		      size_t n_asked)
 {
 	const struct can_stretch *v;
 	size_t n;
@@ -262,38 +291,24 @@ static int check_pair(struct run *r, const struct can_class *from, const struct 
 	return err;
 }
 
-/* What both mean: ports of the resource, and the one that is asked for. */
-static int ports_of(struct run *r, const struct policy_resource *y, const struct policy_target *t,
-		    const struct service **ret, size_t *ret_n)
+/* Ports of the resource that the target is about. */
+static int ports_of(struct invariants_run *r, const struct policy_resource *y,
+		    const struct policy_target *t, const struct service **ret, size_t *ret_n)
 {
-	struct service *v;
+	struct service *v = arena_array(r->x.a, y->n_ports, sizeof(*v));
 	size_t n = 0;
 
-	*ret = y->ports;
-	*ret_n = y->n_ports;
-	if (!t->some_ports)
-		return 0;
-	v = arena_array(r->x.a, y->n_ports, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
-	for (size_t i = 0; i < y->n_ports; i++) {
-		const struct service *s = &y->ports[i];
-
-		if (!service_overlaps(s, &t->svc))
-			continue;
-		v[n] = s->proto == SERVICE_ANY ? t->svc : *s;
-		if (s->proto != SERVICE_ANY && t->svc.proto != SERVICE_ANY) {
-			v[n].lo = s->lo > t->svc.lo ? s->lo : t->svc.lo;
-			v[n].hi = s->hi < t->svc.hi ? s->hi : t->svc.hi;
-		}
-		n++;
-	}
+	for (size_t i = 0; i < y->n_ports; i++)
+		n += target_port(t, &y->ports[i], &v[n]);
 	*ret = v;
 	*ret_n = n;
 	return 0;
 }
 
-static int check_resource(struct run *r, uint32_t resource, const struct policy_target *t)
+static int check_resource(struct invariants_run *r, uint32_t resource,
+			  const struct policy_target *t)
 {
 	const struct policy_resource *y = &r->x.p->resources[resource];
 	const struct service *asked;
@@ -312,69 +327,122 @@ static int check_resource(struct run *r, uint32_t resource, const struct policy_
 	return err;
 }
 
-static bool is_meant(const struct policy *p, const struct policy_target *t, uint32_t resource)
-{
-	if (t->all)
-		return true;
-	return t->data ? strcmp(p->resources[resource].data, t->data) == 0
-		       : t->resource == resource;
-}
+/* --- step by step --- */
 
-static int check_all(struct run *r)
+static int begin_one(struct invariants_run *r)
 {
-	const struct policy_invariant *i = r->i;
 	int err = 0;
 
-	can_run_forget(&r->x);
-	can_party_init(&r->from, &r->x, false, NULL);
-	for (size_t k = 0; k < i->n_from && !err; k++) {
-		bool some = false;
-
-		err = can_party_add(&r->from, &i->from[k], &some);
-	}
-	for (size_t k = 0; k < i->n_to && !err; k++)
-		for (uint32_t y = 0; y < r->x.p->n_resources && !err && !r->broken; y++)
-			if (is_meant(r->x.p, &i->to[k], y))
-				err = check_resource(r, y, &i->to[k]);
-	return err;
-}
-
-static int check_one(struct run *r)
-{
-	struct arena a;
-	int err;
-
-	arena_init(&a, CHECK_MEMORY_MAX);
+	r->i = &r->x.p->invariants[r->n];
+	arena_init(&r->a, CHECK_MEMORY_MAX);
+	r->begun = true;
 	r->broken = false;
-	r->x.a = &a;
+	r->target = 0;
+	r->resource = 0;
+	r->x.a = &r->a;
 	r->x.work = 0;
 	r->x.extra_when = r->i->when;
 	r->x.extra_spots = r->i->spots;
-	err = check_all(r);
-	arena_done(&a);
-	if (err != -ZT_ELIMIT)
-		return err;
-	say_undecided(r);
+	can_run_forget(&r->x);
+	can_party_init(&r->from, &r->x, false, NULL);
+	for (size_t k = 0; k < r->i->n_from && !err; k++) {
+		bool some = false;
+
+		err = can_party_add(&r->from, &r->i->from[k], &some);
+	}
+	return err;
+}
+
+static void end_one(struct invariants_run *r)
+{
+	if (r->begun)
+		arena_done(&r->a);
+	r->begun = false;
+	r->n++;
+}
+
+/* Resources of the one that is looked at, until so much work is done. 1: there is more of it. */
+static int go_on(struct invariants_run *r)
+{
+	const struct policy *p = r->x.p;
+	size_t enough = r->x.work + STEP_WORK;
+	int err = 0;
+
+	for (; r->target < r->i->n_to; r->target++, r->resource = 0)
+		while (r->resource < p->n_resources) {
+			const struct policy_target *t = &r->i->to[r->target];
+
+			if (r->x.work > enough)
+				return 1;
+			if (target_means(p, t, r->resource))
+				err = check_resource(r, r->resource, t);
+			if (err || r->broken)
+				return err;
+			r->resource++;
+			r->x.work++;
+		}
 	return 0;
+}
+
+int invariants_begin(const struct policy *p, const struct subject *v, size_t n, int64_t now_s,
+		     struct diag_list *problems, struct invariants_run **ret)
+{
+	struct invariants_run *r = calloc(1, sizeof(*r));
+	int err = r ? can_run_init(&r->x, p, v, n, now_s, NULL) : -ENOMEM;
+
+	if (err) {
+		free(r);
+		return err;
+	}
+	r->problems = problems;
+	*ret = r;
+	return 0;
+}
+
+int invariants_step(struct invariants_run *r)
+{
+	int more = 0;
+
+	if (r->n == r->x.p->n_invariants)
+		return r->some ? -ZT_EFORM : 0;
+	if (!r->begun)
+		more = begin_one(r);
+	if (!more)
+		more = go_on(r);
+	if (more == 1)
+		return 1;
+	if (more == -ZT_ELIMIT)
+		say_undecided(r);
+	else if (more)
+		return more;
+	end_one(r);
+	return 1;
+}
+
+void invariants_end(struct invariants_run *r)
+{
+	if (!r)
+		return;
+	if (r->begun)
+		arena_done(&r->a);
+	can_run_done(&r->x);
+	free(r);
 }
 
 int invariants_check(const struct policy *p, const struct subject *v, size_t n, int64_t now_s,
 		     struct diag_list *problems)
 {
-	struct run r = {.problems = problems};
-	int err;
+	struct invariants_run *r;
+	int more;
 
 	if (p->n_invariants == 0)
 		return 0;
-	err = can_run_init(&r.x, p, v, n, now_s, NULL);
-	if (err)
-		return err;
-	for (size_t i = 0; i < p->n_invariants && !err; i++) {
-		r.i = &p->invariants[i];
-		err = check_one(&r);
-	}
-	can_run_done(&r.x);
-	if (err)
-		return err;
-	return r.some ? -ZT_EFORM : 0;
+	more = invariants_begin(p, v, n, now_s, problems, &r);
+	if (more)
+		return more;
+	do
+		more = invariants_step(r);
+	while (more == 1);
+	invariants_end(r);
+	return more;
 }

@@ -111,6 +111,7 @@ struct parse {
 	uint32_t count[THING_COUNT];
 	struct policy_spot spots[POLICY_SPOTS_MAX];
 	uint32_t n_spots;
+	struct policy_when *whens; /* of the policy: room for one more for each invariant */
 	const char **candidates[THING_COUNT]; /* names of a kind, for hints; NULL: not yet needed */
 };
 
@@ -207,6 +208,8 @@ bool value_until(struct parse *c, const struct span *s, int64_t *ret_s);
 bool value_zone(struct parse *c, const struct span *s, const struct tz **ret);
 /* The whens of all rules, each different one once: rules' when, policy->whens. */
 void settle_whens(struct parse *c, const struct parse_rule *from, struct policy_rule *rules);
+/* Behind those of the rules: the when of one invariant. */
+const struct policy_when *settle_invariant_when(struct parse *c, const struct policy_when *w);
 
 /* --- parse_settle: objects as read -> the policy's arrays --- */
 

@@ -191,18 +191,18 @@ static const char *schedules_text(struct parse *c, const struct parse_invariant 
 static const struct policy_when *make_when(struct parse *c, const struct parse_invariant *from)
 {
 	const struct policy_schedule *all = c->objects[THING_SCHEDULE];
-	struct policy_when *w = arena_alloc(c->arena, sizeof(*w));
 	const struct schedule **in =
 		arena_array(c->arena, from->n_schedules, sizeof(const struct schedule *));
 	const char *text = schedules_text(c, from);
 
-	if (!w || !in || !text)
+	struct policy_when w = {
+		.in = in, .n_in = from->n_schedules, .until_s = INT64_MAX, .text = text};
+
+	if (!in || !text)
 		return NULL;
 	for (size_t k = 0; k < from->n_schedules; k++)
 		in[k] = &all[from->schedules[k]].s;
-	*w = (struct policy_when){
-		.in = in, .n_in = from->n_schedules, .until_s = INT64_MAX, .text = text};
-	return w;
+	return settle_invariant_when(c, &w);
 }
 
 static void check_data(struct parse *c, const struct policy_target *t)

@@ -135,3 +135,12 @@ void hint_nearest(struct diag *d, const struct span *s, const char *prefix,
 	else
 		diag_hint(d, "%s", otherwise);
 }
+
+int policy_refused(int err, const struct diag_list *l, struct diag *ret)
+{
+	size_t n = l->n + l->dropped;
+
+	if (n == 0) /* there was no room to find any */
+		return diag_set(ret, err, "the policy could not be checked: %s", zt_strerror(err));
+	return diag_set(ret, err, "the policy is refused: %zu mistake%s", n, n == 1 ? "" : "s");
+}

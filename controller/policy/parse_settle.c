@@ -418,9 +418,9 @@ void settle_policy(struct parse *c)
 	p->n_tests = c->count[THING_TEST];
 	settle_places(c);
 	if (!c->stop)
-		settle_invariants(c);
-	if (!c->stop)
 		settle_lists(c);
 	if (!c->stop)
 		settle_groups(c);
+	if (!c->stop)
+		settle_invariants(c);
 }

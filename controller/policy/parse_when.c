@@ -281,15 +281,24 @@ static int settle_when(struct parse *c, struct names *known, struct policy_when 
 
 void settle_whens(struct parse *c, const struct parse_rule *from, struct policy_rule *rules)
 {
-	size_t n = c->policy->n_rules;
-	struct policy_when *whens = arena_array(c->arena, n, sizeof(*whens));
+	size_t n = c->policy->n_rules, cap = n + c->count[THING_INVARIANT];
+	struct policy_when *whens = arena_array(c->arena, cap, sizeof(*whens));
 	struct names known;
 	int err = whens ? 0 : -ENOMEM;
 
 	names_init(&known, &c->scratch);
 	for (size_t i = 0; i < n && !c->stop && !err; i++)
 		err = settle_when(c, &known, whens, &from[i], &rules[i]);
+	c->whens = whens;
 	c->policy->whens = whens;
 	if (err < 0)
 		parse_fail(c, err);
+}
+
+const struct policy_when *settle_invariant_when(struct parse *c, const struct policy_when *w)
+{
+	struct policy_when *kept = &c->whens[c->policy->n_whens++];
+
+	*kept = *w;
+	return kept;
 }

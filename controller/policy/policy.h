@@ -174,7 +174,7 @@ struct policy_invariant {
 	bool never;
 	uint64_t postures;		/* bits; of no use when never, as are the next two */
 	uint64_t spots;			/* bits by spot; 0: anywhere */
-	const struct policy_when *when; /* NULL: at any time */
+	const struct policy_when *when; /* one of the policy's whens; NULL: at any time */
 	const char *why;
 	unsigned line, column;
 };
@@ -190,7 +190,7 @@ struct policy {
 	const struct policy_posture *postures;
 	const struct policy_place *places;
 	const struct policy_schedule *schedules;
-	const struct policy_when *whens; /* of rules; each different one once */
+	const struct policy_when *whens; /* of rules, each different one once; then of invariants */
 	const struct policy_spot *spots; /* places and countries that rules name */
 	const struct policy_rule *rules;
 	const struct policy_test *tests;
@@ -212,16 +212,20 @@ struct policy_env {
 	const struct tz *(*zone)(void *arg, const char *name, const char **ret_reason);
 	const char *const *(*zone_names)(void *arg, size_t *ret_n); /* for hints; or NULL */
 	void *zones;
-	int64_t now_s;	   /* for warnings about what is over; 0: none */
-	bool countries;	   /* there is a database of countries */
-	bool was_accepted; /* before: its invariants held then, and are not looked at again */
+	int64_t now_s;	       /* for warnings about what is over; 0: none */
+	bool countries;	       /* there is a database of countries */
+	bool was_accepted;     /* before: its invariants held then, and are not looked at again */
+	bool invariants_later; /* by invariants_step(), in steps */
 };
 
 /* file: name for messages. env: NULL for one that knows nothing. Checks everything, runs the file's
- * own tests. On error *ret untouched and problems filled. -ZT_EFORM refused, -ZT_ELIMIT, -ENOMEM.
- * problems->items are the caller's (problems->max of them). */
+ * own tests, looks at its invariants for the file alone. On error *ret untouched and problems
+ * filled. -ZT_EFORM refused, -ZT_ELIMIT, -ENOMEM. problems->items are the caller's (problems->max
+ * of them). */
 int policy_parse(const char *file, const char *text, size_t n, const struct policy_env *env,
 		 struct policy **ret, struct diag_list *problems) ZT_MUST_USE;
+/* The mistakes in one line, with the error they were found with; gives that error. */
+int policy_refused(int err, const struct diag_list *l, struct diag *ret);
 /* One more owner, each of whom calls policy_free. Only one thread may hold and free; the policy
  * itself never changes, so others may read it meanwhile. */
 struct policy *policy_hold(struct policy *p);

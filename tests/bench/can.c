@@ -129,11 +129,25 @@ static void check(const struct policy *p, const char *what, const struct subject
 {
 	static struct diag items[4];
 	struct diag_list problems = {.items = items, .max = 4};
-	double began = now_ms();
+	double began = now_ms(), step_ms, longest_ms = 0;
+	struct invariants_run *r;
+	char step[80];
+	int more = invariants_begin(p, devices, n, NOW_S, &problems, &r);
 
-	if (invariants_check(p, devices, n, NOW_S, &problems))
+	if (more)
+		give_up(what, "out of memory");
+	do {
+		step_ms = now_ms();
+		more = invariants_step(r);
+		step_ms = now_ms() - step_ms;
+		longest_ms = step_ms > longest_ms ? step_ms : longest_ms;
+	} while (more == 1);
+	invariants_end(r);
+	if (more)
 		give_up(what, items[0].message);
 	figure(what, now_ms() - began, 0);
+	snprintf(step, sizeof(step), "%s: longest step", what);
+	figure(step, longest_ms, 0);
 }
 
 int main(void)

@@ -561,11 +561,46 @@ static void invariants_look_at_devices(void **state)
 		check_invariant_row(&invariant_rows[i]);
 }
 
+/* One invariant about much is looked at in many steps, and found broken all the same. */
+static void much_is_looked_at_in_steps(void **state)
+{
+	struct policy_env env = {.now_s = NOW_S, .invariants_later = true};
+	struct diag d = {0};
+	struct diag_list problems = {.items = &d, .max = 1};
+	struct invariants_run *r;
+	struct policy *p = NULL;
+	int more, steps = 0;
+	struct buf b;
+
+	(void)state;
+	buf_init_grow(&b, 1 << 20);
+	for (int i = 0; i < 200; i++)
+		buf_printf(&b,
+			   "[resource r%d]\non = tag:t\nports = tcp/%d\n"
+			   "[rule n%d]\nwho = user:u%d@x.org\nwhat = resource:*\nwhy = x\n",
+			   i, i + 1, i, i);
+	buf_put_text(&b,
+		     "[resource last]\non = tag:other\nports = tcp/1\n"
+		     "[rule last]\nwho = user:v@x.org\nwhat = resource:last\nwhy = x\n" INVARIANT(
+			     "user:v@x.org", "resource:*", "never"));
+	assert_int_equal(policy_parse("much", buf_text(&b), b.len, &env, &p, &problems), 0);
+	assert_int_equal(invariants_begin(p, NULL, 0, NOW_S, &problems, &r), 0);
+	while ((more = invariants_step(r)) == 1)
+		steps++;
+	invariants_end(r);
+	assert_int_equal(more, -ZT_EFORM);
+	assert_non_null(strstr(d.message, "lets user:v@x.org reach last"));
+	assert_true(steps > 10);
+	policy_free(p);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_are_as_worked_out),
 		cmocka_unit_test(invariants_look_at_devices),
+		cmocka_unit_test(much_is_looked_at_in_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,12 +322,74 @@ bool oracle_covers(const struct world *w, const struct rule *r, const struct dev
 	return false;
 }
 
+/* --- invariants --- */
+
+bool oracle_is_its_time(const struct world *w, const struct invariant *i, int64_t now_s)
+{
+	return !i->when.n || is_time(w, &i->when, now_s);
+}
+
+/* Is what it asks for not given? */
+static bool forbids(const struct world *w, const struct invariant *i, const struct device *src,
+		    int64_t now_s)
+{
+	if (!is_one_of(w, &i->from, src))
+		return false;
+	for (unsigned k = 0; k < i->how.n; k++)
+		if (!(src->verdicts >> i->how.v[k].n & 1))
+			return true;
+	return i->never || !oracle_is_its_time(w, i, now_s) ||
+	       (i->where.n && is_somewhere(w, &i->where, &src->where) != YES);
+}
+
+static bool is_target(const struct world *w, const struct target *t, const struct device *dst,
+		      struct point p)
+{
+	const struct list what = {.v = {t->what}, .n = 1};
+	const struct rule all = {.what = what};
+
+	for (unsigned i = 0; i < ORACLE_RESOURCES; i++)
+		if (is_offered(w, &all, i, dst) && has_point(&w->resources[i], p) &&
+		    (!t->some_ports || is_port(&t->ports, p)))
+			return true;
+	return false;
+}
+
+/* As with a deny: what takes any port takes other protocols with it. */
+static bool is_about(const struct world *w, const struct invariant *i, const struct device *dst,
+		     struct point p)
+{
+	for (unsigned k = 0; k < i->n_to; k++) {
+		if (p.proto != PROTO_OTHER && is_target(w, &i->to[k], dst, p))
+			return true;
+		for (unsigned q = 0; p.proto == PROTO_OTHER && q < w->n_points; q++)
+			if (is_target(w, &i->to[k], dst, w->points[q]))
+				return true;
+	}
+	return false;
+}
+
 /* --- all of it --- */
 
 /* The rules as bits: about each source now, about each destination and point. */
 struct table {
 	uint32_t denies, applies[ORACLE_DEVICES], covers[ORACLE_DEVICES][ORACLE_POINTS];
+	uint32_t forbids[ORACLE_DEVICES], about[ORACLE_DEVICES][ORACLE_POINTS]; /* invariants */
 };
+
+static void fill_invariant(const struct world *w, const struct device *devices, int64_t now_s,
+			   unsigned k, struct table *t)
+{
+	const struct invariant *v = &w->invariants[k];
+
+	for (unsigned i = 0; i < ORACLE_DEVICES; i++) {
+		if (!devices[i].in)
+			continue;
+		t->forbids[i] |= (uint32_t)forbids(w, v, &devices[i], now_s) << k;
+		for (unsigned p = 0; p < w->n_points; p++)
+			t->about[i][p] |= (uint32_t)is_about(w, v, &devices[i], w->points[p]) << k;
+	}
+}
 
 static void fill_table(const struct world *w, const struct device *devices, int64_t now_s,
 		       struct table *t)
@@ -359,11 +421,17 @@ void oracle_answer(const struct world *w, const struct device *devices, int64_t 
 	memset(&t, 0, sizeof(t));
 	memset(ret, 0, sizeof(*ret));
 	fill_table(w, devices, now_s, &t);
+	for (unsigned k = 0; k < w->n_invariants; k++)
+		fill_invariant(w, devices, now_s, k, &t);
 	for (unsigned s = 0; s < ORACLE_DEVICES; s++)
 		for (unsigned d = 0; d < ORACLE_DEVICES; d++)
 			for (unsigned p = 0; s != d && p < w->n_points; p++) {
 				uint32_t rules = t.applies[s] & t.covers[d][p];
 
-				ret->by[s][d][p] = rules & t.denies ? 0 : rules;
+				bool held = t.forbids[s] & t.about[d][p];
+
+				rules = rules & t.denies ? 0 : rules;
+				ret->by[s][d][p] = held ? 0 : rules;
+				ret->held[s][d][p] = held && rules;
 			}
 }

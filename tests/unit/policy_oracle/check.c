@@ -118,7 +118,8 @@ static void check_grants(struct run *r, unsigned i)
 		if ((g[k].src != id_of(i) && g[k].dst != id_of(i)) ||
 		    (k && compare_grants(&g[k - 1], &g[k]) >= 0))
 			wrong(r, "grants of %u are not in order at %zu", i, k);
-		if (k >= n_fresh || compare_grants(&g[k], &fresh[k]) != 0)
+		if (k >= n_fresh || compare_grants(&g[k], &fresh[k]) != 0 ||
+		    g[k].until_s != fresh[k].until_s)
 			wrong(r, "grants of %u are not those of a fresh engine at %zu", i, k);
 		add_grant(r, &g[k], &got);
 	}
@@ -263,8 +264,10 @@ static void check_nearest(struct run *r, const struct question *q)
 	expect(r, q, !says(q->x, "who") && !says(q->x, "port "), "another is nearer");
 }
 
-static void check_explanation(struct run *r, const struct question *q, uint32_t want, bool own)
+static void check_explanation(struct run *r, const struct question *q, unsigned point, bool own)
 {
+	uint32_t want = r->now.by[q->src][q->dst][point];
+	bool held = r->now.held[q->src][q->dst][point];
 	const struct explanation *x = q->x;
 
 	seen.explained++;
@@ -272,12 +275,14 @@ static void check_explanation(struct run *r, const struct question *q, uint32_t 
 	    (x->rule && !(want >> r->rule_of[x->rule->id] & 1)))
 		wrong(r, "%u -> %u %s is explained by %s, should be %#x", q->src, q->dst,
 		      point_text(q->point), x->rule ? x->rule->name : "none", want);
+	expect(r, q, says(x, "no invariant is broken") == held, "an invariant");
 	expect(r, q, (x->nearest != NULL) == (x->n_failed > 0), "named without a condition");
 	if (x->allowed) {
 		expect(r, q, !x->nearest, "allowed, and nearest");
 		return;
 	}
 	check_nearest(r, q);
+	seen.held += held;
 	if (x->nearest && !says(x, "no rule denies")) {
 		expect(r, q, !x->nearest->deny, "a deny that does not deny");
 		check_conditions(r, q);
@@ -309,7 +314,7 @@ static void check_explain(struct run *r)
 	err = engine_explain(r->engine, id_of(q.src), id_of(q.dst), &svc, &c, &a, &x);
 	assert_int_equal(err, r->devices[q.src].in && r->devices[q.dst].in ? 0 : -ZT_EABSENT);
 	if (!err)
-		check_explanation(r, &q, r->now.by[q.src][q.dst][at], c.own_only);
+		check_explanation(r, &q, at, c.own_only);
 	arena_done(&a);
 }
 

@@ -264,6 +264,29 @@ static struct rule random_rule(const struct world *w)
 	return r;
 }
 
+static struct invariant random_invariant(const struct world *w)
+{
+	static const int schedules[] = {ITEM_SCHEDULE, -1};
+	const struct maker m = {.world = w, .groups = ORACLE_GROUPS};
+	struct invariant i = {.n_to = 1 + oracle_roll(2)};
+	unsigned asks = oracle_roll(8);
+
+	i.from = random_list(&m, 2, who);
+	for (unsigned k = 0; k < i.n_to; k++) {
+		i.to[k].what = random_item(&m, once_in(3) ? ITEM_ALL_RESOURCES : ITEM_RESOURCE);
+		i.to[k].some_ports = once_in(2);
+		i.to[k].ports = random_ports();
+	}
+	i.never = !asks;
+	if (asks & 1)
+		i.how = random_list(&m, 2, how);
+	if (asks & 2)
+		i.where = random_list(&m, 2, somewhere);
+	if (asks & 4)
+		i.when = random_list(&m, 2, schedules);
+	return i;
+}
+
 /* --- points --- */
 
 static void add_point(struct world *w, enum proto proto, unsigned port)
@@ -275,18 +298,23 @@ static void add_point(struct world *w, enum proto proto, unsigned port)
 		w->points[w->n_points++] = (struct point){proto, port};
 }
 
+static void add_edges(struct world *w, const struct ports *p)
+{
+	for (unsigned port = 0; port < 6; port++) {
+		unsigned at = (port < 3 ? p->lo : p->hi) + port % 3 - 1;
+
+		if (at < 1 || at > 65535)
+			continue;
+		add_point(w, PROTO_TCP, at);
+		add_point(w, PROTO_UDP, at);
+	}
+}
+
 static void add_points_of(struct world *w, const struct list *l)
 {
 	for (unsigned i = 0; i < l->n; i++)
-		for (unsigned port = 0; l->v[i].kind == ITEM_PORTS && port < 6; port++) {
-			const struct ports *p = &l->v[i].ports;
-			unsigned at = (port < 3 ? p->lo : p->hi) + port % 3 - 1;
-
-			if (at < 1 || at > 65535)
-				continue;
-			add_point(w, PROTO_TCP, at);
-			add_point(w, PROTO_UDP, at);
-		}
+		if (l->v[i].kind == ITEM_PORTS)
+			add_edges(w, &l->v[i].ports);
 }
 
 /* 2025 to 2029; in every second world a day on which the clocks of some zone are changed, or that
@@ -320,8 +348,15 @@ void world_make(struct world *w)
 	w->n_rules = 1 + oracle_roll(ORACLE_RULES);
 	for (unsigned i = 0; i < w->n_rules; i++)
 		w->rules[i] = random_rule(w);
+	w->n_invariants = once_in(2) ? 1 + oracle_roll(ORACLE_INVARIANTS) : 0;
+	for (unsigned i = 0; i < w->n_invariants; i++)
+		w->invariants[i] = random_invariant(w);
 	add_point(w, PROTO_ICMP, 0);
 	add_point(w, PROTO_OTHER, 0);
+	for (unsigned i = 0; i < w->n_invariants; i++)
+		for (unsigned k = 0; k < w->invariants[i].n_to; k++)
+			if (w->invariants[i].to[k].some_ports)
+				add_edges(w, &w->invariants[i].to[k].ports);
 	for (unsigned i = 0; i < ORACLE_RESOURCES; i++) {
 		add_points_of(w, &w->resources[i].ports);
 		add_points_of(w, &w->resources[i].except);

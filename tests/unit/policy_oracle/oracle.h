@@ -17,6 +17,7 @@ enum {
 	ORACLE_PLACES = 3,
 	ORACLE_SCHEDULES = 3,
 	ORACLE_RULES = 10,
+	ORACLE_INVARIANTS = 3,
 	ORACLE_DEVICES = 8,
 	ORACLE_POINTS = 160,
 	ORACLE_ZONES = 7,
@@ -105,6 +106,19 @@ struct rule {
 	struct until until;
 };
 
+/* What it is about: a resource or all, a port of it or all. */
+struct target {
+	struct item what;
+	bool some_ports;
+	struct ports ports;
+};
+struct invariant {
+	bool never;
+	struct list from, how, where, when;
+	struct target to[2];
+	unsigned n_to;
+};
+
 struct point { /* a packet: no name is needed for one of another protocol */
 	enum proto proto;
 	unsigned port;
@@ -119,6 +133,8 @@ struct world {
 	struct times schedules[ORACLE_SCHEDULES];
 	struct rule rules[ORACLE_RULES];
 	unsigned n_rules;
+	struct invariant invariants[ORACLE_INVARIANTS];
+	unsigned n_invariants;
 	struct point points[ORACLE_POINTS]; /* all that are interesting in this policy */
 	unsigned n_points;
 };
@@ -151,6 +167,7 @@ extern const char *const oracle_nets[ORACLE_NETS],
 enum truth { NO, UNKNOWN, YES };
 
 bool oracle_is_who(const struct world *w, const struct rule *r, const struct device *d);
+bool oracle_is_its_time(const struct world *w, const struct invariant *i, int64_t now_s);
 bool oracle_is_when(const struct world *w, const struct rule *r, int64_t now_s);
 enum truth oracle_is_where(const struct world *w, const struct rule *r, const struct device *d);
 bool oracle_is_how(const struct rule *r, const struct device *d);
@@ -163,9 +180,11 @@ bool oracle_is_what(const struct world *w, const struct rule *r, const struct de
 bool oracle_covers(const struct world *w, const struct rule *r, const struct device *dst,
 		   struct point p);
 
-/* By source, destination and point: bit r: rule r allows it and none denies it. */
+/* By source, destination and point: bit r: rule r allows it, none denies it, and no invariant holds
+ * it back. held: only an invariant does. */
 struct answers {
 	uint32_t by[ORACLE_DEVICES][ORACLE_DEVICES][ORACLE_POINTS];
+	bool held[ORACLE_DEVICES][ORACLE_DEVICES][ORACLE_POINTS];
 };
 void oracle_answer(const struct world *w, const struct device *devices, int64_t now_s,
 		   struct answers *ret);

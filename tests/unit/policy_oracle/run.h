@@ -36,7 +36,7 @@ struct run {
 
 /* That the worlds are not empty. */
 struct seen {
-	uint64_t grants, edges, touched, explained, refused;
+	uint64_t grants, edges, touched, explained, held, refused;
 };
 extern struct seen seen;
 

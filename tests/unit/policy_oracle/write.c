@@ -255,6 +255,38 @@ static void put_rule(struct buf *b, const struct rule *r, int n)
 	put_section(b, "rule n", n, &k);
 }
 
+static void put_targets(struct buf *b, const struct invariant *v)
+{
+	for (unsigned i = 0; i < v->n_to; i++) {
+		buf_put_text(b, i ? ", " : "");
+		put_item(b, &v->to[i].what);
+		if (!v->to[i].some_ports)
+			continue;
+		buf_put_text(b, " ");
+		put_ports(b, &v->to[i].ports);
+	}
+}
+
+static void put_invariant(struct buf *b, const struct invariant *v, int n)
+{
+	const struct list *const asked[] = {&v->how, &v->where, &v->when};
+	struct keys k = {0};
+	struct buf *expect;
+
+	add_list(&k, "from", &v->from);
+	put_targets(add_key(&k, "to"), v);
+	buf_put_text(add_key(&k, "why"), "it was promised");
+	expect = add_key(&k, "expect");
+	if (v->never)
+		buf_put_text(expect, once_in(2) ? "never" : "deny");
+	for (unsigned i = 0, some = 0; i < 3; i++)
+		for (unsigned j = 0; j < asked[i]->n; j++) {
+			buf_put_text(expect, some++ ? ", " : "");
+			put_item(expect, &asked[i]->v[j]);
+		}
+	put_section(b, "invariant i", n, &k);
+}
+
 static void put_times(struct buf *b, const struct times *s, int n)
 {
 	struct keys k = {0};
@@ -298,6 +330,8 @@ static bool put_nth(struct buf *b, const struct world *w, int n)
 		put_times(b, &w->schedules[n], n);
 	else if ((n -= ORACLE_SCHEDULES) < (int)w->n_rules)
 		put_rule(b, &w->rules[n], n);
+	else if ((n -= (int)w->n_rules) < (int)w->n_invariants)
+		put_invariant(b, &w->invariants[n], n);
 	else
 		return false;
 	return true;
@@ -305,9 +339,12 @@ static bool put_nth(struct buf *b, const struct world *w, int n)
 
 void world_write(const struct world *w, struct buf *b)
 {
-	int order[1 + ORACLE_GROUPS + ORACLE_RESOURCES + ORACLE_POSTURES + ORACLE_PLACES +
-		  ORACLE_SCHEDULES + ORACLE_RULES];
-	unsigned n = sizeof(order) / sizeof(order[0]) - ORACLE_RULES + w->n_rules;
+	enum {
+		SECTIONS = 1 + ORACLE_GROUPS + ORACLE_RESOURCES + ORACLE_POSTURES + ORACLE_PLACES +
+			   ORACLE_SCHEDULES
+	};
+	int order[SECTIONS + ORACLE_RULES + ORACLE_INVARIANTS];
+	unsigned n = SECTIONS + w->n_rules + w->n_invariants;
 
 	for (unsigned i = 0; i < n; i++) {
 		unsigned at = oracle_roll(i + 1);

@@ -85,7 +85,8 @@ static bool condition_fact(struct parse *c, const struct span *s, struct conditi
 		diag_hint(
 			problem_with(c, s,
 				     "is seen by the controller and not supported by this version"),
-			"ask for facts that devices report");
+			"write a place with source = 192.0.2.0/24 or country = DE, and in the rule "
+			"where = place:NAME");
 		return false;
 	}
 	if (span_text(s, name, sizeof(name)))

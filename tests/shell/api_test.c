@@ -883,6 +883,43 @@ static void test_changes_of_one_user(void **state)
 	json_decref(list);
 }
 
+static void expect_user(json_t *list, const char *email, json_int_t devices)
+{
+	size_t i;
+	json_t *j;
+
+	json_array_foreach(list, i, j)
+	{
+		if (strcmp(text_at(j, "email"), email) != 0)
+			continue;
+		assert_int_equal(number_at(j, "devices"), devices);
+		return;
+	}
+	fail_msg("%s is not listed", email);
+}
+
+static void test_users_are_listed_with_their_devices(void **state)
+{
+	struct dev *one, *lost;
+	json_t *list;
+
+	(void)state;
+	admin_do("PUT", "/v1/admin/users/none@x.org", "{}");
+	one = enrolled("\"user\":\"ada@x.org\"", "one");
+	lost = enrolled("\"user\":\"ada@x.org\"", "lost");
+	dev_free(enrolled("\"user\":\"lin@x.org\"", "hers"));
+	dev_free(enrolled("\"tags\":[\"db\"]", "nobodys"));
+	device_do(lost, "revoke", "{\"why\":\"lost\"}");
+	list = admin_ok("GET", "/v1/admin/users", NULL);
+	assert_int_equal(json_array_size(list), 3);
+	expect_user(list, "none@x.org", 0);
+	expect_user(list, "ada@x.org", 1);
+	expect_user(list, "lin@x.org", 1);
+	json_decref(list);
+	dev_free(one);
+	dev_free(lost);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -909,6 +946,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_get_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_of_one_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_users_are_listed_with_their_devices, setup,
+						teardown),
 	};
 
 	(void)argc;

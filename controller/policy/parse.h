@@ -202,6 +202,9 @@ void *value_list(struct parse *c, const struct lex *v, const char *help, size_t 
 bool value_window(struct parse *c, const struct span *s, struct window *ret);
 /* "schedule:NAME", or a window. */
 bool value_when(struct parse *c, const struct span *s, const char *help, struct when_item *ret);
+/* Windows of one list that stands at this place: says it when two of them are likely meant as one,
+ * as in "Mon, Wed 10:00-11:30". */
+void check_windows(struct parse *c, struct place at, const struct window *const *v, size_t n);
 /* "2027-01-31" and the other forms of until_parse. */
 bool value_until(struct parse *c, const struct span *s, int64_t *ret_s);
 /* "Europe/Berlin" */

@@ -160,12 +160,24 @@ static void set_place_except(struct parse *c, void *object, const struct lex *v,
 	p->except = value_list(c, v, help, sizeof(*p->except), item_place_except, &p->n_except);
 }
 
+/* At most WINDOWS_MAX of them. */
+static size_t check_list(struct parse *c, const struct lex *v, const struct window *w, size_t n)
+{
+	const struct window *all[WINDOWS_MAX];
+
+	n = value_count(c, v, n, WINDOWS_MAX, "times", windows_hint);
+	for (size_t i = 0; i < n; i++)
+		all[i] = &w[i];
+	check_windows(c, value_place(*v), all, n);
+	return n;
+}
+
 static void set_windows(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct schedule *w = &((struct policy_schedule *)object)->s;
 
 	w->in = value_list(c, v, help, sizeof(*w->in), item_window, &w->n_in);
-	w->n_in = value_count(c, v, w->n_in, WINDOWS_MAX, "times", windows_hint);
+	w->n_in = check_list(c, v, w->in, w->n_in);
 }
 
 static void set_window_except(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -173,7 +185,7 @@ static void set_window_except(struct parse *c, void *object, const struct lex *v
 	struct schedule *w = &((struct policy_schedule *)object)->s;
 
 	w->except = value_list(c, v, help, sizeof(*w->except), item_window, &w->n_except);
-	w->n_except = value_count(c, v, w->n_except, WINDOWS_MAX, "times", windows_hint);
+	w->n_except = check_list(c, v, w->except, w->n_except);
 }
 
 static void set_from(struct parse *c, void *object, const struct lex *v, const char *help)

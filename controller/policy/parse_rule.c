@@ -74,12 +74,25 @@ static bool item_where(struct parse *c, const struct span *s, const char *help, 
 
 /* --- readers of keys --- */
 
+/* At most WINDOWS_MAX of them. */
+static size_t check_times(struct parse *c, const struct lex *v, const struct when_list *l)
+{
+	const struct window *all[WINDOWS_MAX];
+	size_t n = value_count(c, v, l->n, WINDOWS_MAX, "times", windows_hint), n_all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!l->v[i].named)
+			all[n_all++] = &l->v[i].window;
+	check_windows(c, value_place(*v), all, n_all);
+	return n;
+}
+
 static void set_when(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct when_list *l = &((struct parse_rule *)object)->when;
 
 	l->v = value_list(c, v, help, sizeof(*l->v), item_when, &l->n);
-	l->n = value_count(c, v, l->n, WINDOWS_MAX, "times", windows_hint);
+	l->n = check_times(c, v, l);
 }
 
 static void set_until(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -196,7 +209,7 @@ static void set_rule_except(struct parse *c, void *object, const struct lex *v, 
 			when[r->when_except.n++] = list[i].when;
 			break;
 		}
-	r->when_except.n = value_count(c, v, r->when_except.n, WINDOWS_MAX, "times", windows_hint);
+	r->when_except.n = check_times(c, v, &r->when_except);
 }
 
 static void set_how(struct parse *c, void *object, const struct lex *v, const char *help)

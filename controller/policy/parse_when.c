@@ -72,6 +72,59 @@ bool value_when(struct parse *c, const struct span *s, const char *help, struct 
 	return value_reference(c, &name, s, THING_SCHEDULE, &ret->schedule);
 }
 
+/* --- lists of windows: each stands for itself, which is not how a list of days is meant --- */
+
+static bool says(const struct window *w, uint8_t part)
+{
+	return w->says & part;
+}
+
+/* Why the two would not be read as they are meant; NULL: they would. */
+static const char *misread(const struct window *a, const struct window *b)
+{
+	if (says(a, WINDOW_SAYS_DAYS) && !says(a, WINDOW_SAYS_HOURS) &&
+	    says(b, WINDOW_SAYS_HOURS) && !says(b, WINDOW_SAYS_DATES))
+		return "write days together: Mon+Wed+Fri 10:00-11:30; or the hours of a whole day: "
+		       "Sat 00:00-24:00";
+	if (says(a, WINDOW_SAYS_HOURS) && !says(a, WINDOW_SAYS_DAYS | WINDOW_SAYS_DATES) &&
+	    says(b, WINDOW_SAYS_DAYS))
+		return "write days with each of the hours: Mon-Fri 07:00-12:00, Mon-Fri "
+		       "13:00-17:00";
+	return NULL;
+}
+
+static bool has_another_zone(const struct window *a, const struct window *b)
+{
+	return !says(a, WINDOW_SAYS_ZONE) && says(b, WINDOW_SAYS_ZONE) && a->zone != b->zone;
+}
+
+/* Is something said of the two? */
+static bool check_two(struct parse *c, struct place at, const struct window *a,
+		      const struct window *b)
+{
+	const char *hint = misread(a, b);
+
+	if (hint)
+		diag_hint(problem_at(c, at, "\"%s\" and \"%s\" are two times of their own", a->text,
+				     b->text),
+			  "%s", hint);
+	else if (has_another_zone(a, b))
+		diag_hint(warn_at(c, at, "\"%s\" is in another zone than \"%s\"", a->text, b->text),
+			  "write the zone with each of them, or timezone = ... in [network]");
+	else
+		return false;
+	return true;
+}
+
+void check_windows(struct parse *c, struct place at, const struct window *const *v, size_t n)
+{
+	bool said = c->env->was_accepted;
+
+	for (size_t i = 0; i < n && !said; i++)
+		for (size_t k = 0; k < n && !said; k++)
+			said = check_two(c, at, v[i], v[k]);
+}
+
 bool value_until(struct parse *c, const struct span *s, int64_t *ret_s)
 {
 	int err = until_parse(s->p, s->n, c->zone, ret_s);

@@ -22,7 +22,9 @@ struct window {
 	uint16_t start_min, end_min;
 	const struct tz *zone; /* NULL: UTC */
 	const char *text;      /* normal form: "Mon-Fri 07:00-20:00 Europe/Berlin" */
+	uint8_t says;	       /* bits WINDOW_SAYS_: which parts were written */
 };
+enum { WINDOW_SAYS_DATES = 1, WINDOW_SAYS_DAYS = 2, WINDOW_SAYS_HOURS = 4, WINDOW_SAYS_ZONE = 8 };
 
 /* Holds in some of in (always when there is none), in none of except, and before until_s. */
 struct schedule {
@@ -84,7 +86,7 @@ struct window_problem {
 	char hint[160];
 };
 
-/* [DATE | DATE..DATE | DATE.. | ..DATE] [DAYS] [HH:MM-HH:MM] [ZONE], at least one of them:
+/* [DATE | DATE..DATE | DATE.. | ..DATE] [DAYS] [HH:MM-HH:MM] [ZONE], at least one before the zone:
  * "2026-12-24..2027-01-02 Mon-Fri+Sun 22:00-06:00 Europe/Berlin". DAYS: days and ranges of days
  * (Sat-Mon too) with spaces or '+' between them. -ZT_EFORM with *ret_problem set; -ENOMEM. */
 int window_parse(const char *s, size_t n, const struct window_env *env, struct arena *a,

@@ -325,10 +325,17 @@ static bool read_part(struct reader *r, struct word word)
 		[PART_HOURS] = read_hours,
 		[PART_ZONE] = read_zone,
 	};
+	static const uint8_t says[] = {
+		[PART_DATES] = WINDOW_SAYS_DATES,
+		[PART_DAYS] = WINDOW_SAYS_DAYS,
+		[PART_HOURS] = WINDOW_SAYS_HOURS,
+		[PART_ZONE] = WINDOW_SAYS_ZONE,
+	};
 	enum part part = part_of(word);
 
 	if (!check_order(r, word, part) || !readers[part](r, word))
 		return false;
+	r->w.says |= says[part];
 	r->last = part;
 	return true;
 }
@@ -386,7 +393,7 @@ static const char *normal_form(const struct window *w, struct arena *a)
 	buf_init(&b, mem, sizeof(mem));
 	put_dates(&b, w);
 	put_days(&b, w);
-	/* Something stands before the zone, also where nothing was said but that. */
+	/* Something stands before the zone, also where all of it was said to be open. */
 	if (w->start_min != 0 || w->end_min != WINDOW_DAY_MIN || b.len == 0)
 		buf_printf(&b, "%02d:%02d-%02d:%02d ", w->start_min / 60, w->start_min % 60,
 			   w->end_min / 60, w->end_min % 60);
@@ -417,6 +424,11 @@ int window_parse(const char *s, size_t n, const struct window_env *env, struct a
 	}
 	if (r.last == PART_NONE) {
 		wrong(&r, (struct word){s, 0}, "says nothing", help_all);
+		return -ZT_EFORM;
+	}
+	if (r.w.says == WINDOW_SAYS_ZONE) {
+		wrong(&r, (struct word){s, n}, "is a time zone alone",
+		      "say days or hours before it: Mon-Fri 07:00-20:00 Europe/Berlin");
 		return -ZT_EFORM;
 	}
 	r.w.text = normal_form(&r.w, a);

@@ -618,7 +618,7 @@ static void times_that_hide_each_other_cost_no_time(void **state)
 	buf_init_grow(&b, 1 << 20);
 	buf_put_text(&b, "[network]\ntimezone = Europe/Berlin\n"
 			 "[resource r]\non = tag:r\nports = tcp/1\n"
-			 "[schedule hidden]\nwhen = Mon-Fri 08:00-12:00, 11:00-17:00\n"
+			 "[schedule hidden]\nwhen = Mon-Fri 08:00-12:00, Mon-Sun 11:00-17:00\n"
 			 "except = 07:00-18:00\n"
 			 "[schedule evening]\nwhen = 20:00-21:00\n");
 	for (int i = 0; i < 40; i++)

@@ -171,7 +171,7 @@ static void warn_offers(struct policy_job *p, const struct policy *policy, const
 {
 	struct app_policy *r = &p->result;
 
-	r->n_warnings = review_offers(policy, e, r->warnings, r->n_warnings, POLICY_WARNINGS_MAX);
+	r->n_warnings = review_devices(policy, e, r->warnings, r->n_warnings, POLICY_WARNINGS_MAX);
 }
 
 static void put_in_force(struct app *a, struct policy_job *p)

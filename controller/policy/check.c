@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "zt/txt.h"
+#include "controller/policy/can_impl.h"
 #include "controller/policy/condition.h"
 #include "controller/policy/engine.h"
 #include "controller/policy/invariant.h"
+
+enum { PLACES_MEMORY_MAX = 64 << 20 };
 
 /* --- contradictions --- */
 
@@ -123,6 +126,58 @@ static void check_rule(struct parse *c, const struct policy_rule *r, struct pair
 				   (uint32_t)__builtin_ctzll(second), seen);
 }
 
+/* --- places --- */
+
+/* Rules that ask for the same are looked at once, and only so many that differ: each takes time. */
+struct spots_seen {
+	uint64_t where[POLICY_SPOTS_MAX], except[POLICY_SPOTS_MAX];
+	size_t n;
+};
+
+static bool was_seen(struct spots_seen *seen, const struct policy_rule *r)
+{
+	for (size_t i = 0; i < seen->n; i++)
+		if (seen->where[i] == r->where && seen->except[i] == r->where_except)
+			return true;
+	if (seen->n == POLICY_SPOTS_MAX)
+		return true;
+	seen->where[seen->n] = r->where;
+	seen->except[seen->n++] = r->where_except;
+	return false;
+}
+
+/* Is there anywhere where it holds? Also when that is too much to look at. -ENOMEM. */
+static int is_somewhere(const struct policy *p, const struct policy_rule *r, bool *ret)
+{
+	struct can_places at;
+	struct arena a;
+	int err;
+
+	arena_init(&a, PLACES_MEMORY_MAX);
+	err = can_places_find(p, r->where | r->where_except, &a, &at);
+	*ret = err != 0;
+	for (size_t i = 0; !err && i < at.n && !*ret; i++)
+		*ret = where_holds(r, &at.v[i].at);
+	arena_done(&a);
+	return err == -ENOMEM ? err : 0;
+}
+
+/* A where of which an except leaves nothing, in the rule or in its places. */
+static void check_where(struct parse *c, const struct policy_rule *r, struct spots_seen *seen)
+{
+	bool some = true, said = r->where && !(r->where & ~r->where_except);
+
+	if (r->deny || said || !(r->where | r->where_except) || was_seen(seen, r))
+		return;
+	if (is_somewhere(c->policy, r, &some))
+		return parse_fail(c, -ENOMEM);
+	if (!some)
+		diag_hint(problem_at(c, place_of(r->line, r->column),
+				     "rule \"%s\" can never match: no place is within its where",
+				     r->name),
+			  "look at what except takes out, in the rule and in its places");
+}
+
 /* --- facts --- */
 
 static int compare_texts(const void *a, const void *b)
@@ -182,6 +237,7 @@ static void check_invariants(struct parse *c)
 void check_policy(struct parse *c)
 {
 	const struct policy *p = c->policy;
+	struct spots_seen wheres = {0};
 	struct pairs seen = {0};
 	bool sound;
 
@@ -189,6 +245,8 @@ void check_policy(struct parse *c)
 		check_posture(c, &p->postures[i]);
 	for (size_t i = 0; i < p->n_rules; i++)
 		check_rule(c, &p->rules[i], &seen);
+	for (size_t i = 0; i < p->n_rules && !c->stop; i++)
+		check_where(c, &p->rules[i], &wheres);
 	collect_facts(c);
 	if (c->err == 0)
 		check_warnings(c);

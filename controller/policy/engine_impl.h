@@ -1,4 +1,5 @@
-/* Insides of the engine, for engine_*.c, explain.c, access.c and preview.c only.
+/* Insides of the engine, for engine_*.c, explain.c, access.c, preview.c and review.c
+ * only.
  *
  *     engine_set    devices join, change and leave
  *     engine_time   rules begin and end

@@ -274,12 +274,16 @@ static int say_when(struct explain_run *x, const struct policy_rule *r)
 	return err;
 }
 
+/* "192.0.2.7 (DE)"; "" when it is not known; NULL: out of memory. */
+static const char *whereabouts(struct explain_run *x)
+{
+	return x->c->whereabouts ? x->c->whereabouts(x->c->arg, x->src->id, x->a) : "";
+}
+
 static int say_where(struct explain_run *x, const struct policy_rule *r)
 {
-	const char *where = where_print(x->e->policy, r, x->a), *is = "";
+	const char *where = where_print(x->e->policy, r, x->a), *is = whereabouts(x);
 
-	if (x->c->whereabouts)
-		is = x->c->whereabouts(x->c->arg, x->src->id, x->a);
 	if (!where || !is)
 		return -ENOMEM;
 	if (where_fails(r, &x->src->places))
@@ -308,6 +312,22 @@ static int say_deny_when(struct explain_run *x, const struct policy_rule *r)
 		   arena_printf(x->a, "%s", now), hint);
 }
 
+/* A deny in certain places: also where it is not known whether the source is there. */
+static int say_deny_where(struct explain_run *x, const struct policy_rule *r)
+{
+	const char *where = where_print(x->e->policy, r, x->a), *is = whereabouts(x);
+
+	if (!where || !is)
+		return -ENOMEM;
+	if (where_holds(r, &x->src->places))
+		return say(x, arena_printf(x->a, "outside of where: %s", where), is,
+			   "Connect from elsewhere.");
+	return say(x, arena_printf(x->a, "outside of where: %s", where),
+		   is[0] ? arena_printf(x->a, "not known for %s", is) : "not known",
+		   "What is not known is denied. Its address is seen when it connects; countries "
+		   "need the controller's country_database.");
+}
+
 static int say_deny(struct explain_run *x, const struct policy_rule *r)
 {
 	int err =
@@ -316,6 +336,8 @@ static int say_deny(struct explain_run *x, const struct policy_rule *r)
 
 	if (!err && r->when != POLICY_ALWAYS)
 		err = say_deny_when(x, r);
+	if (!err && (r->where || r->where_except))
+		err = say_deny_where(x, r);
 	return err;
 }
 

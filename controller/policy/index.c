@@ -341,6 +341,19 @@ static int index_invariants(struct policy_index *x, const struct policy *p, stru
 	return err;
 }
 
+/* Whom tests are about, so that it can be said that nobody is that. */
+static int index_tests(struct policy_index *x, const struct policy *p)
+{
+	uint32_t atom;
+	int err = 0;
+
+	for (size_t i = 0; i < p->n_tests && !err; i++)
+		if (p->tests[i].from.kind == SELECTOR_TAG ||
+		    p->tests[i].from.kind == SELECTOR_DEVICE)
+			err = intern(x, p->tests[i].from.kind, p->tests[i].from.name, &atom);
+	return err;
+}
+
 static int index_asked(struct policy_index *x)
 {
 	uint64_t *asked = arena_array(&x->arena, x->n_atoms, sizeof(*asked));
@@ -369,6 +382,8 @@ static int index_build(struct policy_index *x, const struct policy *p)
 		err = index_rules(x, p, &d);
 	if (!err)
 		err = index_invariants(x, p, &from);
+	if (!err)
+		err = index_tests(x, p);
 	x->anyone = index_atom(x, SELECTOR_ANYONE, NULL);
 	x->derived = d.atom;
 	x->n_derived = d.n;

@@ -269,6 +269,19 @@ static bool has_id(const uint32_t *v, size_t n, uint32_t id)
 	return n > 0 && bsearch(&id, v, n, sizeof(*v), ids_compare) != NULL;
 }
 
+/* What except names and the list never had. */
+static void warn_except(struct parse *c, const struct policy_rule *r, const uint32_t *what,
+			size_t n_what, const uint32_t *except, size_t n_except)
+{
+	for (size_t i = 0; i < n_except; i++)
+		if (!has_id(what, (uint32_t)n_what, except[i]))
+			diag_hint(warn_at(c, (struct place){r->line, r->column},
+					  "rule \"%s\": except takes out resource:%s, which is not "
+					  "among its what",
+					  r->name, thing_name(c, THING_RESOURCE, except[i])),
+				  "take it out of except, or name it in what");
+}
+
 /* The rule's resources: sorted, without doubles and those of except. */
 static void settle_what(struct parse *c, const struct parse_rule *from, struct policy_rule *r)
 {
@@ -284,6 +297,7 @@ static void settle_what(struct parse *c, const struct parse_rule *from, struct p
 		what[i] = r->what_all ? (uint32_t)i : r->what[i];
 	n = ids_sort(what, (uint32_t)n);
 	n_except = ids_sort(except, (uint32_t)from->n_what_except);
+	warn_except(c, r, what, n, except, n_except);
 	for (size_t i = 0; i < n; i++)
 		if (!has_id(except, n_except, what[i]))
 			what[kept++] = what[i];

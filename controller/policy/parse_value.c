@@ -318,7 +318,7 @@ static bool selector_named(struct parse *c, const struct span *s, const struct s
 			diag_hint(d, "%s", f->hint);
 		return false;
 	}
-	*ret = (struct selector){.kind = f->kind, .line = s->at.line};
+	*ret = (struct selector){.kind = f->kind, .line = s->at.line, .column = s->at.column};
 	if (f->kind != SELECTOR_GROUP)
 		return (ret->name = parse_text(c, &name)) != NULL;
 	if (!value_reference(c, &name, s, THING_GROUP, &ret->group))
@@ -335,7 +335,8 @@ bool value_selector(struct parse *c, const struct span *s, unsigned allowed, con
 	if (span_is(s, "anyone")) {
 		if (!(allowed & ALLOW_ANYONE))
 			return selector_refused(c, s, help);
-		*ret = (struct selector){.kind = SELECTOR_ANYONE, .line = s->at.line};
+		*ret = (struct selector){
+			.kind = SELECTOR_ANYONE, .line = s->at.line, .column = s->at.column};
 		return true;
 	}
 	if (!f)

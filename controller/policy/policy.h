@@ -26,6 +26,7 @@ enum selector_kind {
 };
 struct selector {
 	enum selector_kind kind;
+	unsigned column;  /* beside kind, so that a selector is no bigger for it */
 	const char *name; /* without the prefix; NULL for ANYONE */
 	uint32_t group;	  /* index for GROUP */
 	unsigned line;

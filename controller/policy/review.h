@@ -12,7 +12,7 @@ struct review {
 struct review review_count(const struct policy *p, const struct engine *e, int64_t now_s);
 bool review_is_past(const struct policy_rule *r, int64_t now_s);
 
-/* Warnings of resources of p that nobody offers in e, an engine of p, behind the n there are; at
- * most max. How many there are now. */
-size_t review_offers(const struct policy *p, const struct engine *e, struct diag *warnings,
-		     size_t n, size_t max);
+/* Warnings of what no device in e, an engine of p, is or has: resources that nobody offers, tags
+ * and names that p is about. Behind the n there are; at most max. How many there are now. */
+size_t review_devices(const struct policy *p, const struct engine *e, struct diag *warnings,
+		      size_t n, size_t max);

@@ -352,7 +352,7 @@ static void test_what_nobody_offers(void **state)
 	(void)state;
 	assert_non_null(e);
 	assert_int_equal(model_try(&m, e), 0);
-	assert_int_equal(review_offers(p, e, warnings, 0, 2), 1);
+	assert_int_equal(review_devices(p, e, warnings, 0, 2), 1);
 	assert_non_null(strstr(warnings[0].message, "resource \"web\""));
 	assert_int_equal(warnings[0].line, 4);
 	engine_free(e);
@@ -361,8 +361,8 @@ static void test_what_nobody_offers(void **state)
 	e = engine_new(p, NOW_S);
 	assert_non_null(e);
 	assert_int_equal(model_try(&m, e), 0);
-	assert_int_equal(review_offers(p, e, warnings, 0, 2), 2);
-	assert_int_equal(review_offers(p, e, warnings, 1, 2), 2); /* no more than there is room */
+	assert_int_equal(review_devices(p, e, warnings, 0, 2), 2);
+	assert_int_equal(review_devices(p, e, warnings, 1, 2), 2); /* no more than there is room */
 	assert_non_null(strstr(warnings[1].message, "resource \"db\""));
 	engine_free(e);
 	policy_free(p);

@@ -319,10 +319,10 @@ static const struct row rows[] = {
 		 PLACE("q", "source = 10.0.0.0/9, 11.0.0.0/8\n") RULE("a", "where = place:p\n")
 			 RULE("b", "where = place:q\n"),
 	 ASK, "only if: b where"},
-	{"an except that leaves nothing",
-	 R PLACE("p", "source = 10.0.0.0/8\nexcept = 10.0.0.0/9, 10.128.0.0/9\n")
-		 RULE("a", "where = place:p\n"),
-	 ASK, "never"},
+	{"a deny where an except leaves nothing",
+	 R PLACE("p", "overlay = 100.64.0.0/10\nexcept = 100.64.0.0/11, 100.96.0.0/11\n")
+		 RULE("a", "") DENY("b", "where = place:p\n"),
+	 ASK, "always: a"},
 	{"a country among several",
 	 R PLACE("p", "country = DE, FR\n") RULE("a", "where = country:DE\n")
 		 RULE("b", "where = place:p\n"),

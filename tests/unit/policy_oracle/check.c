@@ -255,8 +255,10 @@ static void check_nearest(struct run *r, const struct question *q)
 		near |= !n->deny && covers && oracle_is_who(&r->world, n, src);
 	}
 	expect(r, q, says(q->x, "no rule denies") == denied, "a deny is not said, or said wrongly");
-	/* Its times are said as well, where it has any. */
-	expect(r, q, !denied || q->x->n_failed == (says(q->x, "outside of when: ") ? 2 : 1),
+	/* Its times and places are said as well, where it has any. */
+	expect(r, q,
+	       !denied || q->x->n_failed == 1U + says(q->x, "outside of when: ") +
+						    says(q->x, "outside of where: "),
 	       "a deny, and more");
 	if (denied || !near)
 		return;

@@ -170,6 +170,7 @@ void app_policy_changed(struct app *a)
 
 	a->confirm_boot_ms = now.boot_ms + a->model.force.row.trial.until_ms - now.wall_ms;
 	a->take_back_boot_ms = 0;
+	app_note_left_out(a);
 	publish_mark_all(a->publisher);
 	for (size_t i = 0; i < a->model.n_devices; i++)
 		if (a->model.devices[i] && a->model.devices[i]->online)

@@ -88,6 +88,8 @@ const struct controller_keys *app_keys(const struct app *a);
 const char *app_url(const struct app *a);
 const char *app_version(const struct app *a);
 uint64_t app_records(const struct app *a); /* in the change log */
+/* Devices that have no access for want of memory, in words; false: there are none. */
+bool app_left_out(const struct app *a, struct diag *ret);
 int64_t app_uptime_s(const struct app *a);
 struct now app_now(const struct app *a);
 /* What the parser may know. For the thread that has the store: in app_read's run. */

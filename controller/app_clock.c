@@ -198,12 +198,47 @@ static void note_review(struct app *a, int64_t now_ms)
 	free(c.detail);
 }
 
+bool app_left_out(const struct app *a, struct diag *ret)
+{
+	size_t n = a->model.n_left_out;
+
+	if (!n)
+		return false;
+	*ret = (struct diag){0};
+	diag_set(ret, -ENOMEM, "%zu device%s no access for want of memory", n,
+		 n == 1 ? " has" : "s have");
+	diag_hint(ret, "the controller tries again every second, and needs more memory; "
+		       "ztctl status says when all are in");
+	return true;
+}
+
+void app_note_left_out(struct app *a)
+{
+	struct diag d;
+
+	if (a->model.n_left_out == a->noted_left_out)
+		return;
+	a->noted_left_out = a->model.n_left_out;
+	if (app_left_out(a, &d))
+		log_diag(&d);
+	else
+		log_warn("there is memory again: no device is without access for want of it");
+}
+
+static void put_left_out(struct app *a)
+{
+	if (model_put_left_out(&a->model))
+		publish_mark_all(a->publisher);
+	app_note_left_out(a);
+}
+
 void app_tick(void *arg)
 {
 	struct app *a = arg;
 	struct now now = clock_now();
 
 	app_pass_time(a);
+	put_left_out(a);
 	app_take_back(a, now);
 	note_review(a, now.wall_ms);
 	for (size_t i = 0; i < a->model.n_devices; i++)

@@ -53,6 +53,7 @@ struct app {
 					sets */
 	int64_t take_back_boot_ms;   /* not before, after a failure */
 	uint32_t taking_back;	     /* this version, now; 0 none */
+	size_t noted_left_out;	     /* devices without memory, as the log says */
 	int64_t review_day;	     /* when rules that are due were last looked for */
 	uint64_t records;	     /* in the change log */
 	int64_t started_ms;
@@ -95,5 +96,7 @@ char *app_advise(void *arg, struct device *d);
 bool app_write_touched(struct app *a);
 /* For the loop: the edge of a rule, every second, the end of each turn. */
 void app_pass_time(void *arg);
+/* Logs it when more or fewer devices are left out for want of memory (model.h). */
+void app_note_left_out(struct app *a);
 void app_tick(void *arg);
 void app_after_turn(void *arg);

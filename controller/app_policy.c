@@ -174,19 +174,27 @@ static void warn_offers(struct policy_job *p, const struct policy *policy, const
 	r->n_warnings = review_devices(policy, e, r->warnings, r->n_warnings, POLICY_WARNINGS_MAX);
 }
 
+/* First of all, because it matters most. */
+static void warn_left_out(const struct app *a, struct app_policy *r)
+{
+	struct diag d;
+
+	if (!app_left_out(a, &d))
+		return;
+	r->n_warnings -= r->n_warnings == POLICY_WARNINGS_MAX;
+	memmove(r->warnings + 1, r->warnings, r->n_warnings * sizeof(r->warnings[0]));
+	r->warnings[0] = d;
+	r->n_warnings++;
+}
+
 static void put_in_force(struct app *a, struct policy_job *p)
 {
 	const struct policy_row *row = &p->change.policy;
 	const struct force f = {.policy = p->policy, .engine = p->engine, .row = *row};
-	int err = model_put_force(&a->model, &f, row->trial.percent != 0, p->change.at_ms);
 
-	if (err) {
-		p->result.err = diag_set(&p->result.diag, err,
-					 "the policy was kept but could not be put in force: %s",
-					 zt_strerror(err));
-		return;
-	}
+	model_put_force(&a->model, &f, row->trial.percent != 0, p->change.at_ms);
 	warn_offers(p, p->policy, p->engine);
+	warn_left_out(a, &p->result);
 	p->policy = NULL;
 	p->engine = NULL;
 	app_policy_changed(a);

@@ -152,17 +152,18 @@ void api_status(void *app, struct http_request *r)
 		total += m->devices[i] != NULL;
 		online += m->devices[i] && m->devices[i]->online;
 	}
-	http_reply_json(r, 200,
-			json_pack("{s:s,s:s,s:s,s:I,s:o,s:{s:i,s:i,s:i,s:i},s:i,s:{s:I},s:I,s:I}",
-				  "version", app_version(app), "name", m->network.name, "url",
-				  app_url(app), "uptime_s", (json_int_t)app_uptime_s(app), "policy",
-				  policy_json(m, app_now(app).wall_ms / 1000), "devices", "total",
-				  (int)total, "active", (int)model_count(m, DEVICE_ACTIVE),
-				  "pending", (int)model_count(m, DEVICE_PENDING), "online",
-				  (int)online, "streams", (int)publish_streams(app_publisher(app)),
-				  "store", "records", (json_int_t)app_records(app), "lease_s",
-				  (json_int_t)m->force.policy->lease_s, "memory_kib",
-				  (json_int_t)memory_kib()));
+	http_reply_json(
+		r, 200,
+		json_pack("{s:s,s:s,s:s,s:I,s:o,s:{s:i,s:i,s:i,s:i,s:i},s:i,s:{s:I},s:I,s:I}",
+			  "version", app_version(app), "name", m->network.name, "url", app_url(app),
+			  "uptime_s", (json_int_t)app_uptime_s(app), "policy",
+			  policy_json(m, app_now(app).wall_ms / 1000), "devices", "total",
+			  (int)total, "active", (int)model_count(m, DEVICE_ACTIVE), "pending",
+			  (int)model_count(m, DEVICE_PENDING), "online", (int)online, "left_out",
+			  (int)m->n_left_out, "streams", (int)publish_streams(app_publisher(app)),
+			  "store", "records", (json_int_t)app_records(app), "lease_s",
+			  (json_int_t)m->force.policy->lease_s, "memory_kib",
+			  (json_int_t)memory_kib()));
 }
 
 /* --- audit --- */

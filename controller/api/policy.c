@@ -169,14 +169,17 @@ void api_policy_check(void *app, struct http_request *r)
 static void answer_trial(void *arg, int err, const struct change *c, const struct diag *d)
 {
 	struct reading *x = arg;
+	struct diag warning;
+	bool left_out = app_left_out(x->app, &warning);
 
 	(void)c;
 	if (err)
 		http_reply_diag(x->request, err, d);
 	else
 		http_reply_json(x->request, 200,
-				json_pack("{s:I}", "version",
-					  (json_int_t)app_model(x->app)->force.row.version));
+				json_pack("{s:I,s:o}", "version",
+					  (json_int_t)app_model(x->app)->force.row.version,
+					  "warnings", diags_json(&warning, left_out)));
 }
 
 static void end_trial(struct app *a, struct http_request *r, enum change_kind kind)

@@ -163,7 +163,7 @@ static void print_version(struct ctl *c, const json_t *answer)
 		fprintf(c->out, "policy version %s is in force\n", version);
 }
 
-static void print_restored(struct ctl *c, const json_t *answer)
+static void print_warned(struct ctl *c, const json_t *answer)
 {
 	print_list(c, "warning: ", "policy", json_object_get(answer, "warnings"));
 	print_version(c, answer);
@@ -249,7 +249,7 @@ static int end_trial(struct ctl *c, const struct ctl_args *a, const char *path)
 {
 	struct ctl_request q = {.method = "POST", .path = path, .json = ctl_why(a)};
 
-	return ctl_change(c, &q, print_version);
+	return ctl_change(c, &q, print_warned);
 }
 
 static int confirm(struct ctl *c, const struct ctl_args *a)
@@ -350,7 +350,7 @@ static int restore(struct ctl *c, const struct ctl_args *a)
 		return rc;
 	q.json = ctl_why(a);
 	json_object_set_new(q.json, "version", json_integer((json_int_t)version));
-	return ctl_change(c, &q, print_restored);
+	return ctl_change(c, &q, print_warned);
 }
 
 const struct ctl_command ctl_policy_commands[] = {

@@ -52,6 +52,9 @@ static void print_status(struct ctl *c, const json_t *s)
 	fprintf(c->out, "devices     %s (%s active, %s pending, %s online)\n",
 		ctl_member(c, devices, "total"), ctl_member(c, devices, "active"),
 		ctl_member(c, devices, "pending"), ctl_member(c, devices, "online"));
+	if (json_integer_value(json_object_get(devices, "left_out")))
+		fprintf(c->out, "no access   %s devices, for want of memory in the controller\n",
+			ctl_member(c, devices, "left_out"));
 	fprintf(c->out, "streams     %s\n", ctl_member(c, s, "streams"));
 	fprintf(c->out, "audit log   %s records\n",
 		ctl_member(c, json_object_get(s, "store"), "records"));

@@ -9,7 +9,12 @@
 #include "zt/txt.h"
 #include "controller/model/canary.h"
 
-enum { DEVICES_MAX = 1000000, FACTS_ARENA_MAX = 1 << 20, VERDICT_ARENA_MAX = 1 << 20 };
+enum {
+	DEVICES_MAX = 1000000,
+	FACTS_ARENA_MAX = 1 << 20,
+	VERDICT_ARENA_MAX = 1 << 20,
+	JUDGE_AGAIN_MS = 10000,
+};
 
 void model_init(struct model *m)
 {
@@ -216,14 +221,34 @@ static int put_subject(struct model *m, const struct device *d)
 	return err;
 }
 
+static void set_left_out(struct model *m, struct device *d, bool left_out)
+{
+	if (left_out && !d->left_out)
+		m->n_left_out++;
+	else if (!left_out && d->left_out)
+		m->n_left_out--;
+	d->left_out = left_out;
+}
+
 /* A subject that cannot be put is none: nothing granted. */
-static int put_or_remove(struct model *m, const struct device *d)
+static int put_or_remove(struct model *m, struct device *d)
 {
 	int err = put_subject(m, d);
 
 	if (err)
 		model_forget(m, d->row.id);
+	set_left_out(m, d, err != 0);
 	return err;
+}
+
+size_t model_put_left_out(struct model *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; m->n_left_out && i < m->n_devices; i++)
+		if (m->devices[i] && m->devices[i]->left_out)
+			n += put_or_remove(m, m->devices[i]) == 0;
+	return n;
 }
 
 int model_try(const struct model *m, struct engine *e)
@@ -355,8 +380,8 @@ static size_t judge(const struct model *m, struct device *d, int64_t now_ms,
 		struct verdict v = {.next_ms = INT64_MAX};
 		uint64_t bit = (uint64_t)1 << i;
 
-		if (model_verdict(m, d, i, now_ms, &a, &v))
-			v = (struct verdict){.next_ms = INT64_MAX}; /* cannot be evaluated: false */
+		if (model_verdict(m, d, i, now_ms, &a, &v)) /* no memory: it fails for now */
+			v = (struct verdict){.next_ms = now_ms + JUDGE_AGAIN_MS};
 		if (v.complies)
 			set_failing_since(d, i, 0);
 		else if (!failing_since(d, i))
@@ -605,16 +630,14 @@ static void carry_grace(struct device *d, const struct policy *old, const struct
 }
 
 /* Every device becomes a subject of what holds now. Before: what its grace was counted under. */
-static int put_all(struct model *m, const struct force *before, const struct force *canary_before,
-		   int64_t now_ms)
+static void put_all(struct model *m, const struct force *before, const struct force *canary_before,
+		    int64_t now_ms)
 {
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
-	int err = 0;
 
 	for (size_t i = 0; i < m->n_devices; i++) {
 		struct device *d = m->devices[i];
 		const struct force *was;
-		int e;
 
 		if (!d)
 			continue;
@@ -623,56 +646,44 @@ static int put_all(struct model *m, const struct force *before, const struct for
 		d->held = 0; /* bits of the policy before */
 		carry_grace(d, was->policy, model_force(m, d)->policy);
 		judge(m, d, now_ms, changes);
-		e = put_or_remove(m, d);
-		err = err ? err : e;
+		(void)!put_or_remove(m, d);
 	}
-	return err;
 }
 
-/* These two hold from now on. On error what held before does; nothing is freed either way. */
-static int install(struct model *m, struct force force, struct force canary, int64_t now_ms)
+/* These two hold from now on; nothing is freed. The store has them: to go on with what held before
+ * for want of memory would be to enforce what is no longer the policy. */
+static void install(struct model *m, struct force force, struct force canary, int64_t now_ms)
 {
 	struct force old = m->force, old_canary = m->canary;
-	int err;
 
 	m->force = force;
 	m->canary = canary;
-	err = put_all(m, &old, &old_canary, now_ms);
-	if (!err)
-		return 0;
-	m->force = old;
-	m->canary = old_canary;
-	/* verdicts are bits of a policy's own numbering */
-	if (old.engine)
-		(void)!put_all(m, &force, &canary, now_ms);
-	return err;
+	put_all(m, &old, &old_canary, now_ms);
 }
 
-int model_put_force(struct model *m, const struct force *f, bool canary, int64_t now_ms)
+void model_put_force(struct model *m, const struct force *f, bool canary, int64_t now_ms)
 {
 	struct force old = m->force, old_canary = m->canary, new = *f;
-	int err;
 
 	new.row.text = new.row.changes = NULL;
-	err = canary ? install(m, m->force, new, now_ms)
-		     : install(m, new, (struct force){0}, now_ms);
-	if (err)
-		return err;
-	if (!canary)
+	if (canary) {
+		install(m, m->force, new, now_ms);
+	} else {
+		install(m, new, (struct force){0}, now_ms);
 		force_free(&old);
+	}
 	force_free(&old_canary);
-	return 0;
 }
 
 static int put_policy(struct model *m, struct policy *p, const struct policy_row *row, bool canary,
 		      int64_t now_ms)
 {
 	struct force f = {.policy = p, .engine = engine_new(p, now_ms / 1000), .row = *row};
-	int err = f.engine ? model_put_force(m, &f, canary, now_ms) : -ENOMEM;
 
-	if (err)
-		engine_free(f.engine);
-	return err;
+	if (!f.engine)
+		return -ENOMEM;
+	model_put_force(m, &f, canary, now_ms);
+	return 0;
 }
 
 int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
@@ -687,28 +698,25 @@ int model_set_canary(struct model *m, struct policy *p, const struct policy_row 
 	return put_policy(m, p, row, true, now_ms);
 }
 
-/* The canary is the policy in force. */
+/* The canary is the policy in force. Never another one than the store's. */
 static int promote(struct model *m, const struct policy_row *row, int64_t now_ms)
 {
 	struct force old = m->force;
-	bool is_it = m->canary.engine && m->canary.row.version == row->version;
-	int err = is_it ? install(m, m->canary, (struct force){0}, now_ms) : -ZT_ESTATE;
 
-	if (err)
-		return err;
+	if (!m->canary.engine || m->canary.row.version != row->version)
+		return -ZT_ESTATE;
+	install(m, m->canary, (struct force){0}, now_ms);
 	force_free(&old);
 	m->force.row = *row;
 	return 0;
 }
 
-static int end_canary(struct model *m, int64_t now_ms)
+static void end_canary(struct model *m, int64_t now_ms)
 {
 	struct force old = m->canary;
-	int err = install(m, m->force, (struct force){0}, now_ms);
 
-	if (!err)
-		force_free(&old);
-	return err;
+	install(m, m->force, (struct force){0}, now_ms);
+	force_free(&old);
 }
 
 /* --- changes --- */
@@ -743,7 +751,7 @@ int model_apply(struct model *m, const struct change *c, int64_t now_ms, struct 
 		err = promote(m, &c->policy, now_ms);
 		break;
 	case CHANGE_POLICY_ABORT:
-		err = end_canary(m, now_ms);
+		end_canary(m, now_ms);
 		break;
 	case CHANGE_TOKEN_CREATE:
 	case CHANGE_TOKEN_REVOKE:

@@ -42,6 +42,7 @@ struct device {
 	bool owner_disabled;
 	bool in_canary;		/* the canary's policy holds for what it opens */
 	enum standing standing; /* at the last evaluation: what the engine was told */
+	bool left_out;		/* did not fit into memory: it has no access until it does */
 	char version[24], os[24];
 	/* last report */
 	struct fact_view *facts; /* sorted by name; with their texts in one piece of memory */
@@ -87,6 +88,7 @@ struct model {
 	size_t n_user_slots; /* a power of two, at least twice n_users; 0 at first */
 	struct force force;  /* the policy in force */
 	struct force canary; /* one that is tried beside it, by some devices */
+	size_t n_left_out;   /* devices */
 };
 
 void model_init(struct model *m);
@@ -113,7 +115,7 @@ int model_load_device(struct model *m, const struct device_row *row,
 		      struct device **ret) ZT_MUST_USE;
 int model_load_user(struct model *m, const struct user_row *u) ZT_MUST_USE;
 /* Takes p (parsed beforehand); every device becomes a subject, its verdicts are evaluated at
- * now_ms. A canary ends. On error the old policy stays and p is the caller's. */
+ * now_ms. A canary ends. -ENOMEM: the old policy stays and p is the caller's. */
 int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,
 		     int64_t now_ms) ZT_MUST_USE;
 /* So, but p is tried beside the policy in force, which stays: row->trial.percent of the devices are
@@ -121,10 +123,12 @@ int model_set_policy(struct model *m, struct policy *p, const struct policy_row 
  * under, and what it may open is that policy's: conditions are always those of the source. */
 int model_set_canary(struct model *m, struct policy *p, const struct policy_row *row,
 		     int64_t now_ms) ZT_MUST_USE;
-/* Both, with an engine that was made beforehand, in another thread. Takes policy and engine of f;
- * on error they are the caller's. */
-int model_put_force(struct model *m, const struct force *f, bool canary,
-		    int64_t now_ms) ZT_MUST_USE;
+/* Both, with an engine that was made beforehand, in another thread. Takes policy and engine of f.
+ * It does not fail: what is committed holds. Who does not fit into memory is left out, and
+ * is put again by model_put_left_out. */
+void model_put_force(struct model *m, const struct force *f, bool canary, int64_t now_ms);
+/* Tries again. How many are no longer left out. */
+size_t model_put_left_out(struct model *m);
 /* The policy that the device is under. */
 const struct force *model_force(const struct model *m, const struct device *d);
 /* Every device that takes part into e, judged by nobody: for questions about a policy that is not
@@ -140,7 +144,8 @@ int model_subjects(const struct model *m, struct arena *a, const struct subject 
 		   size_t *ret_n) ZT_MUST_USE;
 
 /* A committed change. *ret: the device it is about, NULL for others. A new policy goes through
- * model_set_policy and model_set_canary. -ENOMEM. */
+ * model_set_policy and model_set_canary. -ENOMEM: of a device or user. The end of a canary does not
+ * fail for want of memory (model_put_force). */
 int model_apply(struct model *m, const struct change *c, int64_t now_ms,
 		struct device **ret) ZT_MUST_USE;
 

@@ -431,6 +431,12 @@ int64_t app_uptime_s(const struct app *a)
 	return 60;
 }
 
+bool app_left_out(const struct app *a, struct diag *ret)
+{
+	*ret = (struct diag){.message = "no memory"};
+	return a->model.n_left_out > 0;
+}
+
 struct policy_env app_policy_env(const struct app *a, int64_t now_ms)
 {
 	(void)a;

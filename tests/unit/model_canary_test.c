@@ -231,7 +231,7 @@ static void test_promoted_it_is_everybodys(void **state)
 	assert_int_equal(m.force.row.version, version);
 }
 
-/* The store may know of a canary that did not fit into memory: the one here is another. */
+/* By its number, not because there is one. */
 static void test_a_promotion_is_of_the_canary_it_names(void **state)
 {
 	uint32_t version = version_with(false, false);

@@ -1,0 +1,220 @@
+/* A change that is committed holds, at whichever allocation memory ends: nobody has what only the
+ * policy before gave, who does not fit has nothing, and when there is memory again all have theirs.
+ */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+
+#include "controller/model/canary.h"
+#include "controller/model/model.h"
+#include "tests/unit/failing_memory.h"
+
+static const char old_text[] = "[resource db]\non = tag:db\nports = tcp/5432\n"
+			       "[posture p]\nrequire = disk.encrypted == true\ngrace = 60s\n"
+			       "[rule old]\nwho = user:sam@x.org\nwhat = resource:db\nwhy = w\n";
+static const char new_text[] = "[resource db]\non = tag:db\nports = tcp/5432\n"
+			       "[posture p]\nrequire = disk.encrypted == true\ngrace = 60s\n"
+			       "[rule new]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = w\n"
+			       "how = posture:p\n";
+
+enum {
+	NOW_S = 1000000,
+	DAY_S = 86400,
+	DB = 1,
+	ADA = 2,
+	SAM = 3,
+	CREWS = 40,
+	TRIES = 10000,
+	MINUTE_MS = 60000
+};
+static const int64_t now_ms = (int64_t)NOW_S * 1000;
+static struct model m;
+
+static struct policy *parsed(const char *text)
+{
+	struct diag items[4];
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy *p = NULL;
+
+	if (policy_parse("policy", text, strlen(text), NULL, &p, &problems))
+		fail_msg("%s", items[0].message);
+	return p;
+}
+
+static struct device_row row_of(uint32_t id, const char *owner, const char *tag)
+{
+	struct device_row r = {.id = id,
+			       .state = DEVICE_ACTIVE,
+			       .addr4 = addr_v4((uint8_t[]){100, 64, 0, (uint8_t)id}),
+			       .cert_not_after_s = NOW_S + DAY_S};
+
+	snprintf(r.name, sizeof(r.name), "d%u", id);
+	snprintf(r.owner, sizeof(r.owner), "%s", owner);
+	snprintf(r.tags.name[0], sizeof(r.tags.name[0]), "%s", tag);
+	r.tags.n = tag[0] != 0;
+	return r;
+}
+
+/* The disk of each is encrypted; CREWS more of ada's, so that the engine's tables have to grow. */
+static void fill(void)
+{
+	struct verdict_change changes[ENGINE_POSTURES_MAX];
+	struct fact f = {.name = "disk.encrypted", .state = FACT_KNOWN, .value = "true"};
+	struct report r = {.full = true, .facts = &f, .n_facts = 1};
+	struct policy_row row = {.version = 1};
+
+	model_init(&m);
+	for (uint32_t id = 1; id <= SAM + CREWS; id++) {
+		struct device_row d = id == DB	  ? row_of(id, "", "db")
+				      : id == SAM ? row_of(id, "sam@x.org", "")
+						  : row_of(id, "ada@x.org", "");
+		struct device *ret;
+		bool changed;
+
+		assert_int_equal(model_load_device(&m, &d, &ret), 0);
+		assert_int_equal(model_take_report(&m, ret, &r, now_ms, &changed), 0);
+	}
+	assert_int_equal(model_set_policy(&m, parsed(old_text), &row, now_ms), 0);
+	for (uint32_t id = 1; id <= SAM + CREWS; id++)
+		model_evaluate(&m, model_device(&m, id), now_ms, changes);
+}
+
+/* By the policy it is under. */
+static bool may_open_db(uint32_t src)
+{
+	const struct grant *g;
+	struct arena a;
+	bool may = false;
+	size_t n;
+
+	arena_init(&a, 1 << 20);
+	assert_int_equal(
+		engine_grants(model_force(&m, model_device(&m, src))->engine, src, &a, &g, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		may = may || (g[i].src == src && g[i].dst == DB);
+	arena_done(&a);
+	return may;
+}
+
+static struct force force_of(const char *text, uint32_t version, unsigned percent)
+{
+	struct policy *p = parsed(text);
+	struct force f = {.policy = p,
+			  .engine = engine_new(p, NOW_S),
+			  .row = {.version = version, .trial.percent = percent}};
+
+	assert_non_null(f.engine);
+	return f;
+}
+
+/* What each may have under the policy that it is under now: all of it, or nothing when it or the
+ * database was left out. What the other gives, never. */
+static void expect_new(bool all)
+{
+	size_t n = 0;
+
+	for (uint32_t id = 1; id <= SAM + CREWS; id++) {
+		const struct device *d = model_device(&m, id);
+		uint32_t version = model_force(&m, d)->row.version;
+		bool should = version == 1 ? id == SAM : id != SAM && id != DB;
+
+		n += d->left_out;
+		if (may_open_db(id))
+			assert_true(should && !d->left_out && !model_device(&m, DB)->left_out);
+		else if (all)
+			assert_false(should);
+	}
+	assert_int_equal(n, m.n_left_out);
+}
+
+/* Who was left out comes in, as soon as there is memory and not before. */
+static void expect_mended(void)
+{
+	size_t n = m.n_left_out;
+
+	memory_end_after(0);
+	assert_true(model_put_left_out(&m) < n || !n);
+	memory_comes_back();
+	n = m.n_left_out;
+	assert_int_equal(model_put_left_out(&m), n);
+	assert_int_equal(m.n_left_out, 0);
+	for (uint32_t id = 1; id <= SAM + CREWS; id++) {
+		struct verdict_change changes[ENGINE_POSTURES_MAX];
+		struct device *d = model_device(&m, id);
+
+		if (d->next_ms < now_ms + MINUTE_MS) /* its posture could not be looked at */
+			model_evaluate(&m, d, d->next_ms, changes);
+	}
+}
+
+/* A version with ada in the canary and sam not. */
+static uint32_t canary_version(void)
+{
+	uint32_t v = 2;
+
+	while (!canary_has(ADA, v, 50) || canary_has(SAM, v, 50))
+		v++;
+	return v;
+}
+
+static void end_canary(enum change_kind kind)
+{
+	struct change c = {.kind = kind, .policy = m.canary.row};
+	struct device *d;
+
+	assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
+}
+
+enum how { PUT, CANARY, PROMOTE, ABORT };
+
+/* Memory ends after n allocations. Did it? */
+static bool change_force(enum how how, long n)
+{
+	uint32_t version = canary_version();
+	struct force f = force_of(new_text, version, how == PUT ? 0 : 50);
+
+	if (how == PROMOTE || how == ABORT)
+		model_put_force(&m, &f, true, now_ms);
+	memory_end_after(n);
+	if (how == PUT || how == CANARY)
+		model_put_force(&m, &f, how == CANARY, now_ms);
+	else
+		end_canary(how == PROMOTE ? CHANGE_POLICY_PROMOTE : CHANGE_POLICY_ABORT);
+	return memory_comes_back();
+}
+
+static void a_policy_holds_without_memory(void **state)
+{
+	static const enum how ways[] = {PUT, CANARY, PROMOTE, ABORT};
+	size_t most = 0;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(ways); i++) {
+		bool ended = true;
+
+		for (long n = 0; ended && n < TRIES; n++) {
+			bool is_new = ways[i] == PUT || ways[i] == PROMOTE;
+
+			fill();
+			ended = change_force(ways[i], n);
+			assert_int_equal(m.force.row.version, is_new ? canary_version() : 1);
+			assert_int_equal(m.canary.engine != NULL, ways[i] == CANARY);
+			most = m.n_left_out > most ? m.n_left_out : most;
+			expect_new(!ended);
+			expect_mended();
+			expect_new(true);
+			model_done(&m);
+		}
+		assert_false(ended);
+	}
+	assert_true(most > CREWS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_policy_holds_without_memory),
+	};
+
+	return cmocka_run_group_tests_name("model_memory", tests, NULL, NULL);
+}

@@ -182,9 +182,25 @@ static void answer_trial(void *arg, int err, const struct change *c, const struc
 					  "warnings", diags_json(&warning, left_out)));
 }
 
+/* Which version is meant; 0 when the body does not say. */
+static bool get_meant(struct http_request *r, const json_t *body, uint32_t *ret)
+{
+	const json_t *j = json_object_get(body, "version");
+	json_int_t version = json_integer_value(j);
+
+	if (j && (version < 1 || version > UINT32_MAX)) {
+		http_reply_error(r, 400, "form", "a version is a number",
+				 "ztctl policy log shows all of them");
+		return false;
+	}
+	*ret = (uint32_t)version;
+	return true;
+}
+
 static void end_trial(struct app *a, struct http_request *r, enum change_kind kind)
 {
 	json_t *body = api_body(r);
+	uint32_t version = 0;
 	struct reading *x;
 	const char *why;
 	struct change c;
@@ -193,10 +209,12 @@ static void end_trial(struct app *a, struct http_request *r, enum change_kind ki
 	if (!body)
 		return;
 	why = api_text(r, body, "why", ZT_WHY_MAX);
-	ok = why && api_begin_change(a, r, kind, why, &c);
+	ok = why && get_meant(r, body, &version) && api_begin_change(a, r, kind, why, &c);
 	json_decref(body);
-	if (ok && (x = begin_reading(a, r)))
-		app_change(a, &c, answer_trial, x);
+	if (!ok || !(x = begin_reading(a, r)))
+		return;
+	c.policy.version = version;
+	app_change(a, &c, answer_trial, x);
 }
 
 void api_policy_confirm(void *app, struct http_request *r)

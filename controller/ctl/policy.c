@@ -15,7 +15,12 @@
 	{                                                                                          \
 		"force", NULL, "also when it cuts your own way to the controller", false           \
 	}
-static const struct ctl_option why_options[] = {CTL_WHY, {NULL, NULL, NULL, false}};
+static const struct ctl_option trial_options[] = {
+	CTL_WHY,
+	{"version", "N", "only when it is this one; without, when it is the one of ztctl status",
+	 false},
+	{NULL, NULL, NULL, false},
+};
 static const struct ctl_option restore_options[] = {CTL_WHY, FORCE, {NULL, NULL, NULL, false}};
 static const struct ctl_option put_options[] = {
 	CTL_WHY,
@@ -151,14 +156,13 @@ static void print_version(struct ctl *c, const json_t *answer)
 	if (json_integer_value(json_object_get(answer, "canary")) > 0)
 		fprintf(c->out,
 			"policy version %s is the canary of %s%% of the devices; end it with: "
-			"ztctl "
-			"policy promote, or abort\n",
-			version, ctl_member(c, answer, "canary"));
+			"ztctl policy promote --version %s, or abort\n",
+			version, ctl_member(c, answer, "canary"), version);
 	else if (*until)
 		fprintf(c->out,
 			"policy version %s is in force until %s; keep it with: ztctl policy "
-			"confirm\n",
-			version, until);
+			"confirm --version %s\n",
+			version, until, version);
 	else
 		fprintf(c->out, "policy version %s is in force\n", version);
 }
@@ -245,34 +249,64 @@ static int put(struct ctl *c, const struct ctl_args *a)
 	return path ? send_file(c, a->words[0], "PUT", path, print_version) : rc;
 }
 
-static int end_trial(struct ctl *c, const struct ctl_args *a, const char *path)
-{
-	struct ctl_request q = {.method = "POST", .path = path, .json = ctl_why(a)};
-
-	return ctl_change(c, &q, print_warned);
-}
-
-static int confirm(struct ctl *c, const struct ctl_args *a)
-{
-	return end_trial(c, a, "/v1/admin/policy/confirm");
-}
-
-static int promote(struct ctl *c, const struct ctl_args *a)
-{
-	return end_trial(c, a, "/v1/admin/policy/promote");
-}
-
-static int abort_canary(struct ctl *c, const struct ctl_args *a)
-{
-	return end_trial(c, a, "/v1/admin/policy/abort");
-}
-
 static int version_of(struct ctl *c, const char *text, uint64_t *ret)
 {
 	if (num_parse_u64(text, 1, UINT32_MAX, ret) < 0)
 		return ctl_failf(c, ZT_EXIT_USAGE, "ztctl policy log lists them",
 				 "'%s' is no version", text);
 	return ZT_EXIT_OK;
+}
+
+/* What is on trial now, as the controller says; without a trial what is in force, which it will
+ * refuse. What is put between now and the change is never what is meant. */
+static int ask_trial(struct ctl *c, bool canary, uint64_t *ret)
+{
+	struct ctl_request q = {.method = "GET", .path = "/v1/admin/status"};
+	struct ctl_answer a;
+	int rc = ctl_ask(c, &q, &a);
+
+	if (rc == ZT_EXIT_OK) {
+		const json_t *policy = json_object_get(a.json, "policy"),
+			     *trial = json_object_get(policy, "canary");
+		json_int_t version = json_integer_value(json_object_get(
+			canary && json_is_object(trial) ? trial : policy, "version"));
+
+		*ret = (uint64_t)version;
+		if (version < 1)
+			rc = ctl_failf(c, ZT_EXIT_FAILED, "say it: --version N",
+				       "the controller does not say which version is in force");
+	}
+	ctl_answer_done(&a);
+	return rc;
+}
+
+static int end_trial(struct ctl *c, const struct ctl_args *a, const char *path, bool canary)
+{
+	const char *text = ctl_args_value(a, "version");
+	struct ctl_request q = {.method = "POST", .path = path};
+	uint64_t version = 0;
+	int rc = text ? version_of(c, text, &version) : ask_trial(c, canary, &version);
+
+	if (rc != ZT_EXIT_OK)
+		return rc;
+	q.json = ctl_why(a);
+	json_object_set_new(q.json, "version", json_integer((json_int_t)version));
+	return ctl_change(c, &q, print_warned);
+}
+
+static int confirm(struct ctl *c, const struct ctl_args *a)
+{
+	return end_trial(c, a, "/v1/admin/policy/confirm", false);
+}
+
+static int promote(struct ctl *c, const struct ctl_args *a)
+{
+	return end_trial(c, a, "/v1/admin/policy/promote", true);
+}
+
+static int abort_canary(struct ctl *c, const struct ctl_args *a)
+{
+	return end_trial(c, a, "/v1/admin/policy/abort", true);
 }
 
 /* Byte for byte into a file or pipe; on a terminal line by line without controls. */
@@ -358,11 +392,11 @@ const struct ctl_command ctl_policy_commands[] = {
 	 1, false},
 	{"policy", "put", "FILE --why TEXT", "put a policy in force", put, put_options, 1, 1,
 	 false},
-	{"policy", "confirm", "", "keep a policy that was put with --confirm", confirm, why_options,
-	 0, 0, false},
-	{"policy", "promote", "", "put the canary in force for all", promote, why_options, 0, 0,
+	{"policy", "confirm", "", "keep a policy that was put with --confirm", confirm,
+	 trial_options, 0, 0, false},
+	{"policy", "promote", "", "put the canary in force for all", promote, trial_options, 0, 0,
 	 false},
-	{"policy", "abort", "", "end the canary", abort_canary, why_options, 0, 0, false},
+	{"policy", "abort", "", "end the canary", abort_canary, trial_options, 0, 0, false},
 	{"policy", "get", "", "the policy in force", get, get_options, 0, 0, false},
 	{"policy", "preview", "FILE", "what a policy would change", preview, NULL, 1, 1, false},
 	{"policy", "can", "FROM TO [PROTO/PORT]",

@@ -25,8 +25,9 @@ static void print_policy_more(struct ctl *c, const json_t *policy)
 	const char *until = ctl_member(c, policy, "confirm_until");
 
 	if (*until)
-		fprintf(c->out, "unconfirmed goes back at %s, unless: ztctl policy confirm\n",
-			until);
+		fprintf(c->out,
+			"unconfirmed goes back at %s, unless: ztctl policy confirm --version %s\n",
+			until, ctl_member(c, policy, "version"));
 	if (json_is_object(canary))
 		fprintf(c->out, "canary      version %s by %s, %s%% (%s devices)\n",
 			ctl_member(c, canary, "version"), ctl_member(c, canary, "author"),

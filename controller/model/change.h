@@ -19,7 +19,8 @@ enum change_kind {
 	CHANGE_USER_PUT,      /* user in */
 	CHANGE_POLICY_PUT,    /* policy.{text,len,changes,author,why} in, for a trial also
 			       * trial.{state,until_ms,percent}; version and trial.base filled */
-	CHANGE_POLICY_CONFIRM, /* policy filled, without texts: the one that waited */
+	CHANGE_POLICY_CONFIRM, /* policy.version in: this one alone, 0 whichever it is; policy
+				  filled, without texts: the one that waited */
 	CHANGE_POLICY_PROMOTE, /* so: the canary */
 	CHANGE_POLICY_ABORT,   /* so */
 	CHANGE_POLICY_REVIEW,  /* audit only, once a day: policy.version; detail says which rules

@@ -215,6 +215,18 @@ int policy_put(struct store *s, struct change *c, struct effect *e)
 
 /* --- the end of a trial --- */
 
+/* An admin who looked at one version does not end the trial of another that was put meanwhile. */
+static int expect_version(struct store *s, const struct change *c, uint32_t version,
+			  const char *does)
+{
+	if (!c->policy.version || c->policy.version == version)
+		return 0;
+	store_refuse(s, -ZT_ESTATE, "policy version %" PRIu32 " %s, not %" PRIu32, version, does,
+		     c->policy.version);
+	diag_hint(&s->problem, "look at it first: ztctl policy log --version %" PRIu32, version);
+	return -ZT_ESTATE;
+}
+
 static int trial_end(struct store *s, struct change *c, struct effect *e, struct policy_last *last,
 		     enum trial_state state)
 {
@@ -251,6 +263,8 @@ int policy_confirm(struct store *s, struct change *c, struct effect *e)
 			  last.row.version);
 	}
 	if (!err)
+		err = expect_version(s, c, last.row.version, "waits to be confirmed");
+	if (!err)
 		return trial_end(s, c, e, &last, TRIAL_CONFIRMED);
 	json_decref(last.json);
 	return err;
@@ -261,6 +275,8 @@ static int canary_end(struct store *s, struct change *c, struct effect *e, enum 
 	struct policy_last last = {0};
 	int err = policy_with(s, policy_canary, 0, policy_see, &last);
 
+	if (!err)
+		err = expect_version(s, c, last.row.version, "is the canary");
 	if (!err)
 		return trial_end(s, c, e, &last, state);
 	if (err == -ZT_EABSENT) {

@@ -266,7 +266,7 @@ static void check_payload(const struct change *c)
 	case CHANGE_POLICY_CONFIRM:
 	case CHANGE_POLICY_PROMOTE:
 	case CHANGE_POLICY_ABORT:
-		fuzz_check(!c->policy.version && !c->policy.text);
+		fuzz_check(!c->policy.text && c->policy.trial.state == TRIAL_NONE);
 		break;
 	case CHANGE_DEVICE_KEY:
 	case CHANGE_POLICY_REVIEW:

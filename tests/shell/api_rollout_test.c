@@ -257,6 +257,38 @@ static void test_a_put_ends_the_waiting(void **state)
 	expect_refused(409, "", "POST", "/v1/admin/policy/confirm", "{}");
 }
 
+/* Two admins: one confirms what the other put over it, unless the version is said. */
+static void test_two_admins(void **state)
+{
+	json_t *j;
+
+	(void)state;
+	policy_ok(old_policy);
+	assert_int_equal(put_with("&confirm_s=600", new_policy), 3);
+	assert_int_equal(put_with("&confirm_s=600", old_policy), 4);
+	expect_refused(409, "policy log --version 4", "POST", "/v1/admin/policy/confirm",
+		       "{\"version\":3}");
+	expect_states("unconfirmed", "replaced");
+	expect_refused(400, "policy log", "POST", "/v1/admin/policy/confirm", "{\"version\":-4}");
+	expect_refused(400, "policy log", "POST", "/v1/admin/policy/confirm",
+		       "{\"version\":\"4\"}");
+	expect_refused(400, "policy log", "POST", "/v1/admin/policy/confirm",
+		       "{\"version\":4294967300}");
+	j = admin_ok("POST", "/v1/admin/policy/confirm", "{\"version\":4}");
+	assert_int_equal(number_at(j, "version"), 4);
+	assert_int_equal(json_array_size(at(j, "warnings")), 0);
+	json_decref(j);
+	assert_int_equal(put_with("&canary=5", new_policy), 5);
+	assert_int_equal(put_with("&canary=5", new_policy), 6);
+	expect_refused(409, "policy log --version 6", "POST", "/v1/admin/policy/promote",
+		       "{\"version\":5}");
+	expect_refused(409, "policy log --version 6", "POST", "/v1/admin/policy/abort",
+		       "{\"version\":5}");
+	expect_states("canary", "replaced");
+	admin_do("POST", "/v1/admin/policy/abort", "{\"version\":6}");
+	expect_states("aborted", "replaced");
+}
+
 /* --- canary --- */
 
 static bool is_inside(const struct dev *d, json_int_t version)
@@ -503,6 +535,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_unconfirmed_it_goes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_it_goes_back_at_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_put_ends_the_waiting, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_admins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_canary, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_canary_promoted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_canary_facts_are_asked_of_all, setup,

@@ -17,8 +17,9 @@ static char program[PATH_MAX];
 /* --- a controller --- */
 
 static struct {
-	char seen[2048]; /* "METHOD path query body" of the last request */
-	bool whole;	 /* the audit log */
+	char seen[2048];    /* "METHOD path query body" of the last request */
+	bool whole;	    /* the audit log */
+	const char *status; /* NULL: nonsense */
 } fake;
 
 static const char secret_text[] = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"; /* 32 times 7 */
@@ -288,7 +289,10 @@ static void nonsense(void *arg, struct http_request *r)
 	static const char page[] = "<h1>Bad gateway\033[2J</h1>";
 
 	(void)arg;
-	http_reply_text(r, 502, "text/html", page, sizeof(page) - 1);
+	if (fake.status)
+		reply(r, 200, fake.status);
+	else
+		http_reply_text(r, 502, "text/html", page, sizeof(page) - 1);
 }
 
 static const struct http_route routes[] = {
@@ -648,25 +652,51 @@ static void test_policy_on_trial(void **state)
 	ztctl("policy", "put", file, "--why", "x", "--confirm", "10m");
 	expect(0,
 	       "policy version 5 is in force until 2026-11-23T12:10:00Z; keep it with: ztctl "
-	       "policy confirm\n",
+	       "policy confirm --version 5\n",
 	       want);
 	assert_string_equal(fake.seen, "confirm 600 [rule a]\n");
 	ztctl("policy", "put", file, "--why", "x", "--canary", "5%");
 	expect(0,
 	       "policy version 5 is the canary of 5% of the devices; end it with: ztctl policy "
-	       "promote, or abort\n",
+	       "promote --version 5, or abort\n",
 	       "");
 	assert_string_equal(fake.seen, "canary 5 [rule a]\n");
 	ztctl("policy", "put", file, "--why", "x", "--canary=99");
 	assert_string_equal(fake.seen, "canary 99 [rule a]\n");
+}
+
+/* The version that the admin could see is sent along, or the one that was said. */
+static void test_trials_end_by_version(void **state)
+{
+	static const char waits[] = "{\"policy\":{\"version\":6,\"canary\":null}}",
+			  tried[] = "{\"policy\":{\"version\":6,\"canary\":{\"version\":7}}}";
+
+	(void)state;
+	fake.status = waits;
 	ztctl("policy", "confirm");
 	expect(0, "policy version 6 is in force\n", "");
-	assert_string_equal(fake.seen, "end {}");
+	assert_string_equal(fake.seen, "end {\"version\":6}");
+	fake.status = tried;
 	ztctl("policy", "promote", "--why", "it works");
 	expect(0, "policy version 6 is in force\n", "");
-	assert_string_equal(fake.seen, "end {\"why\":\"it works\"}");
+	assert_string_equal(fake.seen, "end {\"why\":\"it works\",\"version\":7}");
+	ztctl("policy", "confirm");
+	assert_string_equal(fake.seen, "end {\"version\":6}");
+	fake.status = waits; /* there is none: it says so */
 	ztctl("policy", "abort");
 	expect(1, "", "ztctl: there is no canary\nhint: put one\n");
+	fake.status = NULL;
+	ztctl("policy", "promote", "--version", "9");
+	assert_string_equal(fake.seen, "end {\"version\":9}");
+	fake.seen[0] = '\0';
+	fake.status = "{}";
+	ztctl("policy", "confirm");
+	expect(1, "",
+	       "ztctl: the controller does not say which version is in force\n"
+	       "hint: say it: --version N\n");
+	ztctl("policy", "confirm", "--version", "0");
+	expect(2, "", "ztctl: '0' is no version\nhint: ztctl policy log lists them\n");
+	assert_string_equal(fake.seen, "");
 }
 
 static void test_trials_that_are_none(void **state)
@@ -872,6 +902,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_help_everywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy_on_trial, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trials_end_by_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trials_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_can, setup, teardown),

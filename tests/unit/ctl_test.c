@@ -369,8 +369,9 @@ static void test_status_of_the_policy(void **state)
 		{"{}", ""}, /* an older controller */
 		{"{\"past_review\":2,\"over\":0}", "rules due   2 past their review, 0 over\n"},
 		{"{\"past_review\":0,\"over\":1}", "rules due   0 past their review, 1 over\n"},
-		{"{\"confirm_until\":\"2026-11-23T12:10:00Z\"}",
-		 "unconfirmed goes back at 2026-11-23T12:10:00Z, unless: ztctl policy confirm\n"},
+		{"{\"version\":4,\"confirm_until\":\"2026-11-23T12:10:00Z\"}",
+		 "unconfirmed goes back at 2026-11-23T12:10:00Z, unless: ztctl policy confirm "
+		 "--version 4\n"},
 		{"{\"canary\":{\"version\":5,\"author\":\"a\\u001bb\",\"percent\":7,\"devices\":3}"
 		 "}",
 		 "canary      version 5 by a?b, 7% (3 devices)\n"},

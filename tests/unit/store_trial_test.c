@@ -59,6 +59,14 @@ static int end(enum change_kind kind, int64_t at_ms, struct change *ret)
 	return commit(&f, ret);
 }
 
+/* The version that is meant. */
+static int end_of(enum change_kind kind, uint32_t version)
+{
+	struct change c = {.kind = kind, .policy.version = version};
+
+	return commit(&f, &c);
+}
+
 static int end_now(enum change_kind kind)
 {
 	struct change c;
@@ -223,6 +231,48 @@ static void none_beside_one_that_waits(void **state)
 	assert_int_equal(in_force().trial.base, 2);
 }
 
+/* Another admin put one meanwhile: what one has not seen is not confirmed, promoted or ended. */
+static void the_version_that_was_meant(void **state)
+{
+	const struct {
+		enum change_kind kind;
+		int64_t until_ms;
+		unsigned percent;
+		const char *message, *none;
+		enum trial_state state;
+	} rows[] = {
+		{CHANGE_POLICY_CONFIRM, now_ms + MINUTE_MS, 0,
+		 "policy version 3 waits to be confirmed, not 2", "no policy waits",
+		 TRIAL_CONFIRMED},
+		{CHANGE_POLICY_PROMOTE, 0, 5, "policy version 3 is the canary, not 2",
+		 "there is no canary", TRIAL_PROMOTED},
+		{CHANGE_POLICY_ABORT, 0, 5, "policy version 3 is the canary, not 2",
+		 "there is no canary", TRIAL_ABORTED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct policy_row p;
+
+		assert_int_equal(put("two", rows[i].until_ms, rows[i].percent), 0); /* one's */
+		assert_int_equal(put("three", rows[i].until_ms, rows[i].percent),
+				 0); /* another's */
+		assert_int_equal(end_of(rows[i].kind, 2), -ZT_ESTATE);
+		assert_string_equal(fixture_diag.message, rows[i].message);
+		assert_non_null(strstr(fixture_diag.hint, "ztctl policy log --version 3"));
+		assert_int_equal(store_policy_get(f.s, 3, &arena, &p), 0);
+		assert_int_equal(p.trial.state, TRIAL_OPEN);
+		assert_int_equal(end_of(rows[i].kind, 3), 0);
+		assert_int_equal(store_policy_get(f.s, 3, &arena, &p), 0);
+		assert_int_equal(p.trial.state, rows[i].state);
+		assert_int_equal(end_of(rows[i].kind, 3), -ZT_ESTATE);
+		assert_non_null(strstr(fixture_diag.message, rows[i].none));
+		assert_whole(&f);
+		fixture_done(&f);
+		fixture_init(&f, "10.0.0.0/24", NULL);
+	}
+}
+
 /* --- in the log --- */
 
 static void expect_record(const char *kind, const char *object, const char *after)
@@ -371,6 +421,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_canary_is_not_in_force, setup, teardown),
 		cmocka_unit_test_setup_teardown(promoted_it_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(none_beside_one_that_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_version_that_was_meant, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_step_is_recorded, setup, teardown),
 		cmocka_unit_test_setup_teardown(tampering_with_trials_shows, setup, teardown),
 		cmocka_unit_test_setup_teardown(trials_that_cannot_be_are_named, setup, teardown),

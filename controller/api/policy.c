@@ -19,6 +19,7 @@ struct reading {
 	json_t *log;
 	int err;
 	struct change restore; /* what a restore will put */
+	struct trial trial;    /* and how */
 };
 
 static struct reading *begin_reading(struct app *a, struct http_request *r)
@@ -91,10 +92,12 @@ static void answer_check(void *arg, const struct app_policy *p)
 					  diags_json(p->warnings, p->n_warnings)));
 }
 
-static void set_policy(struct change *c, const char *text, size_t n)
+static void set_policy(struct change *c, const char *text, size_t n, const struct trial *trial)
 {
-	c->policy = (struct policy_row){
-		.text = (char *)(uintptr_t)text, .len = n, .at_s = c->at_ms / 1000};
+	c->policy = (struct policy_row){.text = (char *)(uintptr_t)text,
+					.len = n,
+					.at_s = c->at_ms / 1000,
+					.trial = *trial};
 	memcpy(c->policy.author, c->actor, sizeof(c->policy.author));
 	memcpy(c->policy.why, c->why, sizeof(c->policy.why));
 }
@@ -148,8 +151,7 @@ void api_policy_put(void *app, struct http_request *r)
 				 "--why TEXT says it; it stands in the audit log");
 	else if (api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c) &&
 		 get_trial(r, c.at_ms, &trial)) {
-		set_policy(&c, p, n);
-		c.policy.trial = trial;
+		set_policy(&c, p, n, &trial);
 		api_put_guarded(app, r, &c, answer_put);
 	}
 }
@@ -160,7 +162,7 @@ void api_policy_check(void *app, struct http_request *r)
 	size_t n;
 	const void *p = http_body(r, &n);
 
-	set_policy(&c, p, n);
+	set_policy(&c, p, n, &(struct trial){0});
 	app_put_policy(app, &c, true, answer_check, r);
 }
 
@@ -302,7 +304,7 @@ static void put_again(void *arg)
 	if (x->err) {
 		answer_version_error(x);
 	} else {
-		set_policy(&x->restore, x->row.text, x->row.len);
+		set_policy(&x->restore, x->row.text, x->row.len, &x->trial);
 		api_put_guarded(x->app, x->request, &x->restore, answer_put);
 	}
 	arena_done(&x->arena); /* the text was copied */
@@ -314,6 +316,7 @@ void api_policy_restore(void *app, struct http_request *r)
 	json_int_t version;
 	const char *why;
 	struct reading *x;
+	struct trial trial;
 	struct change c;
 	bool ok;
 
@@ -327,12 +330,14 @@ void api_policy_restore(void *app, struct http_request *r)
 				 "ztctl policy restore N --why TEXT");
 		ok = false;
 	}
-	ok = ok && api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c);
+	ok = ok && api_begin_change(app, r, CHANGE_POLICY_PUT, why, &c) &&
+	     get_trial(r, c.at_ms, &trial);
 	json_decref(body);
 	if (!ok || !(x = begin_reading(app, r)))
 		return;
 	x->version = (uint32_t)version;
 	x->restore = c;
+	x->trial = trial;
 	app_read(app, read_version, put_again, x);
 }
 

@@ -21,7 +21,6 @@ static const struct ctl_option trial_options[] = {
 	 false},
 	{NULL, NULL, NULL, false},
 };
-static const struct ctl_option restore_options[] = {CTL_WHY, FORCE, {NULL, NULL, NULL, false}};
 static const struct ctl_option put_options[] = {
 	CTL_WHY,
 	FORCE,
@@ -211,11 +210,12 @@ static int read_confirm(struct ctl *c, const char *text, uint64_t *ret_s)
 	return ZT_EXIT_OK;
 }
 
-/* Where to put it, with why and how. NULL: what is wrong was said, *ret_rc is the end. */
-static const char *put_path(struct ctl *c, const struct ctl_args *a, const char *why, int *ret_rc)
+/* How it is put, as a part of the query: "&confirm_s=600&force=1", or "". NULL: what is wrong was
+ * said, *ret_rc is the end. */
+static const char *put_query(struct ctl *c, const struct ctl_args *a, int *ret_rc)
 {
-	uint64_t confirm_s, percent;
-	char number[24];
+	const char *force = ctl_args_has(a, "force") ? "&force=1" : "";
+	uint64_t confirm_s, percent = 0;
 
 	*ret_rc = read_confirm(c, ctl_args_value(a, "confirm"), &confirm_s);
 	if (*ret_rc == ZT_EXIT_OK)
@@ -227,26 +227,24 @@ static const char *put_path(struct ctl *c, const struct ctl_args *a, const char 
 	if (*ret_rc != ZT_EXIT_OK)
 		return NULL;
 	if (!confirm_s && !percent)
-		return ctl_path(c, "/v1/admin/policy?why=%", why);
-	snprintf(number, sizeof(number), "%llu",
-		 (unsigned long long)(confirm_s ? confirm_s : percent));
-	return ctl_path(c,
-			confirm_s ? "/v1/admin/policy?why=%&confirm_s=%"
-				  : "/v1/admin/policy?why=%&canary=%",
-			why, number);
+		return force;
+	return arena_printf(&c->arena, "&%s=%llu%s", confirm_s ? "confirm_s" : "canary",
+			    (unsigned long long)(confirm_s ? confirm_s : percent), force);
 }
 
 static int put(struct ctl *c, const struct ctl_args *a)
 {
-	const char *why = ctl_args_value(a, "why"), *path;
+	const char *why = ctl_args_value(a, "why"), *how;
 	int rc;
 
 	if (!why)
 		return need_why(c);
-	path = put_path(c, a, why, &rc);
-	if (path && ctl_args_has(a, "force"))
-		path = arena_printf(&c->arena, "%s&force=1", path);
-	return path ? send_file(c, a->words[0], "PUT", path, print_version) : rc;
+	how = put_query(c, a, &rc);
+	return how ? send_file(c, a->words[0], "PUT",
+			       arena_printf(&c->arena, "%s%s",
+					    ctl_path(c, "/v1/admin/policy?why=%", why), how),
+			       print_version)
+		   : rc;
 }
 
 static int version_of(struct ctl *c, const char *text, uint64_t *ret)
@@ -370,11 +368,9 @@ static int show_log(struct ctl *c, const struct ctl_args *a)
 
 static int restore(struct ctl *c, const struct ctl_args *a)
 {
-	struct ctl_request q = {.method = "POST",
-				.path = ctl_args_has(a, "force")
-						? "/v1/admin/policy/restore?force=1"
-						: "/v1/admin/policy/restore"};
+	struct ctl_request q = {.method = "POST"};
 	uint64_t version = 0;
+	const char *how;
 	int rc;
 
 	if (!ctl_args_has(a, "why"))
@@ -382,6 +378,11 @@ static int restore(struct ctl *c, const struct ctl_args *a)
 	rc = version_of(c, a->words[0], &version);
 	if (rc != ZT_EXIT_OK)
 		return rc;
+	how = put_query(c, a, &rc);
+	if (!how)
+		return rc;
+	q.path = arena_printf(&c->arena, "/v1/admin/policy/restore%s%s", *how ? "?" : "",
+			      *how ? how + 1 : "");
 	q.json = ctl_why(a);
 	json_object_set_new(q.json, "version", json_integer((json_int_t)version));
 	return ctl_change(c, &q, print_warned);
@@ -404,6 +405,6 @@ const struct ctl_command ctl_policy_commands[] = {
 	 NULL, 2, 3, false},
 	{"policy", "log", "", "all versions, with author and reason", show_log, NULL, 0, 0, false},
 	{"policy", "restore", "N --why TEXT", "put an old version in force again", restore,
-	 restore_options, 1, 1, false},
+	 put_options, 1, 1, false},
 	{NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, false},
 };

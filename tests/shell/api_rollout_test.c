@@ -246,6 +246,29 @@ static void test_it_goes_back_at_start(void **state)
 	expect_gone_back();
 }
 
+/* An old version is tried as a new one is. */
+static void test_a_restore_is_tried(void **state)
+{
+	static const char two[] = "{\"version\":2,\"why\":\"as it was\"}";
+	json_t *j;
+
+	(void)state;
+	policy_ok(old_policy);
+	policy_ok(new_policy);
+	expect_refused(400, "10m", "POST", "/v1/admin/policy/restore?confirm_s=0", two);
+	j = admin_ok("POST", "/v1/admin/policy/restore?confirm_s=600", two);
+	assert_int_equal(number_at(j, "version"), 4);
+	assert_string_not_equal(text_at(j, "confirm_until"), "");
+	json_decref(j);
+	expect_states("unconfirmed", "");
+	expect_refused(409, "confirm first", "POST", "/v1/admin/policy/restore?canary=5", two);
+	admin_do("POST", "/v1/admin/policy/confirm", "{}");
+	j = admin_ok("POST", "/v1/admin/policy/restore?canary=5", two);
+	assert_int_equal(number_at(j, "canary"), 5);
+	json_decref(j);
+	expect_states("canary", "in force");
+}
+
 static void test_a_put_ends_the_waiting(void **state)
 {
 	(void)state;
@@ -534,6 +557,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_confirmed_it_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unconfirmed_it_goes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_it_goes_back_at_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_restore_is_tried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_put_ends_the_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_admins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_canary, setup, teardown),

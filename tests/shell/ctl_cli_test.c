@@ -113,6 +113,15 @@ static void end_trial(void *arg, struct http_request *r)
 	reply(r, 200, "{\"version\":6}");
 }
 
+static void restore_policy(void *arg, struct http_request *r)
+{
+	(void)arg;
+	if (take_trial(r))
+		return;
+	see(r, http_query(r, "force") ? "restore force" : "restore");
+	reply(r, 200, "{\"version\":8,\"warnings\":[]}");
+}
+
 static void no_canary(void *arg, struct http_request *r)
 {
 	(void)arg;
@@ -308,6 +317,7 @@ static const struct http_route routes[] = {
 	{"GET", "/v1/admin/policy/can", HTTP_ADMIN, 0, HTTP_RATE_NONE, can, ""},
 	{"POST", "/v1/admin/policy/confirm", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
 	{"POST", "/v1/admin/policy/promote", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
+	{"POST", "/v1/admin/policy/restore", HTTP_ADMIN, 4096, HTTP_RATE_NONE, restore_policy, ""},
 	{"POST", "/v1/admin/policy/abort", HTTP_ADMIN, 4096, HTTP_RATE_NONE, no_canary, ""},
 	{"GET", "/v1/admin/explain", HTTP_ADMIN, 0, HTTP_RATE_NONE, explain, ""},
 	{"GET", "/v1/admin/access", HTTP_ADMIN, 0, HTTP_RATE_NONE, list_access, ""},
@@ -665,6 +675,28 @@ static void test_policy_on_trial(void **state)
 	assert_string_equal(fake.seen, "canary 99 [rule a]\n");
 }
 
+/* As a put, in every way in which one can be put. */
+static void test_restore(void **state)
+{
+	(void)state;
+	ztctl("policy", "restore", "3", "--why", "x");
+	expect(0, "policy version 8 is in force\n", "");
+	assert_string_equal(fake.seen, "restore {\"why\":\"x\",\"version\":3}");
+	ztctl("policy", "restore", "3", "--why", "x", "--force");
+	assert_string_equal(fake.seen, "restore force {\"why\":\"x\",\"version\":3}");
+	ztctl("policy", "restore", "3", "--why", "x", "--confirm", "10m");
+	assert_string_equal(fake.seen, "confirm 600 {\"why\":\"x\",\"version\":3}");
+	ztctl("policy", "restore", "3", "--why", "x", "--force", "--canary", "5%");
+	assert_string_equal(fake.seen, "canary 5 {\"why\":\"x\",\"version\":3}");
+	fake.seen[0] = '\0';
+	ztctl("policy", "restore", "3", "--why", "x", "--canary", "5%", "--confirm", "10m");
+	expect(2, "",
+	       "ztctl: take one of --confirm and --canary\n"
+	       "hint: a canary is ended by ztctl policy promote or abort\n");
+	ztctl("policy", "restore", "3", "--confirm", "10m");
+	assert_string_equal(fake.seen, "");
+}
+
 /* The version that the admin could see is sent along, or the one that was said. */
 static void test_trials_end_by_version(void **state)
 {
@@ -902,6 +934,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_help_everywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy_on_trial, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trials_end_by_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trials_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),

@@ -345,25 +345,31 @@ static void read_log(void *arg, struct store *s)
 {
 	struct reading *x = arg;
 
-	x->err = store_policy_log(s, &x->log);
+	x->err = x->version ? store_policy_log_one(s, x->version, &x->log)
+			    : store_policy_log(s, &x->log);
 }
 
 static void answer_log(void *arg)
 {
 	struct reading *x = arg;
 
-	if (x->err || !x->log)
-		http_reply_error(x->request, 500, "internal", zt_strerror(x->err), "");
+	if (!x->err && !x->log)
+		x->err = -ENOMEM;
+	if (x->err)
+		answer_version_error(x);
 	else
 		http_reply_json(x->request, 200, x->log);
 }
 
 void api_policy_log(void *app, struct http_request *r)
 {
-	struct reading *x = begin_reading(app, r);
+	uint32_t version;
+	struct reading *x;
 
-	if (x)
-		app_read(app, read_log, answer_log, x);
+	if (!get_version(r, http_query(r, "version"), &version) || !(x = begin_reading(app, r)))
+		return;
+	x->version = version;
+	app_read(app, read_log, answer_log, x);
 }
 
 /* --- explain --- */

@@ -35,6 +35,11 @@ static const struct ctl_option get_options[] = {
 	{NULL, NULL, NULL, false},
 };
 
+static const struct ctl_option log_options[] = {
+	{"version", "N", "what this one changed, rule by rule", false},
+	{NULL, NULL, NULL, false},
+};
+
 static const struct ctl_column log_columns[] = {
 	{"VERSION", "version", CTL_NUMBER}, {"AT", "at", CTL_TEXT},
 	{"AUTHOR", "author", CTL_TEXT},	    {"BYTES", "bytes", CTL_NUMBER},
@@ -359,9 +364,69 @@ static int preview(struct ctl *c, const struct ctl_args *a)
 	return send_file(c, a->words[0], "POST", "/v1/admin/policy/preview", ctl_print_preview);
 }
 
+/* Its rules by name, as the record has them: the first hundred. */
+static void print_changes(struct ctl *c, const json_t *changes)
+{
+	static const char *const counts[] = {"added", "removed", "changed"};
+	const json_t *list = json_object_get(changes, "list"), *one;
+	json_int_t more = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		more += json_integer_value(json_object_get(changes, counts[i]));
+	if (!more && !json_array_size(list)) {
+		fprintf(c->out, "The rules mean what they meant in version %s.\n",
+			ctl_member(c, changes, "against"));
+		return;
+	}
+	fprintf(c->out, "Against version %s: %s rules added, %s removed, %s changed.\n",
+		ctl_member(c, changes, "against"), ctl_member(c, changes, "added"),
+		ctl_member(c, changes, "removed"), ctl_member(c, changes, "changed"));
+	json_array_foreach((json_t *)list, i, one)
+	{
+		const char *how = ctl_member(c, one, "change"), *kind = ctl_member(c, one, "kind");
+		bool changed = txt_equal(how, "changed");
+
+		fprintf(c->out, "%s %s %s%s%s\n", kind, ctl_member(c, one, "name"), how,
+			changed ? ": " : "", changed ? ctl_member(c, one, "fields") : "");
+		more -= txt_equal(kind, "rule");
+	}
+	if (more > 0)
+		fprintf(c->out, "and %lld more rules\n", (long long)more);
+}
+
+static void print_one_version(struct ctl *c, const json_t *answer)
+{
+	static const struct ctl_column fields[] = {
+		{"version", "version", CTL_NUMBER}, {"at", "at", CTL_TEXT},
+		{"author", "author", CTL_TEXT},	    {"why", "why", CTL_TEXT},
+		{"state", "state", CTL_TEXT},	    {"bytes", "bytes", CTL_NUMBER},
+	};
+	const json_t *changes = json_object_get(answer, "changes");
+
+	ctl_print_fields(c, fields, sizeof(fields) / sizeof(fields[0]), answer);
+	if (json_is_object(changes))
+		print_changes(c, changes);
+	else
+		fprintf(c->out, "What it changes was not recorded.\n");
+}
+
+static int show_one_version(struct ctl *c, const char *text)
+{
+	struct ctl_request q = {.method = "GET"};
+	uint64_t version;
+	int rc = version_of(c, text, &version);
+
+	if (rc != ZT_EXIT_OK)
+		return rc;
+	q.path = ctl_path(c, "/v1/admin/policy/log?version=%", text);
+	return ctl_change(c, &q, print_one_version);
+}
+
 static int show_log(struct ctl *c, const struct ctl_args *a)
 {
-	(void)a;
+	if (ctl_args_has(a, "version"))
+		return show_one_version(c, ctl_args_value(a, "version"));
 	return ctl_show_table(c, "/v1/admin/policy/log", log_columns,
 			      sizeof(log_columns) / sizeof(log_columns[0]));
 }
@@ -403,7 +468,8 @@ const struct ctl_command ctl_policy_commands[] = {
 	{"policy", "can", "FROM TO [PROTO/PORT]",
 	 "may FROM ever open that to TO, and under which conditions; 4 = never", ctl_policy_can,
 	 NULL, 2, 3, false},
-	{"policy", "log", "", "all versions, with author and reason", show_log, NULL, 0, 0, false},
+	{"policy", "log", "", "all versions, with author and reason; or what one changed", show_log,
+	 log_options, 0, 0, false},
 	{"policy", "restore", "N --why TEXT", "put an old version in force again", restore,
 	 put_options, 1, 1, false},
 	{NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, false},

@@ -350,13 +350,42 @@ static const char *policy_word(const struct trial *t, bool newest, bool *in_forc
 	return newest ? "canary" : "replaced";
 }
 
-/* How many rules: which ones stands in the change log. */
-static json_t *changes_json(const char *text)
+/* How many rules, and of one version which ones. */
+static json_t *changes_json(const char *text, bool whole)
 {
 	json_t *j = *text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
 
-	json_object_del(j, "list");
+	if (!whole)
+		json_object_del(j, "list");
 	return j ? j : json_null();
+}
+
+/* One row of the log. What it is now follows from the newer ones, which were read before it. */
+static json_t *log_row(struct query *q, bool whole, bool newest, bool *in_force)
+{
+	json_int_t version = column_i64(q, 1, UINT32_MAX);
+	const char *author = column_borrow(q), *why = column_borrow(q);
+	int64_t at_s = column_i64(q, 0, INT64_MAX);
+	json_int_t bytes = column_i64(q, 0, ZT_POLICY_MAX);
+	json_t *changes = changes_json(column_borrow(q), whole);
+	struct trial t;
+
+	trial_read(q, &t);
+	return json_pack("{sI ss so ss sI so ss}", "version", version, "author", author, "at",
+			 json_time(at_s), "why", why, "bytes", bytes, "changes", changes, "state",
+			 policy_word(&t, newest, in_force));
+}
+
+/* From the newest to this one. */
+static void log_begin(struct query *q, struct store *s, uint32_t version)
+{
+	query_begin(q, s,
+		    "SELECT version, author, why, at_s, length(text), changes, " TRIAL_COLUMNS
+		    " FROM policy LEFT JOIN trial USING (version) WHERE version >= ?"
+		    " ORDER BY version DESC LIMIT ?");
+	q->table = "policy";
+	query_i64(q, version);
+	query_i64(q, version ? INT64_MAX : STORE_LIST_MAX);
 }
 
 int store_policy_log(struct store *s, json_t **ret)
@@ -365,27 +394,34 @@ int store_policy_log(struct store *s, json_t **ret)
 	json_t *list = json_array();
 	struct query q;
 
-	query_begin(&q, s,
-		    "SELECT version, author, why, at_s, length(text), changes, " TRIAL_COLUMNS
-		    " FROM policy LEFT JOIN trial USING (version) ORDER BY version DESC LIMIT ?");
-	q.table = "policy";
-	query_i64(&q, STORE_LIST_MAX);
+	log_begin(&q, s, 0);
 	while (query_step(&q) > 0) {
-		json_int_t version = column_i64(&q, 1, UINT32_MAX);
-		const char *author = column_borrow(&q), *why = column_borrow(&q);
-		int64_t at_s = column_i64(&q, 0, INT64_MAX);
-		json_int_t bytes = column_i64(&q, 0, ZT_POLICY_MAX);
-		json_t *changes = changes_json(column_borrow(&q));
-		struct trial t;
-
-		trial_read(&q, &t);
-		list_add(&q, list,
-			 json_pack("{sI ss so ss sI so ss}", "version", version, "author", author,
-				   "at", json_time(at_s), "why", why, "bytes", bytes, "changes",
-				   changes, "state", policy_word(&t, newest, &in_force)));
+		list_add(&q, list, log_row(&q, false, newest, &in_force));
 		newest = false;
 	}
 	return list_end(&q, list, ret);
+}
+
+int store_policy_log_one(struct store *s, uint32_t version, json_t **ret)
+{
+	bool newest = true, in_force = false;
+	json_t *row = NULL;
+	struct query q;
+	int err;
+
+	log_begin(&q, s, version);
+	while (query_step(&q) > 0) {
+		json_decref(row);
+		row = log_row(&q, true, newest, &in_force);
+		newest = false;
+	}
+	err = query_end(&q);
+	if (!err && json_integer_value(json_object_get(row, "version")) != version)
+		err = -ZT_EABSENT;
+	if (!err)
+		*ret = json_incref(row);
+	json_decref(row);
+	return err;
 }
 
 int policy_row_json(struct store *s, const char *id, json_t **ret)

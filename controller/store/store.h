@@ -77,7 +77,9 @@ int store_policy_canary(struct store *s, struct arena *a, struct policy_row *ret
 /* Listings as the JSON of the CLI contract, newest first: at most 10,000 rows (limit 0: all up to
  * that). */
 int store_policy_log(struct store *s, json_t **ret)
-	ZT_MUST_USE; /* [{"version","author","at","why","bytes","state"}] */
+	ZT_MUST_USE; /* [{"version","author","at","why","bytes","changes","state"}] */
+/* One of them, whose changes name each rule: changes.list. -ZT_EABSENT. */
+int store_policy_log_one(struct store *s, uint32_t version, json_t **ret) ZT_MUST_USE;
 int store_token_list(struct store *s, int64_t now_s, json_t **ret) ZT_MUST_USE;
 /* [{"id","name","user","tags":[],"uses","uses_left","approve","state":"valid|used|expired|revoked","created","expires"}]
  */

@@ -180,6 +180,17 @@ static void test_preview(void **state)
 }
 
 /* What a version changes stands in its record, and in numbers in the log of versions. */
+static void expect_no_version(const char *version, long status)
+{
+	char path[64];
+	struct reply r;
+
+	snprintf(path, sizeof(path), "/v1/admin/policy/log?version=%s", version);
+	r = admin("GET", path, NULL);
+	assert_int_equal(r.status, status);
+	drop(&r);
+}
+
 static void test_a_version_says_what_it_changes(void **state)
 {
 	json_t *j;
@@ -198,6 +209,19 @@ static void test_a_version_says_what_it_changes(void **state)
 	assert_null(at(j, "1.changes.list"));
 	assert_true(json_is_null(at(j, "3.changes"))); /* the first one is against nothing */
 	json_decref(j);
+	j = admin_ok("GET", "/v1/admin/policy/log?version=3", NULL);
+	assert_int_equal(number_at(j, "version"), 3);
+	assert_int_equal(number_at(j, "changes.removed"), 1);
+	assert_string_equal(text_at(j, "changes.list.0.name"), "clerks");
+	assert_string_equal(text_at(j, "changes.list.0.change"), "removed");
+	assert_string_equal(text_at(j, "state"), "");
+	json_decref(j);
+	j = admin_ok("GET", "/v1/admin/policy/log?version=4", NULL);
+	assert_string_equal(text_at(j, "state"), "in force");
+	json_decref(j);
+	expect_no_version("5", 404);
+	expect_no_version("0", 400);
+	expect_no_version("x", 400);
 	/* in the record of its put, and in the next one as what was before */
 	assert_int_equal(audit_count("policy.put",
 				     "{\"change\":\"removed\",\"fields\":[\"action\",\"who\","

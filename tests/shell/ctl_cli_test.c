@@ -122,6 +122,34 @@ static void restore_policy(void *arg, struct http_request *r)
 	reply(r, 200, "{\"version\":8,\"warnings\":[]}");
 }
 
+static void one_version(void *arg, struct http_request *r)
+{
+	const char *version = http_query(r, "version");
+
+	(void)arg;
+	if (!version)
+		reply(r, 200, "[]");
+	else if (strcmp(version, "1") == 0)
+		reply(r, 200,
+		      "{\"version\":1,\"author\":\"system\",\"at\":\"2026-11-23T12:00:00Z\","
+		      "\"why\":\"init\",\"bytes\":7,\"changes\":null,\"state\":\"\"}");
+	else if (strcmp(version, "2") == 0)
+		reply(r, 200,
+		      "{\"version\":2,\"author\":\"a\",\"at\":\"2026-11-23T12:00:00Z\","
+		      "\"why\":\"tidy\",\"bytes\":7,\"changes\":{\"against\":1,\"added\":0,"
+		      "\"removed\":0,\"changed\":0,\"list\":[]},\"state\":\"\"}");
+	else
+		reply(r, 200,
+		      "{\"version\":3,\"author\":\"admin:1 (root)\","
+		      "\"at\":\"2026-11-23T12:00:00Z\",\"why\":\"less\\u001b\",\"bytes\":70,"
+		      "\"changes\":{\"against\":2,\"added\":1,\"removed\":100,\"changed\":0,"
+		      "\"list\":[{\"kind\":\"rule\",\"change\":\"removed\",\"name\":"
+		      "\"cl\\u001berks\","
+		      "\"fields\":[\"who\"]},{\"kind\":\"group\",\"change\":\"changed\","
+		      "\"name\":\"ops\",\"fields\":[\"members\",\"who\"]}]},"
+		      "\"state\":\"in force\"}");
+}
+
 static void no_canary(void *arg, struct http_request *r)
 {
 	(void)arg;
@@ -318,6 +346,7 @@ static const struct http_route routes[] = {
 	{"POST", "/v1/admin/policy/confirm", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
 	{"POST", "/v1/admin/policy/promote", HTTP_ADMIN, 4096, HTTP_RATE_NONE, end_trial, ""},
 	{"POST", "/v1/admin/policy/restore", HTTP_ADMIN, 4096, HTTP_RATE_NONE, restore_policy, ""},
+	{"GET", "/v1/admin/policy/log", HTTP_ADMIN, 0, HTTP_RATE_NONE, one_version, ""},
 	{"POST", "/v1/admin/policy/abort", HTTP_ADMIN, 4096, HTTP_RATE_NONE, no_canary, ""},
 	{"GET", "/v1/admin/explain", HTTP_ADMIN, 0, HTTP_RATE_NONE, explain, ""},
 	{"GET", "/v1/admin/access", HTTP_ADMIN, 0, HTTP_RATE_NONE, list_access, ""},
@@ -675,6 +704,49 @@ static void test_policy_on_trial(void **state)
 	assert_string_equal(fake.seen, "canary 99 [rule a]\n");
 }
 
+/* What a version changed, as its record has it. */
+static void test_policy_log_of_one(void **state)
+{
+	(void)state;
+	ztctl("policy", "log", "--version", "3");
+	expect(0,
+	       "version  3\n"
+	       "at       2026-11-23T12:00:00Z\n"
+	       "author   admin:1 (root)\n"
+	       "why      less?\n"
+	       "state    in force\n"
+	       "bytes    70\n"
+	       "Against version 2: 1 rules added, 100 removed, 0 changed.\n"
+	       "rule cl?erks removed\n"
+	       "group ops changed: members, who\n"
+	       "and 100 more rules\n",
+	       "");
+	ztctl("policy", "log", "--version", "2");
+	expect(0,
+	       "version  2\n"
+	       "at       2026-11-23T12:00:00Z\n"
+	       "author   a\n"
+	       "why      tidy\n"
+	       "state    -\n"
+	       "bytes    7\n"
+	       "The rules mean what they meant in version 1.\n",
+	       "");
+	ztctl("policy", "log", "--version", "1");
+	expect(0,
+	       "version  1\n"
+	       "at       2026-11-23T12:00:00Z\n"
+	       "author   system\n"
+	       "why      init\n"
+	       "state    -\n"
+	       "bytes    7\n"
+	       "What it changes was not recorded.\n",
+	       "");
+	ztctl("policy", "log", "--version", "none");
+	expect(2, "", "ztctl: 'none' is no version\nhint: ztctl policy log lists them\n");
+	ztctl("policy", "log");
+	expect(0, "", "none\n");
+}
+
 /* As a put, in every way in which one can be put. */
 static void test_restore(void **state)
 {
@@ -934,6 +1006,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_help_everywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy_on_trial, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policy_log_of_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trials_end_by_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trials_that_are_none, setup, teardown),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/model/grace.h"
 #include "controller/policy/names.h"
 
 enum { MEMORY_MAX = 1 << 30, VERDICT_MEMORY_MAX = 1 << 20 };
@@ -32,9 +33,10 @@ struct census {
 	const char **facts; /* names, sorted */
 	size_t n_facts;
 	/* What is known of a device's profiles is numbered by the policy that it is under: that in
-	 * force, or the canary. [canary][after][i]: the number there of profile i, by its name;
+	 * force, or the canary. [canary][i]: the number there of profile i of before, by its name;
 	 * UINT32_MAX none. */
-	uint32_t namesake[2][2][ENGINE_POSTURES_MAX];
+	uint32_t namesake[2][ENGINE_POSTURES_MAX];
+	struct grace grace[2]; /* [canary]: from there to after */
 	struct preview_device *devices;
 	struct entry *entries;
 	size_t n_devices, cap_devices;
@@ -92,10 +94,10 @@ static int begin(struct census *c, const struct model *m)
 	c->canary = m->canary.policy ? policy_hold(m->canary.policy) : NULL;
 	arena_init(&c->arena, MEMORY_MAX);
 	c->n_devices = c->n_users = c->next_device = c->next_user = 0;
-	for (size_t k = 0; k < 2; k++) {
-		match_profiles(c->policy[0], c->policy[k], c->namesake[0][k]);
-		match_profiles(c->canary, c->policy[k], c->namesake[1][k]);
-	}
+	match_profiles(c->policy[0], c->policy[0], c->namesake[0]);
+	match_profiles(c->canary, c->policy[0], c->namesake[1]);
+	grace_match(c->policy[0], c->policy[1], &c->grace[0]);
+	grace_match(c->canary, c->policy[1], &c->grace[1]);
 	return collect_facts(c);
 }
 
@@ -176,23 +178,24 @@ static int copy_facts(struct census *c, const struct device *d, struct entry *e)
 	return 0;
 }
 
-/* A profile that keeps its name keeps what is known of the device, as when a policy is put. */
+/* Under before as it is; under after as when that is put (grace.h). */
 static int copy_since(struct census *c, const struct device *d, struct entry *e)
 {
-	int64_t *v = arena_array(&c->arena, c->policy[0]->n_postures + c->policy[1]->n_postures,
-				 sizeof(*v));
+	const struct policy *x = c->policy[0], *y = c->policy[1];
+	int64_t *v = arena_array(&c->arena, x->n_postures + y->n_postures, sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;
 	e->since_ms = v;
-	for (size_t k = 0; k < 2; k++)
-		for (size_t j = 0; j < c->policy[k]->n_postures; j++) {
-			uint32_t i = c->namesake[d->in_canary][k][j];
+	for (size_t j = 0; j < x->n_postures; j++) {
+		uint32_t i = c->namesake[d->in_canary][j];
 
-			*v++ = i < d->n_failing ? d->failing_since_ms[i] : POSTURE_NEVER_COMPLIED;
-			if (k == 0 && i != UINT32_MAX && (d->held >> i & 1))
-				e->held |= UINT64_C(1) << j;
-		}
+		*v++ = i < d->n_failing ? d->failing_since_ms[i] : POSTURE_NEVER_COMPLIED;
+		if (i != UINT32_MAX && (d->held >> i & 1))
+			e->held |= UINT64_C(1) << j;
+	}
+	for (size_t j = 0; j < y->n_postures; j++)
+		*v++ = grace_since(&c->grace[d->in_canary], j, d->failing_since_ms, d->n_failing);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "zt/num.h"
 #include "zt/txt.h"
 #include "controller/model/canary.h"
+#include "controller/model/grace.h"
 
 enum {
 	DEVICES_MAX = 1000000,
@@ -614,37 +615,39 @@ static int put_devices_of(struct model *m, const struct user_row *u, int64_t now
 
 /* --- policy --- */
 
-/* A profile that keeps its name keeps what it knew of the device: a new policy neither starts nor
- * ends a grace. */
-static void carry_grace(struct device *d, const struct policy *old, const struct policy *new)
+/* Without memory nothing is known, and there is no grace. */
+static void carry_grace(struct device *d, const struct grace *g, size_t n_postures)
 {
-	int64_t *v = never_complied(new->n_postures);
+	int64_t *v = never_complied(n_postures);
 
-	for (size_t i = 0; v && i < new->n_postures; i++)
-		for (size_t j = 0; old && j < old->n_postures; j++)
-			if (strcmp(new->postures[i].name, old->postures[j].name) == 0)
-				v[i] = failing_since(d, j);
+	for (size_t i = 0; v && i < n_postures; i++)
+		v[i] = grace_since(g, i, d->failing_since_ms, d->n_failing);
 	free(d->failing_since_ms);
 	d->failing_since_ms = v;
-	d->n_failing = v ? new->n_postures : 0;
+	d->n_failing = v ? n_postures : 0;
 }
 
 /* Every device becomes a subject of what holds now. Before: what its grace was counted under. */
 static void put_all(struct model *m, const struct force *before, const struct force *canary_before,
 		    int64_t now_ms)
 {
+	const struct force *was[] = {before, canary_before}, *is[] = {&m->force, &m->canary};
 	struct verdict_change changes[ENGINE_POSTURES_MAX];
+	struct grace grace[2][2] = {0}; /* from one of those before to one of these */
 
+	for (size_t i = 0; i < 4; i++)
+		if (is[i % 2]->policy)
+			grace_match(was[i / 2]->policy, is[i % 2]->policy, &grace[i / 2][i % 2]);
 	for (size_t i = 0; i < m->n_devices; i++) {
 		struct device *d = m->devices[i];
-		const struct force *was;
+		bool was_in;
 
 		if (!d)
 			continue;
-		was = d->in_canary ? canary_before : before;
+		was_in = d->in_canary;
 		d->in_canary = in_canary(m, d->row.id);
 		d->held = 0; /* bits of the policy before */
-		carry_grace(d, was->policy, model_force(m, d)->policy);
+		carry_grace(d, &grace[was_in][d->in_canary], model_force(m, d)->policy->n_postures);
 		judge(m, d, now_ms, changes);
 		(void)!put_or_remove(m, d);
 	}

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "controller/model/canary.h"
+#include "controller/model/grace.h"
 #include "controller/model/model.h"
 #include "controller/policy/review.h"
 
@@ -259,7 +260,99 @@ static void test_a_put_ends_it(void **state)
 	assert_false(model_device(&m, ADA)->in_canary);
 }
 
-/* Neither coming under another policy nor going back ends or begins a grace of the same name. */
+/* --- grace --- */
+
+/* A policy that lets sam open the database. how: "", or what of these postures it asks. */
+static struct policy *asking(const char *postures, const char *how)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text),
+		 "[resource db]\non = tag:db\nports = tcp/5432\n%s"
+		 "[rule careful]\nwho = user:sam@x.org\nwhat = resource:db\nwhy = w\n%s",
+		 postures, how);
+	return parsed(text);
+}
+
+#define DISK "disk.encrypted == true"
+#define WALL "firewall.enabled == true"
+#define P "[posture p]\nrequire = "
+#define HOW "how = posture:p\n"
+#define TIMES "\ngrace = 60s\nmax_age = 300s\n"
+
+/* Who complied with the one and stopped: has it a grace under the other? */
+static void test_grace_is_of_what_is_asked(void **state)
+{
+	static const struct {
+		const char *says, *before, *after;
+		bool carried;
+	} rows[] = {
+		{"the same", P DISK TIMES, P DISK TIMES, true},
+		{"by another name", "[posture q]\nrequire = " DISK TIMES, P DISK TIMES, true},
+		{"in another order", P DISK ", " WALL TIMES, P WALL ", " DISK TIMES, true},
+		{"a longer grace", P DISK "\ngrace = 30s\nmax_age = 300s\n", P DISK TIMES, true},
+		{"a shorter one", P DISK "\ngrace = 10m\nmax_age = 300s\n", P DISK TIMES, true},
+		{"facts may be older now", P DISK "\ngrace = 60s\nmax_age = 100s\n", P DISK TIMES,
+		 true},
+		{"facts must be younger now", P DISK "\ngrace = 60s\nmax_age = 301s\n",
+		 P DISK TIMES, false},
+		{"less is asked", P DISK ", " WALL TIMES, P DISK TIMES, true},
+		{"more is asked", P DISK TIMES, P DISK ", " WALL TIMES, false},
+		{"something else is asked, by the same name", P WALL TIMES, P DISK TIMES, false},
+		{"a version that is as good is not the same", P "os.version >= 13" TIMES,
+		 P "os.version >= 12" TIMES, false},
+		{"the same in other words is not looked for", P "os.update_age <= 336h" TIMES,
+		 P "os.update_age <= 14d" TIMES, false},
+		{"one of two asks it", "[posture q]\nrequire = " WALL TIMES P DISK TIMES,
+		 P DISK TIMES, true},
+		{"two ask each a part", "[posture q]\nrequire = " WALL TIMES P DISK TIMES,
+		 P DISK ", " WALL TIMES, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct policy *before = asking(rows[i].before, ""),
+			      *after = asking(rows[i].after, "");
+		int64_t since_ms[] = {now_ms, now_ms};
+		struct grace g;
+		int64_t since;
+
+		grace_match(before, after, &g);
+		since = grace_since(&g, 0, since_ms, before->n_postures);
+		row_check(rows[i].says,
+			  since == (rows[i].carried ? now_ms : POSTURE_NEVER_COMPLIED));
+		policy_free(before);
+		policy_free(after);
+	}
+}
+
+static void test_grace_of_several(void **state)
+{
+	static const struct {
+		const char *says;
+		int64_t since_ms[3];
+		size_t n;
+		int64_t want_ms;
+	} rows[] = {
+		{"complied until the last", {5000, 7000, 6000}, 3, 7000},
+		{"complies with one", {5000, 0, 6000}, 3, 0},
+		{"never with any", {1, 1, 1}, 3, 1},
+		{"never with one", {1, 5000, 1}, 3, 5000},
+		{"there was no memory to know more", {5000, 7000, 0}, 1, 5000},
+		{"nor anything", {0}, 0, 1},
+	};
+	struct grace g = {.from = {7}};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++)
+		row_check(rows[i].says,
+			  grace_since(&g, 0, rows[i].since_ms, rows[i].n) == rows[i].want_ms);
+	grace_match(NULL, m.force.policy, &g);
+	assert_int_equal(grace_since(&g, 0, rows[0].since_ms, 3), POSTURE_NEVER_COMPLIED);
+}
+
+/* Neither coming under another policy nor going back ends or begins the grace of a profile that
+ * asks the same. */
 static void test_grace_goes_along(void **state)
 {
 	static const enum change_kind ends[] = {CHANGE_POLICY_ABORT, CHANGE_POLICY_PROMOTE};
@@ -280,6 +373,30 @@ static void test_grace_goes_along(void **state)
 		model_evaluate(&m, model_device(&m, SAM), now_ms + 61000, changes);
 		assert_false(may_open(SAM, DB));
 	}
+}
+
+/* Sam never encrypted the disk. A trial asked something else under the same name, which sam met:
+ * when it goes back, that is no grace. */
+static void test_no_grace_by_a_trial(void **state)
+{
+	struct policy_row canary = {.version = version_with(false, true),
+				    .trial = {.state = TRIAL_OPEN, .base = 1, .percent = 50}};
+	struct policy_row back = {.version = 99};
+
+	(void)state;
+	report(SAM, "firewall.enabled", "true", now_ms);
+	assert_false(may_open(SAM, DB));
+	assert_int_equal(model_set_canary(&m, asking(P WALL TIMES, HOW), &canary, now_ms), 0);
+	assert_true(may_open(SAM, DB));
+	finish(CHANGE_POLICY_ABORT, now_ms + 1000);
+	assert_false(may_open(SAM, DB));
+	/* and one that is confirmed too late */
+	back.version = 98;
+	assert_int_equal(model_set_policy(&m, asking(P WALL TIMES, HOW), &back, now_ms + 2000), 0);
+	assert_true(may_open(SAM, DB));
+	back.version = 99;
+	assert_int_equal(model_set_policy(&m, parsed(old_text), &back, now_ms + 3000), 0);
+	assert_false(may_open(SAM, DB));
 }
 
 /* --- changes act on both --- */
@@ -420,7 +537,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_promotion_is_of_the_canary_it_names, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_a_put_ends_it, setup, teardown),
+		cmocka_unit_test(test_grace_is_of_what_is_asked),
+		cmocka_unit_test_setup_teardown(test_grace_of_several, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_grace_goes_along, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_grace_by_a_trial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_act_on_both, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_comes_later_has_a_side, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_nobody_offers, setup, teardown),

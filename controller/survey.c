@@ -87,8 +87,8 @@ static int begin_preview(struct survey_job *j)
 
 	v = census_devices(j->census, &n);
 	return err ? err
-		   : preview_new(census_before(j->census), j->policy, v, n, j->c.now_ms / 1000,
-				 &j->preview);
+		   : preview_new(census_before(j->census), census_canary(j->census), j->policy, v,
+				 n, j->c.now_ms / 1000, &j->preview);
 }
 
 static int finish_preview(struct survey_job *j)

@@ -13,10 +13,10 @@ enum { MEMORY_MAX = 1 << 30, VERDICT_MEMORY_MAX = 1 << 20 };
 
 struct entry { /* beside the preview_device with the same index */
 	struct place_view view;
-	const struct fact_view *facts; /* those that one of the policies asks for */
+	const struct fact_view *facts; /* those that some policy asks for */
 	size_t n_facts;
-	const int64_t *since_ms; /* failing since: profiles of before, then of after */
-	uint64_t held;		 /* bit i: profile i of before counts as failing */
+	const int64_t *since_ms; /* failing since: profiles of its policy, then of after */
+	uint64_t held;		 /* bit i: profile i of its policy counts as failing */
 };
 
 struct resident { /* a user with groups that an admin gave */
@@ -26,17 +26,13 @@ struct resident { /* a user with groups that an admin gave */
 };
 
 struct census {
-	struct policy *policy[2]; /* before (held), after (borrowed) */
+	struct policy *policy[2]; /* in force (held), after (borrowed) */
 	struct policy *canary;	  /* that some devices are under (held); or NULL */
 	int64_t now_ms;
 	struct arena arena;
 	const char **facts; /* names, sorted */
 	size_t n_facts;
-	/* What is known of a device's profiles is numbered by the policy that it is under: that in
-	 * force, or the canary. [canary][i]: the number there of profile i of before, by its name;
-	 * UINT32_MAX none. */
-	uint32_t namesake[2][ENGINE_POSTURES_MAX];
-	struct grace grace[2]; /* [canary]: from there to after */
+	struct grace grace[2]; /* [in_canary]: from there to after */
 	struct preview_device *devices;
 	struct entry *entries;
 	size_t n_devices, cap_devices;
@@ -47,36 +43,30 @@ struct census {
 
 /* --- what the policies ask for --- */
 
-static int collect_facts(struct census *c)
+static int compare_names(const void *a, const void *b)
 {
-	const struct policy *x = c->policy[0], *y = c->policy[1];
-	size_t i = 0, j = 0;
-
-	c->facts = arena_array(&c->arena, x->n_facts + y->n_facts, sizeof(*c->facts));
-	c->n_facts = 0;
-	if (!c->facts)
-		return -ENOMEM;
-	while (i < x->n_facts || j < y->n_facts) {
-		int order = i == x->n_facts   ? 1
-			    : j == y->n_facts ? -1
-					      : strcmp(x->facts[i], y->facts[j]);
-
-		c->facts[c->n_facts++] = order <= 0 ? x->facts[i] : y->facts[j];
-		i += order <= 0;
-		j += order >= 0;
-	}
-	return 0;
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void match_profiles(const struct policy *under, const struct policy *p,
-			   uint32_t ret[static ENGINE_POSTURES_MAX])
+static int collect_facts(struct census *c)
 {
-	for (size_t j = 0; j < p->n_postures; j++) {
-		ret[j] = UINT32_MAX;
-		for (uint32_t i = 0; under && i < under->n_postures; i++)
-			if (strcmp(under->postures[i].name, p->postures[j].name) == 0)
-				ret[j] = i;
-	}
+	const struct policy *all[] = {c->policy[0], c->policy[1], c->canary};
+	size_t n = 0;
+
+	for (size_t i = 0; i < 3; i++)
+		n += all[i] ? all[i]->n_facts : 0;
+	c->facts = arena_array(&c->arena, n, sizeof(*c->facts));
+	c->n_facts = n = 0;
+	if (!c->facts)
+		return -ENOMEM;
+	for (size_t i = 0; i < 3; i++)
+		for (size_t j = 0; all[i] && j < all[i]->n_facts; j++)
+			c->facts[n++] = all[i]->facts[j];
+	qsort(c->facts, n, sizeof(*c->facts), compare_names);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || strcmp(c->facts[i], c->facts[i - 1]) != 0)
+			c->facts[c->n_facts++] = c->facts[i];
+	return 0;
 }
 
 static void let_go(struct census *c)
@@ -94,8 +84,6 @@ static int begin(struct census *c, const struct model *m)
 	c->canary = m->canary.policy ? policy_hold(m->canary.policy) : NULL;
 	arena_init(&c->arena, MEMORY_MAX);
 	c->n_devices = c->n_users = c->next_device = c->next_user = 0;
-	match_profiles(c->policy[0], c->policy[0], c->namesake[0]);
-	match_profiles(c->canary, c->policy[0], c->namesake[1]);
 	grace_match(c->policy[0], c->policy[1], &c->grace[0]);
 	grace_match(c->canary, c->policy[1], &c->grace[1]);
 	return collect_facts(c);
@@ -178,24 +166,26 @@ static int copy_facts(struct census *c, const struct device *d, struct entry *e)
 	return 0;
 }
 
-/* Under before as it is; under after as when that is put (grace.h). */
+/* The policy that a device is under. */
+static const struct policy *own_policy(const struct census *c, bool in_canary)
+{
+	return in_canary ? c->canary : c->policy[0];
+}
+
+/* Under its own policy as it is; under after as when that is put (grace.h). */
 static int copy_since(struct census *c, const struct device *d, struct entry *e)
 {
-	const struct policy *x = c->policy[0], *y = c->policy[1];
-	int64_t *v = arena_array(&c->arena, x->n_postures + y->n_postures, sizeof(*v));
+	size_t n = own_policy(c, d->in_canary)->n_postures, n_after = c->policy[1]->n_postures;
+	int64_t *v = arena_array(&c->arena, n + n_after, sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;
 	e->since_ms = v;
-	for (size_t j = 0; j < x->n_postures; j++) {
-		uint32_t i = c->namesake[d->in_canary][j];
-
+	e->held = d->held;
+	for (size_t i = 0; i < n; i++)
 		*v++ = i < d->n_failing ? d->failing_since_ms[i] : POSTURE_NEVER_COMPLIED;
-		if (i != UINT32_MAX && (d->held >> i & 1))
-			e->held |= UINT64_C(1) << j;
-	}
-	for (size_t j = 0; j < y->n_postures; j++)
-		*v++ = grace_since(&c->grace[d->in_canary], j, d->failing_since_ms, d->n_failing);
+	for (size_t i = 0; i < n_after; i++)
+		*v++ = grace_since(&c->grace[d->in_canary], i, d->failing_since_ms, d->n_failing);
 	return 0;
 }
 
@@ -241,8 +231,8 @@ static int take_device(struct census *c, const struct device *d)
 	if (err < 0)
 		return err;
 	c->entries[c->n_devices] = e;
-	c->devices[c->n_devices++] =
-		(struct preview_device){.before = s, .after = s, .online = d->online};
+	c->devices[c->n_devices++] = (struct preview_device){
+		.before = s, .after = s, .in_canary = d->in_canary, .online = d->online};
 	return 0;
 }
 
@@ -335,11 +325,11 @@ int census_judge(struct census *c)
 	for (size_t i = 0; i < c->n_devices; i++) {
 		struct preview_device *d = &c->devices[i];
 		const struct entry *e = &c->entries[i];
+		const struct policy *own = own_policy(c, d->in_canary);
 
-		d->before.verdicts = judge(c, c->policy[0], e, e->since_ms) & ~e->held;
-		d->before.places = place_evaluate(c->policy[0], &e->view);
-		d->after.verdicts =
-			judge(c, c->policy[1], e, e->since_ms + c->policy[0]->n_postures);
+		d->before.verdicts = judge(c, own, e, e->since_ms) & ~e->held;
+		d->before.places = place_evaluate(own, &e->view);
+		d->after.verdicts = judge(c, c->policy[1], e, e->since_ms + own->n_postures);
 		d->after.places = place_evaluate(c->policy[1], &e->view);
 	}
 	return give_groups(c);
@@ -348,6 +338,11 @@ int census_judge(struct census *c)
 const struct policy *census_before(const struct census *c)
 {
 	return c->policy[0];
+}
+
+const struct policy *census_canary(const struct census *c)
+{
+	return c->canary;
 }
 
 const struct preview_device *census_devices(const struct census *c, size_t *ret_n)

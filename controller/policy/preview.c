@@ -1,6 +1,6 @@
-/* Preview: both policies' engines hold two devices of each class, of which the first stands for all
- * sources, and as a destination for all others; the second is what the first may reach within its
- * own class. */
+/* Preview: the engines of all policies hold two devices of each class, of which the first stands
+ * for all sources, and as a destination for all others; the second is what the first may reach
+ * within its own class. */
 #include "controller/policy/preview.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@ struct class
 {
 	uint32_t first; /* its members in preview.members */
 	uint32_t n, n_online;
+	bool in_canary;
 	uint64_t gains, loses; /* of each member */
 };
 
@@ -29,12 +30,14 @@ struct shown { /* pairs, up to PREVIEW_PAIRS_SHOWN */
 	size_t n;
 };
 
+enum { BEFORE, CANARY, AFTER, POLICIES };
+
 struct preview {
-	const struct policy *policy[2]; /* before, after */
+	const struct policy *policy[POLICIES]; /* CANARY: NULL when there is none */
 	const struct preview_device *devices;
 	size_t n_devices;
 	int64_t now_s;
-	struct engine *engine[2]; /* ids are seat_id() */
+	struct engine *engine[POLICIES]; /* ids are seat_id(); NULL where there is no policy */
 	struct arena classes_arena, meaning_arena, result_arena;
 	struct names known; /* what devices can be told by -> class */
 	size_t n_known;	    /* devices that have their class */
@@ -75,22 +78,43 @@ static void put_key(struct buf *b, const struct engine *e, uint32_t id)
 	buf_put_u64(b, n->places.out);
 }
 
-static int put_both(struct preview *p, const struct preview_device *d, uint32_t id)
+/* To a policy that it is not under a device is a destination alone, and those have no conditions.
+ */
+static struct subject subject_under(const struct preview_device *d, unsigned which, uint32_t id)
 {
-	struct subject s[] = {d->before, d->after};
+	struct subject s = which == AFTER ? d->after : d->before;
+
+	s.id = id;
+	if (which != AFTER && d->in_canary != (which == CANARY)) {
+		s.verdicts = 0;
+		s.places = (struct places){0};
+	}
+	return s;
+}
+
+static int put_in_all(struct preview *p, const struct preview_device *d, uint32_t id)
+{
 	int err = 0;
 
-	for (size_t i = 0; i < 2 && !err; i++) {
-		s[i].id = id;
-		err = engine_put(p->engine[i], &s[i]);
+	for (unsigned i = 0; i < POLICIES && !err; i++) {
+		struct subject s = subject_under(d, i, id);
+
+		err = p->engine[i] ? engine_put(p->engine[i], &s) : 0;
 	}
 	return err;
 }
 
-static void remove_both(struct preview *p, uint32_t id)
+static void remove_from_all(struct preview *p, uint32_t id)
 {
-	for (size_t i = 0; i < 2; i++)
-		engine_remove(p->engine[i], id);
+	for (unsigned i = 0; i < POLICIES; i++)
+		if (p->engine[i])
+			engine_remove(p->engine[i], id);
+}
+
+/* What a source has now is what the policy that it is under gives it. */
+static const struct engine *engine_before(const struct preview *p, uint32_t class)
+{
+	return p->engine[p->classes[class].in_canary ? CANARY : BEFORE];
 }
 
 /* The class of a key; a new one when there is none yet. */
@@ -111,30 +135,33 @@ static int find_class(struct preview *p, const struct buf *key, uint32_t *ret)
 	return 0;
 }
 
-/* The device sits down in both engines, to see what it is, and stays when it is one of the first
+/* The device sits down in all engines, to see what it is, and stays when it is one of the first
  * two of its class. */
 static int classify(struct preview *p, size_t i, struct buf *key)
 {
 	const struct preview_device *d = &p->devices[i];
 	uint32_t fresh = seat_id(p->n_classes, false), class = 0;
 	struct class *c;
-	int err = put_both(p, d, fresh);
+	int err = put_in_all(p, d, fresh);
 
 	if (err < 0)
 		return err;
 	buf_reset(key);
-	put_key(key, p->engine[0], fresh);
-	put_key(key, p->engine[1], fresh);
+	buf_put_u32(key, d->in_canary);
+	for (unsigned k = 0; k < POLICIES; k++)
+		if (p->engine[k])
+			put_key(key, p->engine[k], fresh);
 	err = key->err ? key->err : find_class(p, key, &class);
 	if (err < 0)
 		return err;
 	c = &p->classes[class];
 	p->class_of[i] = class;
+	c->in_canary = d->in_canary;
 	c->n_online += d->online;
 	if (c->n++ == 0) /* it is a class of its own, and sits right */
 		return 0;
-	remove_both(p, fresh);
-	return c->n == 2 ? put_both(p, d, seat_id(class, true)) : 0;
+	remove_from_all(p, fresh);
+	return c->n == 2 ? put_in_all(p, d, seat_id(class, true)) : 0;
 }
 
 static void gather_members(struct preview *p)
@@ -300,13 +327,14 @@ static int run_take(struct run *r, uint32_t dst, struct arena *a, struct portset
 /* All pairs with this source. *left: grants that may still be looked at in this step. */
 static int compare_source(struct preview *p, uint32_t src, size_t *left)
 {
+	const struct engine *e[] = {engine_before(p, src), p->engine[AFTER]};
 	struct run r[2] = {0};
 	struct arena a;
 	int err = 0;
 
 	arena_init(&a, SOURCE_MEMORY_MAX);
 	for (size_t i = 0; i < 2 && !err; i++)
-		err = engine_grants_from(p->engine[i], seat_id(src, false), &a, &r[i].v, &r[i].n);
+		err = engine_grants_from(e[i], seat_id(src, false), &a, &r[i].v, &r[i].n);
 	while (!err && (r[0].at < r[0].n || r[1].at < r[1].n)) {
 		uint32_t dst = run_dst(&r[0]) < run_dst(&r[1]) ? run_dst(&r[0]) : run_dst(&r[1]);
 		struct portset set[2];
@@ -374,23 +402,34 @@ static int finish_devices(struct preview *p)
 	return 0;
 }
 
-int preview_new(const struct policy *before, const struct policy *after,
-		const struct preview_device *v, size_t n, int64_t now_s, struct preview **ret)
+static bool make_engines(struct preview *p)
+{
+	for (unsigned i = 0; i < POLICIES; i++) {
+		if (!p->policy[i])
+			continue;
+		p->engine[i] = engine_new(p->policy[i], p->now_s);
+		if (!p->engine[i])
+			return false;
+	}
+	return true;
+}
+
+int preview_new(const struct policy *before, const struct policy *canary,
+		const struct policy *after, const struct preview_device *v, size_t n, int64_t now_s,
+		struct preview **ret)
 {
 	struct preview *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
 	*p = (struct preview){
-		.policy = {before, after}, .devices = v, .n_devices = n, .now_s = now_s};
+		.policy = {before, canary, after}, .devices = v, .n_devices = n, .now_s = now_s};
 	arena_init(&p->classes_arena, CLASSES_MEMORY_MAX);
 	arena_init(&p->meaning_arena, MEANING_MEMORY_MAX);
 	arena_init(&p->result_arena, RESULT_MEMORY_MAX);
-	for (size_t i = 0; i < 2; i++)
-		p->engine[i] = engine_new(p->policy[i], now_s);
 	p->losing.v = arena_array(&p->result_arena, PREVIEW_PAIRS_SHOWN, sizeof(*p->losing.v));
 	p->gaining.v = arena_array(&p->result_arena, PREVIEW_PAIRS_SHOWN, sizeof(*p->gaining.v));
-	if (!p->engine[0] || !p->engine[1] || !p->losing.v || !p->gaining.v) {
+	if (!make_engines(p) || !p->losing.v || !p->gaining.v) {
 		preview_free(p);
 		return -ENOMEM;
 	}
@@ -402,7 +441,7 @@ void preview_free(struct preview *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < POLICIES; i++)
 		engine_free(p->engine[i]);
 	arena_done(&p->classes_arena);
 	arena_done(&p->meaning_arena);
@@ -418,8 +457,8 @@ int preview_step(struct preview *p, size_t grants)
 		return 0;
 	if (!p->meant) {
 		p->meant = true;
-		err = meaning_compare(p->policy[0], p->policy[1], p->now_s, &p->meaning_arena,
-				      &p->result.meaning);
+		err = meaning_compare(p->policy[BEFORE], p->policy[AFTER], p->now_s,
+				      &p->meaning_arena, &p->result.meaning);
 		return err < 0 ? err : 1;
 	}
 	if (!p->gathered) {
@@ -489,9 +528,9 @@ int preview_cuts(const struct preview *p, uint32_t src, uint32_t dst, const stru
 	if (src == dst || !class_of_device(p, src, &s) || !class_of_device(p, dst, &d))
 		return 0;
 	to = seat_id(d, s == d);
-	err = may_open(p->engine[0], seat_id(s, false), to, svc, &before);
+	err = may_open(engine_before(p, s), seat_id(s, false), to, svc, &before);
 	if (!err)
-		err = may_open(p->engine[1], seat_id(s, false), to, svc, &after);
+		err = may_open(p->engine[AFTER], seat_id(s, false), to, svc, &after);
 	if (!err)
 		*ret = before && !after;
 	return err;

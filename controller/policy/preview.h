@@ -11,9 +11,11 @@
 #include "controller/policy/meaning.h"
 #include "controller/policy/portset.h"
 
-/* A device under both policies. Strings are borrowed until preview_free. */
+/* A device under its policy, which is the canary or that before, and under the one after. Strings
+ * are borrowed until preview_free. */
 struct preview_device {
 	struct subject before, after; /* the same id, name, owner, tags and groups */
+	bool in_canary;
 	bool online;
 };
 
@@ -43,9 +45,11 @@ struct preview_result {
 
 struct preview;
 
-/* Borrows the policies. v: n devices, ids ascending. now_s: Unix seconds. -ENOMEM. */
-int preview_new(const struct policy *before, const struct policy *after,
-		const struct preview_device *v, size_t n, int64_t now_s,
+/* Borrows the policies. canary NULL: there is none. What rules mean is compared with before, what
+ * devices have, with the policy that each source is under. v: n devices, ids ascending. now_s: Unix
+ * seconds. -ENOMEM. */
+int preview_new(const struct policy *before, const struct policy *canary,
+		const struct policy *after, const struct preview_device *v, size_t n, int64_t now_s,
 		struct preview **ret) ZT_MUST_USE;
 void preview_free(struct preview *p);
 /* Some work: grants looked at, about. 1: there is more to do; 0: done; -ENOMEM. */

@@ -211,7 +211,8 @@ static void compare(struct policy *after, struct survey *ret, struct wish *w)
 		;
 	fuzz_check(census_judge(c) == 0);
 	v = census_devices(c, &n);
-	fuzz_check(preview_new(census_before(c), after, v, n, fake_now.wall_ms / 1000, &p) == 0);
+	fuzz_check(preview_new(census_before(c), census_canary(c), after, v, n,
+			       fake_now.wall_ms / 1000, &p) == 0);
 	while (more)
 		fuzz_check((more = preview_step(p, 100)) >= 0);
 	ret->result = preview_result(p);

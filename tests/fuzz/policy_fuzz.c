@@ -285,7 +285,7 @@ static void preview(const struct policy *before, const struct policy *after, boo
 							    .owner = i ? "" : "a@b",
 							    .tags = tags,
 							    .n_tags = i * 3 / 2};
-	fuzz_check(preview_new(before, after, v, 3, 0, &p) == 0);
+	fuzz_check(preview_new(before, NULL, after, v, 3, 0, &p) == 0);
 	while (more)
 		fuzz_check((more = preview_step(p, 1)) >= 0);
 	r = preview_result(p);

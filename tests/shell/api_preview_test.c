@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 
+#include "controller/model/canary.h"
+
 #define RESOURCES                                                                                  \
 	"[network]\nlease = 1h\n"                                                                  \
 	"[resource ctl]\non = tag:ctl\nports = tcp/1-65535\n"                                      \
@@ -315,6 +317,35 @@ static void test_nobody_cuts_the_own_way(void **state)
 	assert_int_equal(status_number("policy.version"), 5);
 }
 
+/* What only a canary gives an admin is the way on which the admin came. */
+static void test_the_own_way_by_a_canary(void **state)
+{
+	json_int_t version;
+	struct reply r;
+	json_t *j;
+
+	(void)state;
+	policy_ok(RESOURCES);
+	do {
+		j = admin_ok("PUT", "/v1/admin/policy?why=w&canary=99", RESOURCES KEEP);
+		version = number_at(j, "version");
+		json_decref(j);
+	} while (!canary_has(ada->id, (uint32_t)version, 99));
+	expect_put("100.64.0.3", "100.64.0.2", "", RESOURCES, 409);
+	r = through("100.64.0.3", "100.64.0.2", "POST", "/v1/admin/policy/preview", RESOURCES);
+	assert_non_null(strstr(text_at(r.json, "cuts_own_way"), "from ada to host"));
+	assert_int_equal(number_at(r.json, "pairs.losing"), 1);
+	assert_int_equal(number_at(r.json, "meaning.total"), 0); /* as in force */
+	assert_false(is_true(r.json, "nothing"));
+	drop(&r);
+	/* the canary for all takes nothing from her, and gives her nothing */
+	j = preview_of(RESOURCES KEEP);
+	assert_int_equal(number_at(j, "pairs.total"), 0);
+	assert_int_equal(number_at(j, "meaning.added"), 1);
+	json_decref(j);
+	expect_put("100.64.0.3", "100.64.0.2", "", RESOURCES KEEP, 200);
+}
+
 static void test_who_comes_another_way_is_free(void **state)
 {
 	(void)state;
@@ -429,6 +460,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_preview_counts_what_it_cuts, set_out,
 						take_down),
 		cmocka_unit_test_setup_teardown(test_nobody_cuts_the_own_way, set_out, take_down),
+		cmocka_unit_test_setup_teardown(test_the_own_way_by_a_canary, set_out, take_down),
 		cmocka_unit_test_setup_teardown(test_who_comes_another_way_is_free, set_out,
 						take_down),
 		cmocka_unit_test_setup_teardown(test_access_lists, set_out, take_down),

@@ -123,7 +123,10 @@ static void fill(struct model *m)
 	}
 }
 
-static struct engine *engine_of(const struct policy *p, const struct census *c, bool after)
+enum when { BEFORE, CANARY, AFTER };
+
+/* As the model has it: to a policy that a device is not under it is a destination alone. */
+static struct engine *engine_of(const struct policy *p, const struct census *c, enum when when)
 {
 	struct engine *e = engine_new(p, NOW_S);
 	const struct preview_device *v;
@@ -132,8 +135,14 @@ static struct engine *engine_of(const struct policy *p, const struct census *c, 
 	v = census_devices(c, &n);
 	assert_non_null(e);
 	for (size_t i = 0; i < n; i++) {
+		struct subject s = when == AFTER ? v[i].after : v[i].before;
+
 		assert_true(i == 0 || v[i - 1].before.id < v[i].before.id);
-		assert_int_equal(engine_put(e, after ? &v[i].after : &v[i].before), 0);
+		if (when != AFTER && v[i].in_canary != (when == CANARY)) {
+			s.verdicts = 0;
+			s.places = (struct places){0};
+		}
+		assert_int_equal(engine_put(e, &s), 0);
 	}
 	return e;
 }
@@ -186,8 +195,8 @@ static void test_both_policies_see_what_the_model_does(void **state)
 
 		fill(&m);
 		c = taken(&m, after, slices[i]);
-		x = engine_of(census_before(c), c, false);
-		y = engine_of(after, c, true);
+		x = engine_of(census_before(c), c, BEFORE);
+		y = engine_of(after, c, AFTER);
 		check_same(m.force.engine, x);
 		set_policy(&m, after_text, now_ms);
 		check_same(m.force.engine, y);
@@ -200,14 +209,14 @@ static void test_both_policies_see_what_the_model_does(void **state)
 	assert_true(compared > 500);
 }
 
-/* What is known of a device in a canary is known under the canary's names. */
+/* Each is judged by the policy that it is under. */
 static void test_devices_in_a_canary(void **state)
 {
 	struct policy *after = parsed(after_text);
 	struct policy_row row = {.version = 2,
 				 .trial = {.state = TRIAL_OPEN, .base = 1, .percent = 50}};
 	struct change over = {.kind = CHANGE_POLICY_ABORT, .at_ms = now_ms};
-	struct engine *x, *y;
+	struct engine *x, *y, *z;
 	struct census *c;
 	struct device *d;
 	struct model m;
@@ -221,14 +230,18 @@ static void test_devices_in_a_canary(void **state)
 		in += model_device(&m, id)->in_canary;
 	assert_true(in > 3 && in < DEVICES - 3);
 	c = taken(&m, after, 7);
-	x = engine_of(census_before(c), c, false);
-	y = engine_of(after, c, true);
-	assert_int_equal(model_apply(&m, &over, now_ms, &d), 0);
+	x = engine_of(census_before(c), c, BEFORE);
+	y = engine_of(after, c, AFTER);
+	z = engine_of(census_canary(c), c, CANARY);
+	assert_ptr_equal(census_canary(c), m.canary.policy);
 	check_same(m.force.engine, x);
+	check_same(m.canary.engine, z);
+	assert_int_equal(model_apply(&m, &over, now_ms, &d), 0);
 	set_policy(&m, after_text, now_ms);
 	check_same(m.force.engine, y);
 	engine_free(x);
 	engine_free(y);
+	engine_free(z);
 	census_free(c);
 	model_done(&m);
 	policy_free(after);
@@ -251,7 +264,7 @@ static void test_a_policy_put_meanwhile(void **state)
 		;
 	assert_int_equal(census_judge(c), 0);
 	assert_ptr_equal(census_before(c), m.force.policy);
-	x = engine_of(census_before(c), c, false);
+	x = engine_of(census_before(c), c, BEFORE);
 	check_same(m.force.engine, x);
 	engine_free(x);
 	set_policy(&m, before_text, now_ms);

@@ -67,17 +67,24 @@ static struct subject under(const struct policy *p, size_t i)
 	return s;
 }
 
-static struct preview *previewed(const struct policy *before, const struct policy *after,
-				 const struct preview_device *v, size_t n, size_t step)
+static struct preview *previewed_beside(const struct policy *before, const struct policy *canary,
+					const struct policy *after, const struct preview_device *v,
+					size_t n, size_t step)
 {
 	struct preview *p = NULL;
 	int more;
 
-	assert_int_equal(preview_new(before, after, v, n, now_s, &p), 0);
+	assert_int_equal(preview_new(before, canary, after, v, n, now_s, &p), 0);
 	while ((more = preview_step(p, step)) == 1)
 		;
 	assert_int_equal(more, 0);
 	return p;
+}
+
+static struct preview *previewed(const struct policy *before, const struct policy *after,
+				 const struct preview_device *v, size_t n, size_t step)
+{
+	return previewed_beside(before, NULL, after, v, n, step);
 }
 
 /* --- a preview as a line --- */
@@ -552,7 +559,8 @@ static void random_devices(struct random_device *mem, struct preview_device *v)
 			s.n_tags = 1;
 			d->tags[0] = d->tag;
 		}
-		v[i] = (struct preview_device){.before = s, .after = s, .online = roll(2)};
+		v[i] = (struct preview_device){
+			.before = s, .after = s, .in_canary = roll(2), .online = roll(2)};
 		if (roll(8) == 0) /* the new policy's postures may be others */
 			v[i].after.verdicts = roll(4);
 	}
@@ -568,6 +576,13 @@ static struct engine *seated(const struct policy *p, const struct preview_device
 	for (size_t i = 0; i < DEVICES; i++)
 		assert_int_equal(engine_put(e, after ? &v[i].after : &v[i].before), 0);
 	return e;
+}
+
+/* Sources alone have conditions, so all of them may sit in both: who asks decides. */
+static const struct engine *engine_before(const struct engine *before, const struct engine *canary,
+					  const struct preview_device *src)
+{
+	return canary && src->in_canary ? canary : before;
 }
 
 /* Which of the eight ports; every grant is of one or more of them. */
@@ -617,10 +632,12 @@ static const struct preview_touched *shown_device(const struct preview_result *r
 static size_t pairs_seen;
 
 /* Every pair of DEVICES, asked of engines that hold them all. */
-static void check_against_engines(const struct policy *before, const struct policy *after,
-				  const struct preview_device *v, const struct preview *p)
+static void check_against_engines(const struct policy *before, const struct policy *canary,
+				  const struct policy *after, const struct preview_device *v,
+				  const struct preview *p)
 {
 	struct engine *x = seated(before, v, false), *y = seated(after, v, true);
+	struct engine *z = canary ? seated(canary, v, false) : NULL;
 	const struct preview_result *r = preview_result(p);
 	uint64_t pairs = 0, gains = 0, loses = 0, cuts = 0, devices = 0;
 	uint64_t of[DEVICES][2] = {0};
@@ -628,7 +645,8 @@ static void check_against_engines(const struct policy *before, const struct poli
 	for (size_t i = 0; i < DEVICES; i++)
 		for (size_t j = 0; j < DEVICES; j++) {
 			uint32_t src = v[i].before.id, dst = v[j].before.id;
-			unsigned had = ports_between(x, src, dst), has = ports_between(y, src, dst);
+			unsigned had = ports_between(engine_before(x, z, &v[i]), src, dst),
+				 has = ports_between(y, src, dst);
 			const struct preview_pair *one = shown_pair(r, src, dst);
 			bool cut;
 
@@ -667,6 +685,7 @@ static void check_against_engines(const struct policy *before, const struct poli
 	pairs_seen += pairs;
 	engine_free(x);
 	engine_free(y);
+	engine_free(z);
 }
 
 static void numbers_are_those_of_every_pair(void **state)
@@ -676,18 +695,24 @@ static void numbers_are_those_of_every_pair(void **state)
 
 	(void)state;
 	for (int i = 0; i < WORLDS; i++) {
-		struct world w = random_world(), changed = w;
-		struct policy *before = written(&w, false), *after;
+		struct world w = random_world(), changed = w, tried = w;
+		struct policy *before = written(&w, false), *canary = NULL, *after;
 		struct preview *p;
 
 		random_devices(mem, v);
 		for (unsigned k = 1 + roll(3); k > 0; k--)
 			change_world(&changed);
+		change_world(&tried);
+		if (i % 2)
+			canary = written(&tried, false);
 		after = written(&changed, roll(2));
-		p = previewed(before, after, v, DEVICES, 1 + roll(1000));
-		check_against_engines(before, after, v, p);
+		for (size_t k = 0; k < DEVICES && !canary; k++)
+			v[k].in_canary = false;
+		p = previewed_beside(before, canary, after, v, DEVICES, 1 + roll(1000));
+		check_against_engines(before, canary, after, v, p);
 		preview_free(p);
 		policy_free(before);
+		policy_free(canary);
 		policy_free(after);
 	}
 	assert_true(pairs_seen > 1000); /* the worlds are not empty */
@@ -707,8 +732,10 @@ static void no_grant_changes_without_a_word(void **state)
 		struct preview *p;
 
 		random_devices(mem, v);
-		for (size_t k = 0; k < DEVICES; k++)
+		for (size_t k = 0; k < DEVICES; k++) {
 			v[k].after.verdicts = v[k].before.verdicts;
+			v[k].in_canary = false;
+		}
 		change_world(&changed);
 		after = written(&changed, roll(2));
 		p = previewed(before, after, v, DEVICES, 1000);
@@ -734,8 +761,10 @@ static void another_way_to_write_it_is_nothing(void **state)
 		struct preview *p;
 
 		random_devices(mem, v);
-		for (size_t k = 0; k < DEVICES; k++)
+		for (size_t k = 0; k < DEVICES; k++) {
 			v[k].after.verdicts = v[k].before.verdicts;
+			v[k].in_canary = false;
+		}
 		p = previewed(plain, other, v, DEVICES, 1000);
 		assert_true(preview_is_nothing(preview_result(p)));
 		preview_free(p);
@@ -830,7 +859,7 @@ static void ten_thousand_devices_and_a_thousand_rules(void **state)
 		v[i] = (struct preview_device){.before = s, .after = s};
 	}
 	start_ms = clock_now().boot_ms;
-	assert_int_equal(preview_new(before, after, v, MANY, now_s, &p), 0);
+	assert_int_equal(preview_new(before, NULL, after, v, MANY, now_s, &p), 0);
 	while (more) {
 		int64_t step_ms = clock_now().boot_ms;
 

@@ -10,6 +10,7 @@
 #include "controller/http/http.h"
 #include "controller/keys.h"
 #include "controller/model/model.h"
+#include "controller/muster.h"
 #include "controller/publish.h"
 #include "controller/survey.h"
 #include "controller/store/store.h"
@@ -67,6 +68,8 @@ void app_put_policy(struct app *a, const struct change *c, bool check_only, app_
 /* What a policy would change; nothing is put (survey.h). */
 void app_survey(struct app *a, const char *text, size_t n, const struct survey_path *path,
 		survey_then then, void *arg);
+/* Who there is, for another thread (muster.h). */
+void app_muster(struct app *a, muster_then then, void *arg);
 /* Something slow that only reads: run(arg, store) in the worker, then(arg) in the loop. */
 void app_read(struct app *a, void (*run)(void *arg, struct store *s), void (*then)(void *arg),
 	      void *arg);

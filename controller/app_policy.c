@@ -14,7 +14,6 @@
 #include "controller/zones.h"
 
 enum {
-	SUBJECTS_ARENA_MAX = 256 << 20,
 	TAKE_BACK_AGAIN_MS = 60000,
 };
 
@@ -28,9 +27,7 @@ struct policy_job {
 	struct policy *policy;
 	struct invariants_run *invariants; /* being looked at, in steps */
 	struct diag_list list;		   /* of result.problems */
-	struct arena arena; /* the devices and users that there were when it was asked for */
-	const struct subject *subjects;
-	size_t n_subjects;
+	struct roll *roll; /* the devices and users that there were when it was asked for; NULL */
 	struct policy *before; /* in force when it was asked for (held), to say what changes */
 	uint32_t before_version;
 	struct engine *engine; /* made by the worker: the loop does not wait for it */
@@ -73,7 +70,11 @@ static void parse_job(struct policy_job *p)
 {
 	struct app_policy *r = &p->result;
 	struct policy_env env = app_policy_env(p->app, p->change.at_ms);
+	const struct subject *subjects = NULL;
+	size_t n_subjects = 0;
 
+	if (p->roll)
+		subjects = roll_subjects(p->roll, &n_subjects);
 	env.was_accepted = p->again != 0; /* what goes back was good once */
 	env.invariants_later = true;
 	p->list = (struct diag_list){.items = r->problems,
@@ -81,8 +82,8 @@ static void parse_job(struct policy_job *p)
 	r->err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &env,
 			      &p->policy, &p->list);
 	if (!r->err && !p->again)
-		r->err = invariants_begin(p->policy, p->subjects, p->n_subjects, env.now_s,
-					  &p->list, &p->invariants);
+		r->err = invariants_begin(p->policy, subjects, n_subjects, env.now_s, &p->list,
+					  &p->invariants);
 }
 
 /* Others get their turn between two steps. */
@@ -207,6 +208,17 @@ static void try_out(struct app *a, struct policy_job *p)
 		warn_offers(p, p->policy, p->engine);
 }
 
+static void policy_job_free(struct policy_job *p)
+{
+	engine_free(p->engine);
+	policy_free(p->before);
+	policy_free(p->policy);
+	roll_free(p->roll);
+	free(p->change.policy.text);
+	free(p->change.policy.changes);
+	free(p);
+}
+
 static void policy_done(struct job *j)
 {
 	struct policy_job *p = (struct policy_job *)j;
@@ -222,47 +234,52 @@ static void policy_done(struct job *j)
 	else if (!p->result.err)
 		put_in_force(p->app, p);
 	p->then(p->arg, &p->result);
-	engine_free(p->engine);
-	policy_free(p->before);
-	policy_free(p->policy);
-	arena_done(&p->arena);
-	free(p->change.policy.text);
-	free(p->change.policy.changes);
-	free(p);
+	policy_job_free(p);
+}
+
+static const struct app_policy no_memory = {.err = -ENOMEM, .diag.message = "out of memory"};
+
+static void policy_mustered(void *arg, int err, struct roll *r)
+{
+	struct policy_job *p = arg;
+
+	p->roll = r;
+	if (err) {
+		p->then(p->arg, &no_memory);
+		policy_job_free(p);
+		return;
+	}
+	keep_before(p->app, p);
+	worker_submit(p->app->worker, &p->job);
 }
 
 void app_put_policy(struct app *a, const struct change *c, bool check_only, app_policy_then then,
 		    void *arg)
 {
 	struct policy_job *p = calloc(1, sizeof(*p));
+	char *text = malloc(c->policy.len + 1);
 
-	if (p) {
-		*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done},
-					 .app = a,
-					 .change = *c,
-					 .check_only = check_only,
-					 .then = then,
-					 .arg = arg};
-		p->change.policy.text = malloc(c->policy.len + 1);
-		arena_init(&p->arena, SUBJECTS_ARENA_MAX);
-	}
-	if (!p || !p->change.policy.text ||
-	    model_subjects(&a->model, &p->arena, &p->subjects, &p->n_subjects)) {
-		static const struct app_policy no_memory = {.err = -ENOMEM,
-							    .diag.message = "out of memory"};
-
-		if (p) {
-			arena_done(&p->arena);
-			free(p->change.policy.text);
-		}
+	if (!p || !text) {
 		free(p);
+		free(text);
 		then(arg, &no_memory);
 		return;
 	}
-	memcpy(p->change.policy.text, c->policy.text, c->policy.len);
-	p->change.policy.text[c->policy.len] = 0;
-	keep_before(a, p);
-	worker_submit(a->worker, &p->job);
+	memcpy(text, c->policy.text, c->policy.len);
+	text[c->policy.len] = 0;
+	*p = (struct policy_job){.job = {.work = policy_work, .done = policy_done},
+				 .app = a,
+				 .change = *c,
+				 .check_only = check_only,
+				 .then = then,
+				 .arg = arg};
+	p->change.policy.text = text;
+	muster_start(a->worker, &a->model, policy_mustered, p);
+}
+
+void app_muster(struct app *a, muster_then then, void *arg)
+{
+	muster_start(a->worker, &a->model, then, arg);
 }
 
 void app_survey(struct app *a, const char *text, size_t n, const struct survey_path *path,

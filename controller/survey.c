@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "controller/model/census.h"
+#include "controller/muster.h"
 #include "controller/policy/invariant.h"
 
 enum {
-	SUBJECTS_MEMORY_MAX = 256 << 20,
 	SLICE_DEVICES = 1000, /* copied at once: about a millisecond of the loop */
 	STEP_GRANTS = 200000, /* compared at once: some ten milliseconds of the worker */
 };
@@ -19,9 +19,7 @@ struct survey_job {
 	struct survey_config c;
 	char *text;
 	size_t n;
-	struct arena arena; /* the devices and users for the invariants */
-	const struct subject *subjects;
-	size_t n_subjects;
+	struct roll *roll; /* for the invariants */
 	struct policy *policy;
 	struct invariants_run *invariants; /* being looked at */
 	struct diag_list list;		   /* of result.problems */
@@ -56,14 +54,17 @@ static void parse(struct survey_job *j)
 {
 	struct survey *r = &j->result;
 	struct policy_env env = j->c.env;
+	const struct subject *subjects;
+	size_t n_subjects;
 	int err;
 
+	subjects = roll_subjects(j->roll, &n_subjects);
 	env.invariants_later = true;
 	j->list = (struct diag_list){.items = r->problems,
 				     .max = sizeof(r->problems) / sizeof(r->problems[0])};
 	err = policy_parse("policy", j->text, j->n, &env, &j->policy, &j->list);
 	if (!err)
-		err = invariants_begin(j->policy, j->subjects, j->n_subjects, env.now_s, &j->list,
+		err = invariants_begin(j->policy, subjects, n_subjects, env.now_s, &j->list,
 				       &j->invariants);
 	note_problems(j, err);
 }
@@ -135,7 +136,7 @@ static void finish(struct survey_job *j)
 	preview_free(j->preview);
 	census_free(j->census);
 	policy_free(j->policy);
-	arena_done(&j->arena);
+	roll_free(j->roll);
 	free(j->text);
 	free(j);
 }
@@ -164,35 +165,40 @@ static void survey_done(struct job *job)
 		worker_submit(j->c.worker, &j->job);
 }
 
+static void mustered(void *arg, int err, struct roll *r)
+{
+	struct survey_job *j = arg;
+
+	j->roll = r;
+	if (err) {
+		fail(j, err);
+		finish(j);
+		return;
+	}
+	worker_submit(j->c.worker, &j->job);
+}
+
 void survey_start(const struct survey_config *c, const char *text, size_t n,
 		  const struct survey_path *path, survey_then then, void *arg)
 {
+	static const struct survey no_memory = {.err = -ENOMEM, .diag.message = "out of memory"};
 	struct survey_job *j = calloc(1, sizeof(*j));
+	char *copy = malloc(n + 1);
 
-	if (j) {
-		*j = (struct survey_job){.job = {.work = survey_work, .done = survey_done},
-					 .c = *c,
-					 .text = malloc(n + 1),
-					 .n = n,
-					 .then = then,
-					 .arg = arg};
-		j->result.path = *path;
-		arena_init(&j->arena, SUBJECTS_MEMORY_MAX);
-	}
-	if (!j || !j->text ||
-	    model_subjects(c->model, &j->arena, &j->subjects, &j->n_subjects) < 0) {
-		static const struct survey no_memory = {.err = -ENOMEM,
-							.diag.message = "out of memory"};
-
-		if (j) {
-			arena_done(&j->arena);
-			free(j->text);
-		}
+	if (!j || !copy) {
 		free(j);
+		free(copy);
 		then(arg, &no_memory);
 		return;
 	}
-	memcpy(j->text, text, n);
-	j->text[n] = '\0';
-	worker_submit(c->worker, &j->job);
+	memcpy(copy, text, n);
+	copy[n] = '\0';
+	*j = (struct survey_job){.job = {.work = survey_work, .done = survey_done},
+				 .c = *c,
+				 .text = copy,
+				 .n = n,
+				 .then = then,
+				 .arg = arg};
+	j->result.path = *path;
+	muster_start(c->worker, c->model, mustered, j);
 }

@@ -19,6 +19,7 @@ struct asking {
 	struct app *app;
 	struct http_request *request;
 	struct arena arena;
+	struct roll *roll;
 	struct can_question q;
 	struct service svc;
 	struct policy *policy;
@@ -224,6 +225,7 @@ static void ask(void *arg, struct store *s)
 static void finish(struct asking *x)
 {
 	policy_free(x->policy);
+	roll_free(x->roll);
 	arena_done(&x->arena);
 }
 
@@ -242,6 +244,25 @@ static void answer(void *arg)
 	else
 		http_reply_json(x->request, 200, answer_json(x));
 	finish(x);
+}
+
+static void fail_internal(struct asking *x, int err)
+{
+	http_reply_error(x->request, 500, "internal", zt_strerror(err), "");
+	finish(x);
+}
+
+static void mustered(void *arg, int err, struct roll *r)
+{
+	struct asking *x = arg;
+
+	x->roll = r;
+	if (err) {
+		fail_internal(x, err);
+		return;
+	}
+	x->q.devices = roll_subjects(r, &x->q.n_devices);
+	app_read(x->app, ask, answer, x);
 }
 
 void api_policy_can(void *app, struct http_request *r)
@@ -266,10 +287,8 @@ void api_policy_can(void *app, struct http_request *r)
 	x->q.now_s = app_now(app).wall_ms / 1000;
 	read_from(x, from);
 	read_to(x, to);
-	if (x->err || model_subjects(app_model(app), &x->arena, &x->q.devices, &x->q.n_devices)) {
-		http_reply_error(r, 500, "internal", zt_strerror(-ENOMEM), "");
-		finish(x);
-		return;
-	}
-	app_read(app, ask, answer, x);
+	if (x->err)
+		fail_internal(x, x->err);
+	else
+		app_muster(app, mustered, x);
 }

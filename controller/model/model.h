@@ -137,12 +137,6 @@ int model_try(const struct model *m, struct engine *e) ZT_MUST_USE;
 /* A device that cannot be kept in step is nobody's peer. */
 void model_forget(struct model *m, uint32_t id);
 
-/* Every device that is not revoked, whatever its standing now, and for each user with groups one
- * without a name: a device that the user may still enrol. All copied into a, for other threads;
- * verdicts and places are none. -ENOMEM. */
-int model_subjects(const struct model *m, struct arena *a, const struct subject **ret,
-		   size_t *ret_n) ZT_MUST_USE;
-
 /* A committed change. *ret: the device it is about, NULL for others. A new policy goes through
  * model_set_policy and model_set_canary. -ENOMEM: of a device or user. The end of a canary does not
  * fail for want of memory (model_put_force). */

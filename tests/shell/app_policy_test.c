@@ -26,6 +26,8 @@ static uint32_t no_memory_for; /* this device; 0: for all */
 
 struct now __real_clock_now(void);
 struct now __wrap_clock_now(void);
+int __real_roll_step(struct roll *r, const struct model *m, size_t max);
+int __wrap_roll_step(struct roll *r, const struct model *m, size_t max);
 int __real_engine_put(struct engine *e, const struct subject *s);
 int __wrap_engine_put(struct engine *e, const struct subject *s);
 
@@ -40,6 +42,16 @@ struct now __wrap_clock_now(void)
 int __wrap_engine_put(struct engine *e, const struct subject *s)
 {
 	return s->id == no_memory_for ? -ENOMEM : __real_engine_put(e, s);
+}
+
+static size_t slice; /* devices at once; 0: as many as it likes */
+static unsigned slices;
+
+int __wrap_roll_step(struct roll *r, const struct model *m, size_t max)
+{
+	assert_true(max <= 1000);
+	slices++;
+	return __real_roll_step(r, m, slice ? slice : max);
 }
 
 /* --- the application --- */
@@ -86,6 +98,7 @@ static int setup(void **state)
 	(void)state;
 	wall_shift_ms = 0;
 	no_memory_for = 0;
+	slice = 0;
 	fixture_init(&f, "100.64.0.0/10", NULL);
 	wall_shift_ms = now_ms - __real_clock_now().wall_ms; /* the fixture's time */
 	loop = loop_new();
@@ -280,12 +293,39 @@ static void it_goes_back_once_without_memory(void **state)
 	assert_int_equal(put(new_text), 5); /* it was not tried again */
 }
 
+/* --- many devices --- */
+
+/* Those that invariants are looked at with are copied between the loop's turns. */
+static void a_put_copies_devices_in_slices(void **state)
+{
+	static const char never[] = "[resource db]\non = tag:db\nports = tcp/5432\n"
+				    "[rule all]\nwho = anyone\nwhat = resource:db\nwhy = w\n"
+				    "[invariant i]\nfrom = device:sam\nto = resource:db\n"
+				    "expect = never\nwhy = w\n";
+	struct change c = change_of(CHANGE_POLICY_PUT);
+
+	(void)state;
+	slice = 1;
+	slices = 0;
+	put(new_text);
+	assert_true(slices >= 3);
+	c.policy = (struct policy_row){.text = (char *)(uintptr_t)never, .len = strlen(never)};
+	slices = 0;
+	is_done = false;
+	app_put_policy(app, &c, true, take_policy, NULL);
+	assert_false(is_done || slices); /* not while the caller waits */
+	await(done);
+	assert_int_equal(got.err, -ZT_EFORM);
+	assert_true(slices >= 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_policy_holds_without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_trial_ends_without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_goes_back_once_without_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_put_copies_devices_in_slices, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("app_policy", tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "zt/log.h"
 #include "zt/txt.h"
+#include "controller/model/trial.h"
 
 enum {
 	ENROLMENTS_WAITING_MAX = 1000, /* strangers' work; what admins do is never turned away */
@@ -168,7 +169,7 @@ void app_policy_changed(struct app *a)
 {
 	struct now now = clock_now();
 
-	a->confirm_boot_ms = now.boot_ms + a->model.force.row.trial.until_ms - now.wall_ms;
+	a->confirm_boot_ms = now.boot_ms + trial_left_ms(&a->model.force.row, now.wall_ms);
 	a->take_back_boot_ms = 0;
 	app_note_left_out(a);
 	publish_mark_all(a->publisher);

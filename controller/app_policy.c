@@ -9,6 +9,7 @@
 
 #include "zt/log.h"
 #include "controller/changes.h"
+#include "controller/model/trial.h"
 #include "controller/policy/invariant.h"
 #include "controller/policy/review.h"
 #include "controller/zones.h"
@@ -309,13 +310,6 @@ static struct change back_change(const struct policy_row *waits, int64_t at_ms)
 	return c;
 }
 
-/* Either clock will do: what was to end does not go on because a clock was set. */
-static bool is_too_late(const struct policy_row *row, struct now now, int64_t confirm_boot_ms)
-{
-	return row->trial.state == TRIAL_OPEN && row->trial.until_ms &&
-	       (row->trial.until_ms <= now.wall_ms || confirm_boot_ms <= now.boot_ms);
-}
-
 static void taken_back(void *arg, const struct app_policy *result)
 {
 	struct app *a = arg;
@@ -341,7 +335,7 @@ void app_take_back(struct app *a, struct now now)
 	struct policy_job *p;
 
 	if (a->taking_back || now.boot_ms < a->take_back_boot_ms ||
-	    !is_too_late(row, now, a->confirm_boot_ms))
+	    !trial_is_over(row, now, a->confirm_boot_ms))
 		return;
 	p = calloc(1, sizeof(*p));
 	if (!p)
@@ -393,16 +387,6 @@ static int take_back_at_start(struct app *a, struct arena *arena, struct policy_
 	return err;
 }
 
-/* What is left of it; a clock that was set back while we were away makes it no longer than asked.
- */
-static int64_t time_to_confirm(const struct policy_row *row, int64_t wall_ms)
-{
-	int64_t left_ms = row->trial.until_ms - wall_ms;
-	int64_t asked_ms = row->trial.until_ms - row->at_s * 1000;
-
-	return left_ms < asked_ms ? left_ms : asked_ms;
-}
-
 static int load_in_force(struct app *a, struct arena *arena, struct diag *problem)
 {
 	struct policy_row row;
@@ -410,7 +394,7 @@ static int load_in_force(struct app *a, struct arena *arena, struct diag *proble
 	struct now now = clock_now();
 	int err = store_policy_get(a->store, 0, arena, &row);
 
-	if (!err && is_too_late(&row, now, INT64_MAX))
+	if (!err && trial_is_over(&row, now, INT64_MAX))
 		err = take_back_at_start(a, arena, &row, problem);
 	if (!err)
 		err = parse_stored(a, &row, &p, problem);
@@ -419,7 +403,7 @@ static int load_in_force(struct app *a, struct arena *arena, struct diag *proble
 	if (err)
 		policy_free(p);
 	else
-		a->confirm_boot_ms = now.boot_ms + time_to_confirm(&row, now.wall_ms);
+		a->confirm_boot_ms = now.boot_ms + trial_left_ms(&row, now.wall_ms);
 	return err;
 }
 

@@ -11,7 +11,7 @@ static const char old_text[] =
 static const char new_text[] =
 	RESOURCE "[rule new]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = w\n";
 
-enum { DB = 1, ADA = 2, SAM = 3, WAIT_MS = 15000, LOOK_MS = 5 };
+enum { DB = 1, ADA = 2, SAM = 3, WAIT_MS = 15000, LOOK_MS = 5, HOUR_MS = 3600000 };
 
 static struct fixture f;
 static struct loop *loop;
@@ -278,6 +278,11 @@ static bool is_four(void)
 	return app_model(app)->force.row.version == 4;
 }
 
+static bool is_six(void)
+{
+	return app_model(app)->force.row.version == 6;
+}
+
 static void it_goes_back_once_without_memory(void **state)
 {
 	(void)state;
@@ -291,6 +296,27 @@ static void it_goes_back_once_without_memory(void **state)
 	await(all_are_in);
 	assert_true(may_open_db(SAM));
 	assert_int_equal(put(new_text), 5); /* it was not tried again */
+}
+
+/* --- clocks --- */
+
+/* Set back while it waits, it ends by the clock that nobody sets; set back over a restart, it waits
+ * no longer than was asked for. */
+static void a_clock_that_is_set_back(void **state)
+{
+	(void)state;
+	put(old_text);
+	assert_int_equal(put_on_trial(new_text, 1, 0), 3);
+	wall_shift_ms -= HOUR_MS;
+	await(is_four);
+	assert_true(may_open_db(SAM) && !may_open_db(ADA));
+	assert_int_equal(put_on_trial(new_text, 1, 0), 5);
+	app_free(app);
+	wall_shift_ms -= HOUR_MS;
+	start_ok();
+	assert_int_equal(app_model(app)->force.row.version, 5);
+	await(is_six);
+	assert_true(may_open_db(SAM) && !may_open_db(ADA));
 }
 
 /* --- many devices --- */
@@ -325,6 +351,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_policy_holds_without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_trial_ends_without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_goes_back_once_without_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_clock_that_is_set_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_put_copies_devices_in_slices, setup, teardown),
 	};
 

@@ -210,10 +210,114 @@ static void a_policy_holds_without_memory(void **state)
 	assert_true(most > CREWS);
 }
 
+/* --- one device, one user --- */
+
+static struct change change_of_sam(enum device_state device_state, const char *tag)
+{
+	struct change c = {.kind = CHANGE_DEVICE_STATE, .device = row_of(SAM, "sam@x.org", tag)};
+
+	c.device.state = device_state;
+	return c;
+}
+
+static bool sam_is_in(void)
+{
+	const uint32_t *ids;
+	struct arena a;
+	size_t n;
+
+	arena_init(&a, 1 << 20);
+	assert_int_equal(engine_owned(m.force.engine, "sam@x.org", &a, &ids, &n), 0);
+	arena_done(&a);
+	return n > 0;
+}
+
+/* Whatever there is memory for, it is gone, and does not come back when there is memory again. */
+static void a_revocation_needs_no_memory(void **state)
+{
+	static const enum device_state states[] = {DEVICE_REVOKED, DEVICE_EXPIRED};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(states); i++) {
+		unsigned without = 0;
+		bool ended = true;
+
+		for (long n = 0; ended && n < TRIES; n++) {
+			struct change c = change_of_sam(states[i], "");
+			struct device *d;
+			int err;
+
+			fill();
+			assert_true(may_open_db(SAM));
+			memory_end_after(n);
+			err = model_apply(&m, &c, now_ms, &d);
+			ended = memory_comes_back();
+			without += err != 0;
+			d = model_device(&m, SAM);
+			assert_false(sam_is_in());
+			assert_int_equal(d->row.state, states[i]);
+			assert_int_equal(d->standing, i ? STANDING_EXPIRED : STANDING_REVOKED);
+			model_put_left_out(&m);
+			assert_false(sam_is_in());
+			model_done(&m);
+		}
+		assert_int_equal(without, 1); /* its texts are one piece of memory */
+	}
+}
+
+/* What it is now cannot be kept, so it is nothing; or it can, and is put when there is memory. */
+static void a_tag_without_memory(void **state)
+{
+	bool ended = true, waited = false;
+
+	(void)state;
+	for (long n = 0; ended && n < TRIES; n++) {
+		struct change c = change_of_sam(DEVICE_ACTIVE, "db");
+		struct device *d;
+		int err;
+
+		fill();
+		memory_end_after(n);
+		err = model_apply(&m, &c, now_ms, &d);
+		ended = memory_comes_back();
+		d = model_device(&m, SAM);
+		assert_int_equal(sam_is_in(), err == 0);
+		assert_int_equal(d->left_out, err != 0 && d->row.tags.n);
+		waited = waited || d->left_out;
+		model_put_left_out(&m);
+		assert_int_equal(sam_is_in(), d->row.tags.n == 1);
+		assert_int_equal(d->standing, d->row.tags.n ? STANDING_ACTIVE : STANDING_PENDING);
+		model_done(&m);
+	}
+	assert_true(waited);
+}
+
+static void a_user_is_disabled_without_memory(void **state)
+{
+	struct change c = {.kind = CHANGE_USER_PUT,
+			   .user = {.email = "sam@x.org", .disabled = true}};
+	struct device *d;
+
+	(void)state;
+	fill();
+	assert_true(may_open_db(SAM));
+	memory_end_after(0);
+	assert_int_equal(model_apply(&m, &c, now_ms, &d), -ENOMEM); /* a user not known before */
+	assert_true(memory_comes_back());
+	assert_false(sam_is_in());
+	model_put_left_out(&m);
+	assert_false(sam_is_in());
+	assert_int_equal(model_device(&m, SAM)->standing, STANDING_DISABLED);
+	model_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_policy_holds_without_memory),
+		cmocka_unit_test(a_revocation_needs_no_memory),
+		cmocka_unit_test(a_tag_without_memory),
+		cmocka_unit_test(a_user_is_disabled_without_memory),
 	};
 
 	return cmocka_run_group_tests_name("model_memory", tests, NULL, NULL);

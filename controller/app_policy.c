@@ -363,6 +363,15 @@ static int parse_stored(struct app *a, const struct policy_row *row, struct poli
 	return policy_parse("policy", row->text, row->len, &env, ret, &list);
 }
 
+/* As when it runs: it stays in force, because a controller that does not start helps nobody, and is
+ * tried again. */
+static void say_it_stays(const struct policy_row *row, const struct diag *problem)
+{
+	log_error("policy version %u was not confirmed and stays in force: version %u, which was "
+		  "before it, cannot be used any more: %s",
+		  row->version, row->trial.base, problem->message);
+}
+
 /* Nobody confirmed it while the controller was away: row becomes the one before it, put again. */
 static int take_back_at_start(struct app *a, struct arena *arena, struct policy_row *row,
 			      struct diag *problem)
@@ -375,6 +384,11 @@ static int take_back_at_start(struct app *a, struct arena *arena, struct policy_
 	if (!err) /* can it be used at all? It is not put otherwise */
 		err = parse_stored(a, &before, &p, problem);
 	policy_free(p);
+	if (err == -ZT_EFORM) {
+		say_it_stays(row, problem);
+		*problem = (struct diag){0};
+		return 0;
+	}
 	if (err)
 		return err;
 	c.policy.text = before.text;

@@ -80,9 +80,20 @@ static void await(bool (*fn)(void))
 
 static int start(struct diag *d)
 {
-	struct app_config c = {.loop = loop, .keys = &keys, .version = "test"};
+	struct app_config c = {.keys = &keys, .version = "test"};
 
+	c.loop = loop = loop_new();
+	look = loop_timer_new(loop, look_again, NULL);
+	assert_true(loop && look);
 	return app_new(&c, f.s, &app, d);
+}
+
+static void stop(void)
+{
+	app_free(app);
+	app = NULL;
+	loop_timer_free(look);
+	loop_free(loop);
 }
 
 static void start_ok(void)
@@ -101,9 +112,6 @@ static int setup(void **state)
 	slice = 0;
 	fixture_init(&f, "100.64.0.0/10", NULL);
 	wall_shift_ms = now_ms - __real_clock_now().wall_ms; /* the fixture's time */
-	loop = loop_new();
-	look = loop_timer_new(loop, look_again, NULL);
-	assert_true(loop && look);
 	assert_int_equal(device_for(&f, token_for(&f, NULL, "db", 1), "db", DB), DB);
 	assert_int_equal(device_for(&f, token_for(&f, "ada@x.org", NULL, 1), "ada", ADA), ADA);
 	assert_int_equal(device_for(&f, token_for(&f, "sam@x.org", NULL, 1), "sam", SAM), SAM);
@@ -114,10 +122,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	app_free(app);
-	app = NULL;
-	loop_timer_free(look);
-	loop_free(loop);
+	stop();
 	assert_whole(&f);
 	fixture_done(&f);
 	return 0;
@@ -311,11 +316,77 @@ static void a_clock_that_is_set_back(void **state)
 	await(is_four);
 	assert_true(may_open_db(SAM) && !may_open_db(ADA));
 	assert_int_equal(put_on_trial(new_text, 1, 0), 5);
-	app_free(app);
+	stop();
 	wall_shift_ms -= HOUR_MS;
 	start_ok();
 	assert_int_equal(app_model(app)->force.row.version, 5);
 	await(is_six);
+	assert_true(may_open_db(SAM) && !may_open_db(ADA));
+}
+
+/* --- at the start --- */
+
+/* Past the application, which would refuse it: a text of an older version of the program. */
+static uint32_t commit_text(const char *text, int64_t until_ms)
+{
+	struct change c = {.kind = CHANGE_POLICY_PUT,
+			   .at_ms = clock_now().wall_ms,
+			   .policy = {.text = (char *)(uintptr_t)text,
+				      .len = strlen(text),
+				      .author = "admin:1 (root)",
+				      .why = "test"}};
+
+	if (until_ms)
+		c.policy.trial = (struct trial){.state = TRIAL_OPEN, .until_ms = until_ms};
+	assert_int_equal(commit(&f, &c), 0);
+	return c.policy.version;
+}
+
+/* What it would go back to cannot be used any more. Nothing is put in its place, what is in force
+ * stays, and the controller serves: an admin can put another one. */
+static void it_cannot_go_back_at_the_start(void **state)
+{
+	const struct policy_row *row;
+
+	(void)state;
+	stop();
+	assert_int_equal(commit_text("[rule of another time]\n", 0), 2);
+	assert_int_equal(commit_text(new_text, clock_now().wall_ms + 1000), 3);
+	wall_shift_ms += HOUR_MS;
+	start_ok();
+	row = &app_model(app)->force.row;
+	assert_int_equal(row->version, 3);
+	assert_true(row->trial.state == TRIAL_OPEN && may_open_db(ADA));
+	assert_int_equal(end_trial(CHANGE_POLICY_CONFIRM), -ZT_ESTATE); /* too late */
+	assert_int_equal(put(old_text), 4);
+	assert_true(may_open_db(SAM) && !may_open_db(ADA));
+	stop();
+	start_ok();
+	assert_int_equal(app_model(app)->force.row.version, 4);
+}
+
+/* What is in force cannot be used: there is nothing to serve. */
+static void a_policy_in_force_that_cannot_be_used(void **state)
+{
+	struct diag d = {0};
+
+	(void)state;
+	stop();
+	commit_text("[rule of another time]\n", 0);
+	assert_int_equal(start(&d), -ZT_EFORM);
+	assert_non_null(strstr(d.message, "the stored policy cannot be used: "));
+	assert_non_null(strstr(d.hint, "program version"));
+}
+
+static void it_goes_back_at_the_start(void **state)
+{
+	(void)state;
+	stop();
+	commit_text(old_text, 0);
+	assert_int_equal(commit_text(new_text, clock_now().wall_ms + 1000), 3);
+	wall_shift_ms += HOUR_MS;
+	start_ok();
+	assert_int_equal(app_model(app)->force.row.version, 4);
 	assert_true(may_open_db(SAM) && !may_open_db(ADA));
 }
 
@@ -352,6 +423,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_trial_ends_without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_goes_back_once_without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_clock_that_is_set_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_goes_back_at_the_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_cannot_go_back_at_the_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_policy_in_force_that_cannot_be_used, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_put_copies_devices_in_slices, setup, teardown),
 	};
 

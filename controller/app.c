@@ -192,8 +192,8 @@ static void apply_change(struct app *a, const struct change *c)
 	mark_around(a, c);
 	err = model_apply(&a->model, c, c->at_ms, &d);
 	if (err) {
-		/* The store has it and we do not: whoever is touched gets nothing until a restart
-		 * loads it. */
+		/* The store has it and we do not: whoever is touched gets nothing until there is
+		 * memory (app_tick), or, where it could not even be kept, a restart loads it. */
 		log_error("a committed change does not fit into memory: %s", zt_strerror(err));
 		d = c->device.id ? model_device(&a->model, c->device.id) : NULL;
 		if (d)

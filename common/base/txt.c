@@ -81,6 +81,61 @@ bool txt_is_email(const char *s)
 	}
 }
 
+static bool is_word(char c)
+{
+	return is_lower_alnum(c) || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+/* Does the path's part of n bytes name something below the one before? */
+static bool is_path_part(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (s[i] <= ' ' || s[i] > '~')
+			return false;
+	return n > 0 && !(n == 1 && s[0] == '.') && !(n == 2 && s[0] == '.' && s[1] == '.');
+}
+
+static bool is_path(const char *s)
+{
+	if (strnlen(s, ZT_CONDITION_NAME_MAX + 1) > ZT_CONDITION_NAME_MAX)
+		return false;
+	while (*s == '/') {
+		size_t n = strcspn(++s, "/");
+
+		if (!is_path_part(s, n))
+			return false;
+		s += n;
+	}
+	return true;
+}
+
+bool txt_is_program(const char *s)
+{
+	size_t i;
+
+	if (s[0] == '/')
+		return is_path(s);
+	if (!is_word(s[0]))
+		return false;
+	for (i = 1; s[i] && i <= ZT_NAME_MAX; i++)
+		if (!is_word(s[i]) && !strchr(".+-", s[i]))
+			return false;
+	return i <= ZT_NAME_MAX;
+}
+
+bool txt_is_account(const char *s)
+{
+	bool number = true;
+	size_t i;
+
+	for (i = 0; s[i] && i <= ZT_ACCOUNT_MAX; i++) {
+		if (!is_word(s[i]) && s[i] != '.' && (s[i] != '-' || i == 0))
+			return false;
+		number = number && is_digit(s[i]);
+	}
+	return i <= ZT_ACCOUNT_MAX && !number;
+}
+
 /* Length of the valid UTF-8 sequence at p (RFC 3629: shortest form, no surrogates), 0 when there is
  * none. */
 static size_t utf8_next(const uint8_t *p, size_t n, uint32_t *ret)

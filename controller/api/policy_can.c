@@ -6,6 +6,7 @@
 #include "zt/txt.h"
 #include "controller/api/api.h"
 #include "controller/policy/can.h"
+#include "controller/policy/demand.h"
 #include "controller/policy/place.h"
 #include "controller/policy/words.h"
 
@@ -156,6 +157,12 @@ static const char *where_text(struct asking *x, const struct policy_rule *r)
 	return r->where || r->where_except ? where_print(x->policy, r, &x->arena) : NULL;
 }
 
+/* Beside the postures. */
+static const char *how_text(struct asking *x, const struct policy_rule *r)
+{
+	return demands_kinds(&r->demands) ? demands_print(&r->demands, &x->arena) : NULL;
+}
+
 static json_t *nots_json(struct asking *x, const struct can_way *w)
 {
 	json_t *list = json_array();
@@ -176,8 +183,9 @@ static json_t *way_json(struct asking *x, const struct can_way *w)
 	for (uint64_t left = w->postures; left; left &= left - 1)
 		json_array_append_new(postures,
 				      json_string(x->policy->postures[__builtin_ctzll(left)].name));
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:o,s:i}", "rule", w->rule->name,
-			 "why", w->rule->why, "postures", postures, "when",
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:o,s:i}", "rule", w->rule->name,
+			 "why", w->rule->why, "postures", postures, "how",
+			 text_or_null(how_text(x, w->rule)), "when",
 			 text_or_null(w->timed ? when_text(x->policy, w->rule) : NULL), "where",
 			 text_or_null(w->placed ? where_text(x, w->rule) : NULL), "nots",
 			 nots_json(x, w), "ports", ports_json(w->ports, w->n_ports), "from",

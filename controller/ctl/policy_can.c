@@ -57,6 +57,7 @@ static void print_way(struct ctl *c, size_t i, const json_t *way)
 	fprintf(c->out, "%3zu. rule %s%s%s\n", i + 1, ctl_member(c, way, "rule"), *why ? ": " : "",
 		why);
 	print_part(c, "posture", ctl_member(c, way, "postures"));
+	print_part(c, "how", ctl_member(c, way, "how"));
 	print_part(c, "when", ctl_member(c, way, "when"));
 	print_part(c, "where", ctl_member(c, way, "where"));
 	print_nots(c, way);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/policy/demand.h"
 #include "controller/policy/engine_impl.h"
 #include "controller/policy/services.h"
 #include "controller/policy/when.h"
@@ -179,15 +180,18 @@ int access_rules(const struct engine *e, uint32_t dst, uint32_t resource, struct
 	return 0;
 }
 
-/* "posture:a, posture:b" */
+/* "posture:a, posture:b, login < 12h" */
 static const char *how_print(const struct policy *p, const struct policy_rule *r, struct arena *a)
 {
-	const char *text;
+	const char *text, *demands = demands_print(&r->demands, a);
 	struct buf b;
 
+	if (!demands)
+		return NULL;
 	buf_init_grow(&b, 1 << 20);
 	for (size_t i = 0; i < r->n_how; i++)
 		buf_printf(&b, "%sposture:%s", i ? ", " : "", p->postures[r->how[i]].name);
+	buf_printf(&b, "%s%s", r->n_how && *demands ? ", " : "", demands);
 	text = b.err ? NULL : arena_text(a, buf_text(&b), b.len);
 	buf_free(&b);
 	return text;

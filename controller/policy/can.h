@@ -42,8 +42,9 @@ struct can_identity {
 /* Protocols that a service has no name for, beside tcp, udp and icmp: open where everything is. */
 enum { CAN_OTHER_PROTOCOLS = 255 };
 
-/* It is open while everything here holds: the postures, the rule's when if timed and its where if
- * placed, and none of the rules in nots denies. What follows from the rest is left out. */
+/* It is open while everything here holds: the postures, the rule's demands, its when if timed and
+ * its where if placed, and none of the rules in nots denies. What follows from the rest is left
+ * out. */
 struct can_way {
 	const struct policy_rule *rule;
 	uint64_t postures; /* bits */

@@ -1,12 +1,14 @@
 /* The rules about one stretch of ports between two, over every moment. A moment is a set of whens
  * that hold and what is known of the place; a rule is open in some of these cells, a deny closes
  * some. Postures need no cells: only rules that allow ask for them, more of them never close
- * anything, and none at all is always possible. */
+ * anything, and none at all is always possible. What else a rule's how asks for neither. */
 #include "controller/policy/can_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "controller/policy/demand.h"
 
 enum {
 	KEY_TIMES,
@@ -72,7 +74,9 @@ static int compare_conditions(const struct kind *a, const struct kind *b)
 		c = compare_masks(a->rule->where, b->rule->where);
 	if (!c)
 		c = compare_masks(a->rule->where_except, b->rule->where_except);
-	return c ? c : compare_masks(a->needs, b->needs);
+	if (!c)
+		c = compare_masks(a->needs, b->needs);
+	return c ? c : demands_compare(&a->rule->demands, &b->rule->demands);
 }
 
 static int compare_kinds(const void *a, const void *b)
@@ -318,17 +322,24 @@ static int make_cells(struct solve *s)
 
 static bool implies(const struct solve *s, const struct kind *a, const struct kind *b)
 {
+	if (!demands_imply(&a->rule->demands, &b->rule->demands))
+		return false;
 	for (uint64_t left = b->needs; left; left &= left - 1)
 		if (!postures_imply(s->x->p, a->needs, (uint32_t)__builtin_ctzll(left)))
 			return false;
 	return is_within(a->cells, b->cells, s->n_words);
 }
 
+static unsigned asks(const struct kind *k)
+{
+	return (unsigned)__builtin_popcountll(k->needs) + demands_count(&k->rule->demands);
+}
+
 /* The most open first; of those alike the one that asks for less, then the first of the file. */
 static int compare_weakness(const void *a, const void *b)
 {
 	const struct kind *x = a, *y = b;
-	int n = __builtin_popcountll(x->needs), m = __builtin_popcountll(y->needs);
+	unsigned n = asks(x), m = asks(y);
 
 	if (x->n_cells != y->n_cells)
 		return x->n_cells > y->n_cells ? -1 : 1;
@@ -442,14 +453,14 @@ static int say_way(struct solve *s, const struct kind *k, uint64_t *room, struct
 	return 0;
 }
 
-/* Without any posture, is it open in every cell? */
+/* Without any posture or demand, is it open in every cell? */
 static bool covers_all(const struct solve *s, uint64_t *room)
 {
 	size_t open;
 
 	memset(room, 0, s->n_words * sizeof(*room));
 	for (size_t i = 0; i < s->allow.n; i++)
-		for (size_t w = 0; s->allow.v[i].needs == 0 && w < s->n_words; w++)
+		for (size_t w = 0; asks(&s->allow.v[i]) == 0 && w < s->n_words; w++)
 			room[w] |= s->allow.v[i].cells[w];
 	open = count(room, s->n_words);
 	return open == s->times->n * s->places->n;

@@ -9,6 +9,7 @@
 #include "zt/txt.h"
 #include "controller/policy/can_impl.h"
 #include "controller/policy/condition.h"
+#include "controller/policy/demand.h"
 #include "controller/policy/engine.h"
 #include "controller/policy/invariant.h"
 
@@ -260,7 +261,8 @@ void check_policy(struct parse *c)
 
 bool policy_rule_is_plain(const struct policy_rule *r)
 {
-	return r->n_how == 0 && r->when == POLICY_ALWAYS && !r->where && !r->where_except;
+	return r->n_how == 0 && !demands_kinds(&r->demands) && r->when == POLICY_ALWAYS &&
+	       !r->where && !r->where_except;
 }
 
 static bool names(const struct selector *list, size_t n, const char *name)

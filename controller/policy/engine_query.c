@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/policy/demand.h"
 #include "controller/policy/services.h"
 
 enum { ENDING_MEMORY_MAX = 1 << 20, LATER_MAX = 64 };
@@ -21,6 +22,8 @@ bool engine_holds(const struct engine *e, const struct node *n, uint32_t rule)
 		return false;
 	if (r->deny)
 		return !where_fails(r, &n->places);
+	if (demands_unknown(&r->demands))
+		return false;
 	return (n->verdicts & needs) == needs && where_holds(r, &n->places);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "controller/policy/demand.h"
 #include "controller/policy/networks.h"
 #include "controller/policy/services.h"
 #include "controller/policy/when.h"
@@ -27,8 +28,10 @@ struct candidate {
 	enum rank rank;
 	/* Conditions that do not hold; none where who fails: nobody asked for them. */
 	uint64_t missing; /* postures */
+	unsigned unknown; /* bits by enum demand_kind */
 	bool elsewhere, closed;
-	uint32_t rule; /* index */
+	bool looked_at; /* it asks for a program or an account, which the device looks at */
+	uint32_t rule;	/* index */
 	uint32_t resource;
 };
 
@@ -65,6 +68,7 @@ static unsigned count_conditions(const struct candidate *k)
 {
 	unsigned n = (unsigned)k->elsewhere + k->closed;
 
+	n += (unsigned)__builtin_popcount(k->unknown);
 	for (uint64_t v = k->missing; v; v &= v - 1)
 		n++;
 	return n;
@@ -89,10 +93,13 @@ static struct candidate weigh(const struct explain_run *x, uint32_t rule, uint32
 	bool who = bits_has(&x->own_rules, rule);
 	bool port = offers(&x->e->policy->resources[resource], x->svc);
 	uint64_t missing = x->e->index.needs[rule] & ~x->src->verdicts;
+	const struct policy_demands *demands = &x->e->policy->rules[rule].demands;
 	struct candidate k = {
 		.missing = who ? missing : 0,
+		.unknown = who ? demands_unknown(demands) : 0,
 		.elsewhere = who && !where_holds(&x->e->policy->rules[rule], &x->src->places),
 		.closed = who && is_closed(x->e, rule),
+		.looked_at = demands_kinds(demands) & ~demands_unknown(demands),
 		.rule = rule,
 		.resource = resource};
 
@@ -117,6 +124,8 @@ static bool is_nearer(const struct candidate *a, const struct candidate *b)
 		return a->rank < b->rank;
 	if (x != y)
 		return x < y;
+	if (a->looked_at != b->looked_at) /* what holds as it is says more */
+		return b->looked_at;
 	return a->rule < b->rule;
 }
 
@@ -295,6 +304,13 @@ static int say_where(struct explain_run *x, const struct policy_rule *r)
 		   "country_database.");
 }
 
+static int say_demand(struct explain_run *x, const struct policy_rule *r, enum demand_kind kind)
+{
+	return say(x, demand_print(&r->demands, kind, x->a), "not known",
+		   "This controller knows no logins and no approvals yet; ask for a rule without "
+		   "them.");
+}
+
 /* A deny that holds at certain times: when it does, and until when this time. */
 static int say_deny_when(struct explain_run *x, const struct policy_rule *r)
 {
@@ -356,6 +372,8 @@ static int say_all(struct explain_run *x, const struct candidate *k)
 		err = say_when(x, &p->rules[k->rule]);
 	if (!err && k->elsewhere)
 		err = say_where(x, &p->rules[k->rule]);
+	for (unsigned left = k->unknown; left && !err; left &= left - 1)
+		err = say_demand(x, &p->rules[k->rule], (enum demand_kind)__builtin_ctz(left));
 	for (uint64_t left = k->missing; left && !err; left &= left - 1)
 		err = say_posture(x, (uint32_t)__builtin_ctzll(left));
 	return err;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "controller/policy/condition.h"
+#include "controller/policy/demand.h"
 #include "controller/policy/place.h"
 #include "controller/policy/portset.h"
 #include "controller/policy/words.h"
@@ -447,9 +448,24 @@ static struct ids profile_units(struct units *u, const struct policy_posture *p)
 	return sorted(v, (uint32_t)p->n_require);
 }
 
+/* Of each kind one: programs and accounts are one of several, so that they make one unit. */
+static struct ids demand_units(struct units *u, const struct policy_demands *d)
+{
+	uint32_t *v = new_array(u, DEMAND_KINDS, sizeof(*v)), n = 0;
+
+	for (unsigned left = demands_kinds(d); v && left; left &= left - 1) {
+		const char *text = demand_print(d, (enum demand_kind)__builtin_ctz(left), u->arena);
+
+		fail(u, text ? 0 : -ENOMEM);
+		if (text)
+			v[n++] = unit_of_text(u, text);
+	}
+	return sorted(v, n);
+}
+
 struct ids units_of_how(struct units *u, const struct policy_rule *r)
 {
-	struct ids all = {0};
+	struct ids all = demand_units(u, &r->demands);
 
 	for (size_t i = 0; i < r->n_how; i++) {
 		struct ids one = profile_units(u, &u->policy->postures[r->how[i]]);

@@ -7,6 +7,7 @@
  *     parse_condition  one value: conditions on facts
  *     parse_when       values of time: windows, schedules, ends
  *     parse_keys       tables of keys; parse_resource, parse_rule, parse_invariant: of those
+ *     parse_how        what a rule's how asks for: postures, logins, programs, accounts
  *     parse_shared     what several of these read
  *     parse_settle     lists less their excepts, groups in groups
  *     parse_problem    problems with their place, hints, near misses
@@ -112,6 +113,7 @@ struct parse {
 	struct policy_spot spots[POLICY_SPOTS_MAX];
 	uint32_t n_spots;
 	struct policy_when *whens; /* of the policy: room for one more for each invariant */
+	size_t n_demand_names;	   /* programs and accounts of all rules */
 	const char **candidates[THING_COUNT]; /* names of a kind, for hints; NULL: not yet needed */
 };
 

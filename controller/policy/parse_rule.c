@@ -1,6 +1,6 @@
-/* Keys of rules. What the full grammar has and this version does not enforce stands here too, so
- * that it is refused by name: a condition that is accepted and ignored would give more than the
- * policy says. */
+/* Keys of rules. What the full grammar has and this version does not enforce is read too, so that
+ * it is refused by name: a condition that is accepted and ignored would give more than the policy
+ * says. */
 #include "controller/policy/parse_section.h"
 
 #include <errno.h>
@@ -24,38 +24,6 @@ static bool item_resource(struct parse *c, const struct span *s, const char *hel
 	}
 	if (names_find(&c->names, THING_RESOURCE, s->p, s->n) != NAMES_ABSENT)
 		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean resource:%.*s?",
-			  (int)s->n, s->p);
-	else
-		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
-	return false;
-}
-
-/* Conditions of the full grammar that nothing enforces yet. */
-static bool is_later_condition(const struct span *s)
-{
-	static const char *const words[] = {"login", "mfa", "approval", "app:", "user:"};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (span_starts(s, words[i]))
-			return true;
-	return false;
-}
-
-static bool item_posture(struct parse *c, const struct span *s, const char *help, void *ret)
-{
-	struct span name;
-
-	if (span_starts(s, "posture:")) {
-		name = span_skip(*s, strlen("posture:"));
-		return value_reference(c, &name, s, THING_POSTURE, ret);
-	}
-	if (is_later_condition(s))
-		diag_hint(problem_with(c, s, "cannot be enforced by the running system yet"),
-			  "a rule asks for %s only; without this condition it would allow more "
-			  "than it says",
-			  help);
-	else if (names_find(&c->names, THING_POSTURE, s->p, s->n) != NAMES_ABSENT)
-		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean posture:%.*s?",
 			  (int)s->n, s->p);
 	else
 		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
@@ -167,6 +135,12 @@ static bool item_rule_except(struct parse *c, const struct span *s, const char *
 		e->kind = EXCEPT_WHERE;
 		return value_spot(c, s, help, &e->spot);
 	}
+	if (is_how(s)) {
+		diag_hint(
+			problem_with(c, s, "is a condition of how"),
+			"how has no except: make a rule of its own for those who need not meet it");
+		return false;
+	}
 	if (is_when(s)) {
 		e->kind = EXCEPT_WHEN;
 		return value_when(c, s, help, &e->when);
@@ -212,13 +186,6 @@ static void set_rule_except(struct parse *c, void *object, const struct lex *v, 
 	r->when_except.n = check_times(c, v, &r->when_except);
 }
 
-static void set_how(struct parse *c, void *object, const struct lex *v, const char *help)
-{
-	struct policy_rule *r = &((struct parse_rule *)object)->r;
-
-	r->how = value_list(c, v, help, sizeof(*r->how), item_posture, &r->n_how);
-}
-
 static void set_action(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct policy_rule *r = &((struct parse_rule *)object)->r;
@@ -252,7 +219,7 @@ static const struct key rule_keys[] = {
 	{"who", set_who, true,
 	 "a list of user:EMAIL, group:NAME, tag:NAME and device:NAME, or anyone"},
 	{"what", set_what, true, "a list of resource:NAME, or resource:*"},
-	{"how", set_how, false, "posture:NAME"},
+	{"how", set_rule_how, false, "posture:NAME"},
 	{"except", set_rule_except, false,
 	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME, resource:NAME, place:NAME, "
 	 "country:DE, schedule:NAME, days and hours: what the rule is not about after all"},

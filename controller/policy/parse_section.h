@@ -38,6 +38,12 @@ const struct section *section_at(size_t i);
 
 extern const struct section section_resource, section_rule, section_invariant;
 
+/* --- parse_how --- */
+
+/* Does it begin as a condition of how does that is nothing else elsewhere? */
+bool is_how(const struct span *s);
+void set_rule_how(struct parse *c, void *object, const struct lex *v, const char *help);
+
 /* --- parse_shared --- */
 
 enum { WINDOWS_MAX = 64 };	  /* lists whose items are held against each other are short */

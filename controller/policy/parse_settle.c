@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "controller/policy/demand.h"
 #include "controller/policy/index.h"
 #include "controller/policy/networks.h"
 #include "controller/policy/services.h"
@@ -311,6 +312,26 @@ static void settle_what(struct parse *c, const struct parse_rule *from, struct p
 	r->n_what = kept;
 }
 
+static void say_how_of_deny(struct parse *c, const struct policy_rule *r)
+{
+	const struct place at = {r->line, r->column};
+	const char *text;
+
+	if (r->n_how > 0) {
+		diag_hint(problem_at(c, at, "rule \"%s\" denies, and asks for a posture", r->name),
+			  "a deny holds whatever state a device is in; ask for posture:%s in the "
+			  "rules that allow",
+			  c->policy->postures[r->how[0]].name);
+		return;
+	}
+	text = demands_print(&r->demands, &c->scratch);
+	if (!text)
+		return parse_fail(c, -ENOMEM);
+	diag_hint(problem_at(c, at, "rule \"%s\" denies, and asks for %.80s", r->name, text),
+		  "a deny holds whoever logged in and whatever program it is; ask for it in the "
+		  "rules that allow");
+}
+
 static void settle_rule(struct parse *c, const struct parse_rule *from, struct policy_rule *r)
 {
 	*r = from->r;
@@ -326,12 +347,8 @@ static void settle_rule(struct parse *c, const struct parse_rule *from, struct p
 				     "places",
 				     r->name),
 			  "take the names out of one of the two lists");
-	if (r->deny && r->n_how > 0)
-		diag_hint(problem_at(c, (struct place){r->line, r->column},
-				     "rule \"%s\" denies, and asks for a posture", r->name),
-			  "a deny holds whatever state a device is in; ask for posture:%s in the "
-			  "rules that allow",
-			  c->policy->postures[r->how[0]].name);
+	if (r->deny && (r->n_how > 0 || demands_kinds(&r->demands)))
+		say_how_of_deny(c, r);
 }
 
 static void settle_lists(struct parse *c)

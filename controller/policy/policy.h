@@ -127,6 +127,26 @@ struct policy_spot {	/* what a rule's where can name: a place, or a country alon
 	char country[3];
 };
 
+/* What how asks for beside postures. Also the bits of policy_env.enforces. */
+enum demand_kind {
+	DEMAND_LOGIN,	 /* login < 12h: the owner of the device logged in less than that ago */
+	DEMAND_MFA,	 /* mfa: with a second factor */
+	DEMAND_APPROVAL, /* approval: somebody approved this access */
+	DEMAND_APP,	 /* app:/usr/bin/psql: the program that opens the connection */
+	DEMAND_USER,	 /* user:postgres: the account of the device that it runs under */
+};
+enum {
+	DEMAND_KINDS = DEMAND_USER + 1,
+	DEMAND_NAMES_MAX = 32, /* programs of one rule; accounts too */
+};
+struct policy_demands {	  /* all of it must hold */
+	uint64_t login_s; /* 0: not asked */
+	bool mfa, approval;
+	const char *const *apps; /* one of them; sorted, none twice */
+	const char *const *users;
+	size_t n_apps, n_users;
+};
+
 struct policy_rule {
 	uint32_t id; /* 1.. in file order; what grants carry */
 	const char *name;
@@ -137,7 +157,8 @@ struct policy_rule {
 	bool what_all;	     /* the list named resource:* (for words; what has them) */
 	const uint32_t *how; /* posture indexes; all must hold on the source. Never of a deny */
 	size_t n_how;
-	uint32_t when;		      /* index, or POLICY_ALWAYS */
+	struct policy_demands demands; /* beside them. None of a deny */
+	uint32_t when;		       /* index, or POLICY_ALWAYS */
 	uint64_t where, where_except; /* bits by spot: one of where (0: anywhere), none of except */
 	const char *why;
 	const char *owner, *ticket; /* "" if not given; for reviews */
@@ -213,8 +234,11 @@ struct policy_env {
 	const struct tz *(*zone)(void *arg, const char *name, const char **ret_reason);
 	const char *const *(*zone_names)(void *arg, size_t *ret_n); /* for hints; or NULL */
 	void *zones;
-	int64_t now_s;	       /* for warnings about what is over; 0: none */
-	bool countries;	       /* there is a database of countries */
+	int64_t now_s;	/* for warnings about what is over; 0: none */
+	bool countries; /* there is a database of countries */
+	/* Which demands the running system enforces: 1 << enum demand_kind. A rule that asks for
+	 * another is refused, for without it the rule would allow more than it says. */
+	unsigned enforces;
 	bool was_accepted;     /* before: its invariants held then, and are not looked at again */
 	bool invariants_later; /* by invariants_step(), in steps */
 };

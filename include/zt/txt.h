@@ -13,6 +13,11 @@ bool txt_is_name(const char *s);
 bool txt_is_hostname(const char *s);
 /* local@domain: printable ASCII, one @, a domain of labels, lower case, at most ZT_EMAIL_MAX. */
 bool txt_is_email(const char *s);
+/* A program: its absolute path, of visible ASCII without empty, "." and ".." parts, at most
+ * ZT_CONDITION_NAME_MAX; or its name, [A-Za-z0-9_] then [A-Za-z0-9._+-]*, at most ZT_NAME_MAX. */
+bool txt_is_program(const char *s);
+/* An account of a machine: POSIX.1-2017 3.437, not only digits, at most ZT_ACCOUNT_MAX. */
+bool txt_is_account(const char *s);
 /* Valid UTF-8 without control characters (newline too), 1..max bytes. For reasons and free names.
  */
 bool txt_is_line(const char *s, size_t max);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controller/policy/can.h"
+#include "controller/policy/demand.h"
 #include "controller/policy/engine.h"
 #include "controller/policy/invariant.h"
 #include "controller/policy/preview.h"
@@ -321,12 +322,28 @@ static void judge(const struct policy *p)
 	arena_done(&a);
 }
 
+/* As the running system reads it, which enforces no demand: what it takes asks for none. */
+static void check_enforced(const uint8_t *data, size_t size)
+{
+	struct diag item;
+	struct diag_list problems = {.items = &item, .max = 1};
+	const struct policy_env env = {.zone = find_zone, .now_s = now_s};
+	struct policy *p = NULL;
+
+	if (policy_parse("fuzz", (const char *)data, size, &env, &p, &problems) < 0)
+		return;
+	for (size_t i = 0; i < p->n_rules; i++)
+		fuzz_check(demands_kinds(&p->rules[i].demands) == 0);
+	policy_free(p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct diag items[PROBLEMS_MAX];
 	struct diag_list problems = {.items = items, .max = PROBLEMS_MAX};
 	struct policy *p = NULL;
-	const struct policy_env env = {.zone = find_zone, .now_s = now_s};
+	const struct policy_env env = {
+		.zone = find_zone, .now_s = now_s, .enforces = (1u << DEMAND_KINDS) - 1};
 	int err = policy_parse("fuzz", (const char *)data, size, &env, &p, &problems);
 
 	fuzz_check((err == 0) == (p != NULL));
@@ -336,6 +353,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   items[i].column);
 	if (!p)
 		return 0;
+	check_enforced(data, size);
 	judge(p);
 	live(p);
 	compare_all(p);

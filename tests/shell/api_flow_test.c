@@ -96,6 +96,36 @@ static void test_end_of_a_device(void **state)
 
 /* --- policy --- */
 
+/* What nothing enforces is refused for that reason, and what runs goes on as it is. */
+static void test_conditions_that_nothing_enforces(void **state)
+{
+	static const char *const how[] = {"login < 12h", "mfa", "approval", "app:/usr/bin/psql",
+					  "user:postgres"};
+	char text[512], want[128];
+	struct reply r;
+
+	(void)state;
+	two_online(db_policy);
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	for (size_t i = 0; i < N_OF(how); i++) {
+		snprintf(text, sizeof(text), "%show = %s\n", db_policy, how[i]);
+		snprintf(want, sizeof(want), "\"%s\" cannot be enforced by the running system yet",
+			 how[i]);
+		r = policy_put(text);
+		row_check(how[i], r.status == 422 && json_array_size(at(r.json, "problems")) == 1);
+		assert_string_equal(text_at(r.json, "problems.0.message"), want);
+		assert_int_equal(number_at(r.json, "problems.0.line"), 10);
+		assert_int_equal(number_at(r.json, "problems.0.column"), 7);
+		drop(&r);
+	}
+	r = admin("GET", "/v1/admin/policy", NULL);
+	assert_string_equal(r.text, db_policy);
+	drop(&r);
+	pump();
+	assert_true(may_open(ada, db, 5432) && sees(db, ada));
+	two_gone();
+}
+
 static void test_policy_on_open_streams(void **state)
 {
 	static const char *const bad[] = {
@@ -1082,6 +1112,8 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_end_of_a_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy_on_open_streams, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conditions_that_nothing_enforces, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_posture_flips_both_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_facts_fail_by_themselves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_grace_is_for_who_complied, setup, teardown),

@@ -294,14 +294,15 @@ static void can(void *arg, struct http_request *r)
 		      ? "{\"verdict\":\"always\",\"ways\":[{\"rule\":\"all\",\"why\":\"so\"}]}"
 		      : "{\"verdict\":\"only "
 			"if\",\"more\":3,\"ways\":[{\"rule\":\"clerks\",\"why\":"
-			"\"They pay\",\"postures\":[\"managed\",\"new\"],\"when\":\"Mon-Fri\","
+			"\"They pay\",\"postures\":[\"managed\",\"new\"],\"how\":\"login < 12h, "
+			"mfa\",\"when\":\"Mon-Fri\","
 			"\"where\":\"place:office\",\"nots\":[{\"rule\":\"august\",\"why\":\"x\","
 			"\"when\":\"2027-08-01..2027-08-31\",\"where\":null},{\"rule\":\"far\","
 			"\"when\":\"Sat\",\"where\":\"country:US\"}],\"ports\":[\"tcp/"
 			"22\",\"icmp\"],"
 			"\"from\":[{\"name\":\"user:ada@x\",\"exists\":false}],\"n_from\":1,"
 			"\"to\":[],\"n_to\":0},{\"rule\":\"b\",\"why\":\"\",\"postures\":[],"
-			"\"when\":null,\"where\":null,\"nots\":[]}]}");
+			"\"how\":null,\"when\":null,\"where\":null,\"nots\":[]}]}");
 }
 
 static void verify(void *arg, struct http_request *r)
@@ -859,6 +860,7 @@ static void test_can(void **state)
 	       "ONLY IF, one of these:\n"
 	       "  1. rule clerks: They pay\n"
 	       "     posture  managed, new\n"
+	       "     how      login < 12h, mfa\n"
 	       "     when     Mon-Fri\n"
 	       "     where    place:office\n"
 	       "     and not  rule august denies (2027-08-01..2027-08-31)\n"

@@ -1,14 +1,17 @@
 /* Policies as people write them, well and badly: tests/golden/policy/NAME.ini in, NAME.expect out.
  * A policy that is accepted is printed as it was understood, one that is refused as its problems.
+ * Those named enforced-* are read as by a system that enforces every condition of how.
  * UPDATE=1 writes what came out. */
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
 #include <errno.h>
 
+#include "controller/policy/demand.h"
 #include "controller/policy/place.h"
 #include "zt/buf.h"
 #include "zt/num.h"
+#include "zt/txt.h"
 #include "controller/zones.h"
 
 enum { PROBLEMS_MAX = 100, TEXT_MAX = 1 << 20 };
@@ -136,6 +139,16 @@ static void print_spots(struct buf *b, const struct policy *p, const char *key, 
 		buf_put_text(b, "\n");
 }
 
+static void print_demands(struct buf *b, const struct policy_demands *d)
+{
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	if (demands_kinds(d))
+		buf_printf(b, "\tdemands: %s\n", demands_print(d, &a));
+	arena_done(&a);
+}
+
 static void print_rules(struct buf *b, const struct policy *p)
 {
 	for (size_t i = 0; i < p->n_rules; i++) {
@@ -152,6 +165,7 @@ static void print_rules(struct buf *b, const struct policy *p)
 		for (size_t k = 0; k < r->n_how; k++)
 			buf_printf(b, " %s", p->postures[r->how[k]].name);
 		buf_put_text(b, "\n");
+		print_demands(b, &r->demands);
 		if (r->when != POLICY_ALWAYS)
 			buf_printf(b, "\twhen %u: %s\n", r->when, p->whens[r->when].text);
 		if (r->review_s != INT64_MAX)
@@ -242,8 +256,11 @@ static void print_outcome(struct buf *b, const char *name, const char *text, siz
 	struct policy *p = NULL;
 	struct policy_env env = {
 		.zone = zones_get, .zone_names = zones_names, .zones = zones, .now_s = NOW_S};
-	int err = policy_parse(name, text, n, &env, &p, &problems);
+	int err;
 
+	if (txt_starts(name, "enforced-")) /* as if the system could enforce all that there is */
+		env.enforces = (1u << DEMAND_KINDS) - 1;
+	err = policy_parse(name, text, n, &env, &p, &problems);
 	if (err < 0)
 		print_problems(b, err, &problems);
 	else

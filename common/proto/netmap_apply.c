@@ -143,6 +143,13 @@ static int merge_rules(struct items *rules, const struct netmap_msg *msg, struct
 	return merge(&g, a, rules);
 }
 
+static int merge_conditions(struct items *conditions, const struct netmap_msg *msg, struct arena *a)
+{
+	struct merge g = merge_of(*conditions, msg, SECTION_CONDITIONS_DEL, SECTION_CONDITIONS_PUT);
+
+	return merge(&g, a, conditions);
+}
+
 /* Rules that no grant names go. */
 static int drop_rules(struct items *rules, struct items grants, struct arena *a)
 {
@@ -172,6 +179,7 @@ static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, st
 	struct items peers = {old->peers, old->n_peers}, rules = {old->rules, old->n_rules};
 	struct items endpoints = {old->endpoints, old->n_endpoints};
 	struct items grants = {old->grants, old->n_grants};
+	struct items conditions = {old->conditions, old->n_conditions};
 	int err = merge_peers(&peers, msg, a);
 
 	if (!err)
@@ -186,6 +194,10 @@ static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, st
 		err = merge_rules(&rules, msg, a);
 	if (!err)
 		err = drop_rules(&rules, grants, a);
+	if (!err)
+		err = merge_conditions(&conditions, msg, a);
+	if (!err)
+		err = netmap_drop_unasked(&conditions, grants, a);
 	if (err)
 		return err;
 	m->peers = peers.p;
@@ -196,6 +208,8 @@ static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, st
 	m->n_grants = grants.n;
 	m->rules = rules.p;
 	m->n_rules = rules.n;
+	m->conditions = conditions.p;
+	m->n_conditions = conditions.n;
 	return 0;
 }
 

@@ -54,6 +54,14 @@ static int check_grants(const struct netmap_grant *g, size_t n)
 	return 0;
 }
 
+static int check_conditions(const struct netmap_condition *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!netmap_condition_is_valid(&c[i]))
+			return -ZT_EFORM;
+	return 0;
+}
+
 static int check_names(const struct netmap_msg *m)
 {
 	for (size_t i = 0; i < m->n_peers_put; i++)
@@ -140,6 +148,10 @@ int netmap_encode(const struct netmap_msg *m, struct buf *out)
 		err = check_grants(m->grants_del, m->n_grants_del);
 	if (!err)
 		err = check_grants(m->grants_put, m->n_grants_put);
+	if (!err)
+		err = check_conditions(m->conditions_del, m->n_conditions_del);
+	if (!err)
+		err = check_conditions(m->conditions_put, m->n_conditions_put);
 	if (err)
 		return err;
 	put_head(out, &m->head, count);

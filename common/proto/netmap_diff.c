@@ -52,7 +52,7 @@ static int put_minus(struct items a, struct items b, size_t size, compare_fn com
 static bool is_within_limits(const struct netmap *m)
 {
 	return m->n_peers <= ZT_PEERS_MAX && m->n_grants <= ZT_GRANTS_MAX &&
-	       m->n_rules <= ZT_RULES_MAX &&
+	       m->n_rules <= ZT_RULES_MAX && m->n_conditions <= ZT_CONDITIONS_MAX &&
 	       m->n_endpoints <= (size_t)ZT_PEERS_MAX * ZT_ENDPOINTS_PEER_MAX;
 }
 
@@ -75,6 +75,23 @@ static int diff_rules(const struct netmap *old, const struct netmap *new, struct
 
 	return put_minus(is, was, sizeof(struct netmap_rule), netmap_rule_compare_all,
 			 SECTION_RULES_PUT, a, m);
+}
+
+/* Those of a rule go by themselves with its last grant out. */
+static int diff_conditions(const struct netmap *old, const struct netmap *new, struct arena *a,
+			   struct netmap_msg *m)
+{
+	struct items was = {old->conditions, old->n_conditions},
+		     is = {new->conditions, new->n_conditions};
+	const size_t size = sizeof(struct netmap_condition);
+	int err = netmap_drop_unasked(&was, (struct items){new->grants, new->n_grants}, a);
+
+	if (!err)
+		err = put_minus(was, is, size, netmap_condition_compare, SECTION_CONDITIONS_DEL, a,
+				m);
+	return err ? err
+		   : put_minus(is, was, size, netmap_condition_compare, SECTION_CONDITIONS_PUT, a,
+			       m);
 }
 
 static int diff_endpoints(const struct netmap *old, const struct netmap *new, struct arena *a,
@@ -123,6 +140,8 @@ int netmap_diff(const struct netmap *old, const struct netmap *new, struct arena
 		err = diff_grants(old, new, a, &m);
 	if (!err)
 		err = diff_rules(old, new, a, &m);
+	if (!err)
+		err = diff_conditions(old, new, a, &m);
 	if (!err)
 		*ret = m;
 	return err;

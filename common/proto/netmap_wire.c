@@ -340,6 +340,10 @@ const struct section netmap_sections[SECTION_COUNT] = {
 	 netmap_rule_compare},
 	{SECTION_NAMES, false, 1, 1, NAMES_MAX, NULL, NULL, NULL},
 	{SECTION_SEALED, false, 1, 1, SEALED_MAX, NULL, NULL, NULL},
+	{SECTION_CONDITIONS_DEL, true, 5 + ZT_CONDITION_NAME_MAX, sizeof(struct netmap_condition),
+	 ZT_CONDITIONS_MAX, netmap_condition_put, netmap_condition_get, netmap_condition_compare},
+	{SECTION_CONDITIONS_PUT, false, 5 + ZT_CONDITION_NAME_MAX, sizeof(struct netmap_condition),
+	 ZT_CONDITIONS_MAX, netmap_condition_put, netmap_condition_get, netmap_condition_compare},
 };
 
 struct items netmap_section_get(const struct netmap_msg *m, enum section_kind kind)
@@ -365,6 +369,10 @@ struct items netmap_section_get(const struct netmap_msg *m, enum section_kind ki
 		return (struct items){NULL, netmap_names_len(m)};
 	case SECTION_SEALED:
 		return (struct items){m->sealed, m->n_sealed};
+	case SECTION_CONDITIONS_DEL:
+		return (struct items){m->conditions_del, m->n_conditions_del};
+	case SECTION_CONDITIONS_PUT:
+		return (struct items){m->conditions_put, m->n_conditions_put};
 	}
 	return (struct items){NULL, 0};
 }
@@ -409,6 +417,14 @@ void netmap_section_set(struct netmap_msg *m, enum section_kind kind, struct ite
 	case SECTION_SEALED:
 		m->sealed = items.p;
 		m->n_sealed = items.n;
+		break;
+	case SECTION_CONDITIONS_DEL:
+		m->conditions_del = items.p;
+		m->n_conditions_del = items.n;
+		break;
+	case SECTION_CONDITIONS_PUT:
+		m->conditions_put = items.p;
+		m->n_conditions_put = items.n;
 		break;
 	}
 }

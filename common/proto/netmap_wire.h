@@ -17,9 +17,11 @@ enum section_kind {
 	SECTION_RULES_PUT,
 	SECTION_NAMES,
 	SECTION_SEALED,
+	SECTION_CONDITIONS_DEL,
+	SECTION_CONDITIONS_PUT,
 };
 
-enum { SECTION_COUNT = SECTION_SEALED };
+enum { SECTION_COUNT = SECTION_CONDITIONS_PUT };
 
 /* The names of all peers and rules, one behind the other without ends. */
 enum { NAMES_MAX = ZT_NAME_MAX * (ZT_PEERS_MAX + ZT_RULES_MAX) };
@@ -64,6 +66,14 @@ int netmap_endpoint_compare_rank(const void *a, const void *b);
  * the message takes away, which go by themselves. New memory in a. -ENOMEM. */
 int netmap_drop_gone(struct items *set, size_t size, const struct netmap_msg *msg,
 		     struct arena *a) ZT_MUST_USE;
+/* --- netmap_condition --- */
+
+bool netmap_condition_is_valid(const struct netmap_condition *c);
+void netmap_condition_put(struct buf *b, const void *item);
+void netmap_condition_get(struct cur *c, void *item);
+/* Conditions of rules that none of the grants names outwards go. New memory in a. -ENOMEM. */
+int netmap_drop_unasked(struct items *conditions, struct items grants, struct arena *a) ZT_MUST_USE;
+
 /* Strictly ascending? */
 bool netmap_items_ascend(const struct section *s, struct items items);
 

@@ -68,6 +68,15 @@ struct netmap_rule { /* sorted by id; the rules that this device's grants name, 
 	char name[ZT_NAME_MAX + 1];
 };
 
+/* What this device itself has to look at before it opens anything by a rule: one program of those
+ * named, and one account of those. Only of rules that a grant OUT names. */
+enum netmap_condition_kind { NETMAP_APP = 1, NETMAP_USER = 2 };
+struct netmap_condition { /* sorted by all fields in this order */
+	uint32_t rule;
+	uint8_t kind; /* enum netmap_condition_kind */
+	char name[ZT_CONDITION_NAME_MAX + 1];
+};
+
 struct netmap_psk { /* sorted by peer; travels sealed, one box a message */
 	uint32_t peer;
 	struct secret psk;
@@ -80,12 +89,13 @@ struct netmap {
 	const struct netmap_endpoint *endpoints;
 	const struct netmap_grant *grants;
 	const struct netmap_rule *rules;
-	size_t n_peers, n_endpoints, n_grants, n_rules;
+	const struct netmap_condition *conditions;
+	size_t n_peers, n_endpoints, n_grants, n_rules, n_conditions;
 };
 
-/* A difference. Peers and rules: put replaces by id; endpoints: by (peer, rank). Grants: whole
- * records come and go. With a peer go its endpoints and grants, and with its last grant a rule, so
- * that these are not said. */
+/* A difference. Peers and rules: put replaces by id; endpoints: by (peer, rank). Grants
+ * and conditions: whole records come and go. With a peer go its endpoints and grants, with its last
+ * grant a rule, and with its last grant out the conditions of one, so that these are not said. */
 struct netmap_msg {
 	struct netmap_head head;
 	bool has_self;
@@ -95,10 +105,11 @@ struct netmap_msg {
 	const struct netmap_endpoint *endpoints_del, *endpoints_put;
 	const struct netmap_grant *grants_del, *grants_put;
 	const struct netmap_rule *rules_put;
+	const struct netmap_condition *conditions_del, *conditions_put;
 	const uint8_t
 		*sealed; /* crypto_box_seal of encoded netmap_psk records; NULL when none changed */
 	size_t n_peers_del, n_peers_put, n_endpoints_del, n_endpoints_put, n_grants_del,
-		n_grants_put, n_rules_put, n_sealed;
+		n_grants_put, n_rules_put, n_conditions_del, n_conditions_put, n_sealed;
 };
 
 /* New - old, arrays in a. head and sealed are the caller's to fill. new has a self. -ENOMEM,
@@ -123,12 +134,16 @@ int netmap_apply(const struct netmap *old, const struct netmap_msg *msg, struct 
 const struct netmap_peer *netmap_find_peer(const struct netmap *m,
 					   uint32_t id);	   /* NULL when absent */
 const char *netmap_rule_name(const struct netmap *m, uint32_t id); /* "?" when absent */
+/* The first of them, how many; NULL for none. */
+const struct netmap_condition *netmap_rule_conditions(const struct netmap *m, uint32_t rule,
+						      size_t *ret_n);
 
 /* Comparison functions that define the sort orders above (qsort shape). */
 int netmap_peer_compare(const void *a, const void *b);
 int netmap_endpoint_compare(const void *a, const void *b);
 int netmap_grant_compare(const void *a, const void *b);
 int netmap_rule_compare(const void *a, const void *b);
+int netmap_condition_compare(const void *a, const void *b);
 
 enum { NETMAP_PSK_SIZE = 36 }; /* u32 peer | psk[32] */
 int netmap_psk_encode(const struct netmap_psk *psk, size_t n, struct buf *out) ZT_MUST_USE;

@@ -29,6 +29,8 @@ static const struct netmap_grant base_grants[] = {
 	{.peer = 3, .svc = {SERVICE_TCP, 5432, 5432}, .rule = 1},
 };
 static const struct netmap_rule base_rules[] = {{.id = 1, .name = "finance-to-payroll"}};
+static const struct netmap_condition base_conditions[] = {
+	{.rule = 1, .kind = NETMAP_APP, .name = "/usr/bin/psql"}};
 static const struct netmap base = {
 	.policy = 1,
 	.self = {.id = 1,
@@ -41,10 +43,12 @@ static const struct netmap base = {
 	.endpoints = base_endpoints,
 	.grants = base_grants,
 	.rules = base_rules,
+	.conditions = base_conditions,
 	.n_peers = 2,
 	.n_endpoints = 1,
 	.n_grants = 2,
 	.n_rules = 1,
+	.n_conditions = 1,
 };
 
 static void check_same(const struct netmap_msg *m, const uint8_t *p, size_t n)
@@ -55,6 +59,14 @@ static void check_same(const struct netmap_msg *m, const uint8_t *p, size_t n)
 	fuzz_check(netmap_encode(m, &b) == 0);
 	fuzz_check(b.len == n && memcmp(b.data, p, n) == 0);
 	buf_free(&b);
+}
+
+static bool is_out_of(const struct netmap *m, uint32_t rule)
+{
+	for (size_t i = 0; i < m->n_grants; i++)
+		if (m->grants[i].rule == rule && m->grants[i].dir == NETMAP_OUT)
+			return true;
+	return false;
 }
 
 static void check_whole(const struct netmap *m)
@@ -73,6 +85,12 @@ static void check_whole(const struct netmap *m)
 	for (size_t i = 0; i < m->n_grants; i++) {
 		fuzz_check(netmap_find_peer(m, m->grants[i].peer));
 		fuzz_check(strcmp(netmap_rule_name(m, m->grants[i].rule), "?") != 0);
+	}
+	for (size_t i = 0; i < m->n_conditions; i++) {
+		size_t n;
+
+		fuzz_check(netmap_rule_conditions(m, m->conditions[i].rule, &n) && n > 0);
+		fuzz_check(is_out_of(m, m->conditions[i].rule));
 	}
 }
 

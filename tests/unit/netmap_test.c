@@ -96,6 +96,16 @@ static struct netmap_rule make_rule(uint32_t id, uint32_t variant)
 	return r;
 }
 
+static struct netmap_condition make_condition(uint32_t rule, uint32_t variant)
+{
+	static const char *const apps[] = {"/usr/bin/psql", "/usr/bin/pg_dump", "psql"};
+	static const char *const users[] = {"postgres", "root", "_apt"};
+	struct netmap_condition c = {.rule = rule, .kind = variant < 3 ? NETMAP_APP : NETMAP_USER};
+
+	snprintf(c.name, sizeof(c.name), "%s", variant < 3 ? apps[variant] : users[variant - 3]);
+	return c;
+}
+
 /* Sorts and drops doubles; returns how many stay. */
 static size_t sort_set(void *items, size_t n, size_t size, int (*cmp)(const void *, const void *))
 {
@@ -135,6 +145,23 @@ static size_t keep_named(struct netmap_rule *rules, size_t n, const struct netma
 	return kept;
 }
 
+/* Up to two for each rule that a grant out names. */
+static size_t random_conditions(const struct netmap *m, struct netmap_condition *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_rules; i++) {
+		bool outwards = false;
+
+		for (size_t k = 0; k < m->n_grants; k++)
+			outwards = outwards || (m->grants[k].rule == m->rules[i].id &&
+						m->grants[k].dir == NETMAP_OUT);
+		for (uint32_t k = outwards ? rnd(3) : 0; k > 0; k--)
+			out[n++] = make_condition(m->rules[i].id, rnd(6));
+	}
+	return sort_set(out, n, sizeof(*out), netmap_condition_compare);
+}
+
 /* max: about how many peers. */
 static struct netmap random_netmap(struct arena *a, uint32_t max)
 {
@@ -143,12 +170,14 @@ static struct netmap random_netmap(struct arena *a, uint32_t max)
 	struct netmap_rule *rules = arena_array(a, n_rules, sizeof(*rules));
 	struct netmap_endpoint *endpoints = arena_array(a, n_peers * 3, sizeof(*endpoints));
 	struct netmap_grant *grants = arena_array(a, n_peers * 4, sizeof(*grants));
+	struct netmap_condition *conditions = arena_array(a, n_rules * 2, sizeof(*conditions));
 	struct netmap m = {.policy = rnd(5),
 			   .self = make_self(rnd(2)),
 			   .peers = peers,
 			   .endpoints = endpoints,
 			   .grants = grants,
-			   .rules = rules};
+			   .rules = rules,
+			   .conditions = conditions};
 	uint32_t id = SELF_ID;
 
 	for (uint32_t i = 0; i < n_rules; i++)
@@ -170,6 +199,7 @@ static struct netmap random_netmap(struct arena *a, uint32_t max)
 	m.n_endpoints = sort_set(endpoints, m.n_endpoints, sizeof(*endpoints), compare_ranks);
 	m.n_grants = sort_set(grants, m.n_grants, sizeof(*grants), netmap_grant_compare);
 	m.n_rules = keep_named(rules, m.n_rules, grants, m.n_grants);
+	m.n_conditions = random_conditions(&m, conditions);
 	return m;
 }
 
@@ -207,6 +237,11 @@ static bool same_rule(const struct netmap_rule *x, const struct netmap_rule *y)
 	return x->id == y->id && strcmp(x->name, y->name) == 0;
 }
 
+static bool same_condition(const struct netmap_condition *x, const struct netmap_condition *y)
+{
+	return x->rule == y->rule && x->kind == y->kind && strcmp(x->name, y->name) == 0;
+}
+
 static void assert_netmap_equal(const struct netmap *x, const struct netmap *y)
 {
 	assert_int_equal(x->policy, y->policy);
@@ -223,6 +258,9 @@ static void assert_netmap_equal(const struct netmap *x, const struct netmap *y)
 	assert_int_equal(x->n_rules, y->n_rules);
 	for (size_t i = 0; i < x->n_rules; i++)
 		assert_true(same_rule(&x->rules[i], &y->rules[i]));
+	assert_int_equal(x->n_conditions, y->n_conditions);
+	for (size_t i = 0; i < x->n_conditions; i++)
+		assert_true(same_condition(&x->conditions[i], &y->conditions[i]));
 }
 
 static struct netmap_head make_head(enum netmap_kind kind, uint32_t policy)
@@ -473,7 +511,7 @@ static void wrong_bytes_are_refused(void **state)
 		{"kind 3", 1, 3, -ZT_EFORM},
 		{"a section less than there are", 2, 6, -ZT_EFORM},
 		{"a section more than there are", 2, 8, -ZT_EFORM},
-		{"more sections than there are kinds", 2, 11, -ZT_EFORM},
+		{"more sections than there are kinds", 2, 13, -ZT_EFORM},
 		{"a lease longer than a day", 6, 2, -ZT_EFORM},
 		{"issued after the year 9999", 15, 1, -ZT_EFORM},
 		{"no serial", 16, 0, -ZT_EFORM},
@@ -482,7 +520,7 @@ static void wrong_bytes_are_refused(void **state)
 		{"section kind 0", AT_TABLE, 0, -ZT_EFORM},
 		{"the same section twice", AT_TABLE + 8, 1, -ZT_EFORM},
 		{"sections out of order", AT_TABLE + 16, 9, -ZT_EFORM},
-		{"an unknown section", AT_TABLE + 48, 11, -ZT_EFORM},
+		{"an unknown section", AT_TABLE + 48, 13, -ZT_EFORM},
 		{"peers taken from a full map", AT_TABLE + 8, 2, -ZT_EFORM},
 		{"another record size", AT_TABLE + 10, 0x41, -ZT_EFORM},
 		{"an empty section", AT_TABLE + 12, 0, -ZT_EFORM},
@@ -1275,6 +1313,167 @@ static void an_empty_message_says_so(void **state)
 	assert_false(netmap_msg_is_empty(&sealed));
 }
 
+/* --- Conditions of rules --- */
+
+/* The sample's map, whose grants out name rules 1 and 2, with conditions of both. */
+static struct netmap with_conditions(const struct sample *s, struct netmap_condition v[static 3])
+{
+	struct netmap m = s->map;
+
+	v[0] = make_condition(1, 1);
+	v[1] = make_condition(1, 0);
+	v[2] = make_condition(2, 3);
+	m.conditions = v;
+	m.n_conditions = 3;
+	return m;
+}
+
+enum { CONDITION_SIZE = 132 };
+
+/* A full map of the sample's self and two conditions: bytes of the section's entry and of these. */
+static void encode_conditions(struct sample *s, const struct netmap_condition *v, size_t n,
+			      uint8_t *out, size_t size)
+{
+	struct netmap_msg m = {.head = s->full.head,
+			       .has_self = true,
+			       .self = s->map.self,
+			       .conditions_put = v,
+			       .n_conditions_put = n};
+	struct buf b;
+
+	buf_init(&b, out, size);
+	assert_int_equal(netmap_encode(&m, &b), 0);
+	assert_int_equal(b.len, size);
+}
+
+static void conditions_travel_as_documented(void **state)
+{
+	enum { AT = AT_TABLE + 2 * 8 + 144, SIZE = AT + 2 * CONDITION_SIZE };
+	static const struct {
+		const char *says;
+		size_t at;
+		uint8_t value;
+		int err;
+	} rows[] = {
+		{"the section that takes away, in a full map", AT_TABLE + 8, 11, -ZT_EFORM},
+		{"an unknown section", AT_TABLE + 8, 13, -ZT_EFORM},
+		{"another record size", AT_TABLE + 10, 0x85, -ZT_EFORM},
+		{"more than there may be", AT_TABLE + 13, 0x41, -ZT_ELIMIT},
+		{"of rule 0", AT, 0, -ZT_EFORM},
+		{"of a rule beyond those that grants can name", AT + CONDITION_SIZE + 2, 1,
+		 -ZT_EFORM},
+		{"a kind that there is not", AT + 4, 0, -ZT_EFORM},
+		{"a kind that this version does not know", AT + CONDITION_SIZE + 4, 3, -ZT_EFORM},
+		{"a path as an account", AT + 4, 2, -ZT_EFORM},
+		{"a path with an empty part", AT + 6, '/', -ZT_EFORM},
+		{"a path with a control character", AT + 9, 1, -ZT_EFORM},
+		{"an account that is an e-mail address", AT + CONDITION_SIZE + 7, '@', -ZT_EFORM},
+		{"no name", AT + CONDITION_SIZE + 5, 0, -ZT_EFORM},
+		{"bytes behind the name", AT + CONDITION_SIZE + 131, 'x', -ZT_EFORM},
+		{"out of order", AT, 3, -ZT_EFORM},
+	};
+	const struct netmap_condition v[] = {make_condition(1, 0), make_condition(2, 3)};
+	uint8_t bytes[SIZE];
+
+	encode_conditions(*state, v, 2, bytes, sizeof(bytes));
+	assert_memory_equal(bytes + AT_TABLE + 8, "\x0c\0\x84\0\x02\0\0\0", 8);
+	assert_memory_equal(bytes + AT, "\x01\0\0\0\x01/usr/bin/psql\0", 19);
+	assert_memory_equal(bytes + AT + CONDITION_SIZE, "\x02\0\0\0\x02postgres\0", 14);
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		uint8_t was = bytes[rows[i].at];
+
+		bytes[rows[i].at] = rows[i].value;
+		row_check(rows[i].says, decode(bytes, SIZE) == rows[i].err);
+		bytes[rows[i].at] = was;
+	}
+	assert_int_equal(decode(bytes, SIZE), 0);
+	memcpy(bytes + AT + CONDITION_SIZE, bytes + AT, CONDITION_SIZE);
+	assert_int_equal(decode(bytes, SIZE), -ZT_EFORM); /* twice */
+}
+
+static void the_encoder_refuses_wrong_conditions(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_condition c = make_condition(1, 0);
+	struct netmap_msg m = {
+		.head = s->full.head, .has_self = true, .self = s->map.self, .n_conditions_put = 1};
+	struct buf b;
+
+	m.conditions_put = &c;
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	c.kind = 3;
+	assert_int_equal(netmap_encode(&m, &b), -ZT_EFORM);
+	c = make_condition(0, 0);
+	assert_int_equal(netmap_encode(&m, &b), -ZT_EFORM);
+	c = make_condition(1, 0);
+	c.name[0] = '-';
+	assert_int_equal(netmap_encode(&m, &b), -ZT_EFORM);
+	buf_free(&b);
+}
+
+/* They are found by their rule, come and go whole, and go by themselves with the last grant out. */
+static void conditions_go_with_the_last_grant_out(void **state)
+{
+	struct sample *s = *state;
+	struct netmap_condition v[3], other = make_condition(1, 2);
+	struct netmap old = with_conditions(s, v), got, less = s->map;
+	struct netmap_msg m = {.head = make_head(NETMAP_DELTA, 4)};
+	size_t n;
+
+	assert_ptr_equal(netmap_rule_conditions(&old, 1, &n), &v[0]);
+	assert_int_equal(n, 2);
+	assert_ptr_equal(netmap_rule_conditions(&old, 2, &n), &v[2]);
+	assert_int_equal(n, 1);
+	assert_null(netmap_rule_conditions(&old, 3, &n));
+	assert_null(netmap_rule_conditions(&s->map, 1, &n));
+	m.conditions_del = v;
+	m.n_conditions_del = 1;
+	m.conditions_put = &other;
+	m.n_conditions_put = 1;
+	assert_int_equal(netmap_apply(&old, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_conditions, 3);
+	assert_true(same_condition(&got.conditions[0], &v[1]));
+	assert_true(same_condition(&got.conditions[1], &other));
+	/* What is not there cannot go, what is there cannot come. */
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), -ZT_ECHAIN);
+	m = (struct netmap_msg){
+		.head = make_head(NETMAP_DELTA, 4), .conditions_put = v, .n_conditions_put = 1};
+	assert_int_equal(netmap_apply(&old, &m, &s->arena, &got), -ZT_ECHAIN);
+	/* Rule 2 keeps its name for the grant in, and nothing else. */
+	less.n_grants = 2;
+	assert_int_equal(netmap_diff(&old, &less, &s->arena, &m), 0);
+	assert_int_equal(m.n_conditions_del, 2); /* of rule 1, said; of rule 2 not */
+	m.head = make_head(NETMAP_DELTA, 4);
+	m.n_conditions_del = 0;
+	assert_int_equal(netmap_apply(&old, &m, &s->arena, &got), 0);
+	assert_int_equal(got.n_rules, 2);
+	assert_int_equal(got.n_conditions, 2);
+	assert_int_equal(got.conditions[1].rule, 1);
+}
+
+static void conditions_have_a_limit(void **state)
+{
+	static struct netmap_condition v[ZT_CONDITIONS_MAX + 1];
+	struct sample *s = *state;
+	struct netmap m = s->map, got;
+	struct netmap_msg msg;
+
+	for (size_t i = 0; i < N_OF(v); i++) {
+		v[i] = (struct netmap_condition){.rule = 1, .kind = NETMAP_APP};
+		snprintf(v[i].name, sizeof(v[i].name), "a%05zu", i);
+	}
+	m.conditions = v;
+	m.n_conditions = ZT_CONDITIONS_MAX;
+	travel(&s->map, &m, &s->arena, &got);
+	assert_netmap_equal(&got, &m);
+	m.n_conditions++;
+	assert_int_equal(netmap_diff(&s->map, &m, &s->arena, &msg), -ZT_ELIMIT);
+	msg = (struct netmap_msg){.head = make_head(NETMAP_DELTA, 1),
+				  .conditions_put = &v[ZT_CONDITIONS_MAX],
+				  .n_conditions_put = 1};
+	assert_int_equal(netmap_apply(&got, &msg, &s->arena, &got), -ZT_ELIMIT);
+}
+
 /* --- Preshared keys --- */
 
 static void preshared_keys_travel_sorted(void **state)
@@ -1364,6 +1563,10 @@ int main(void)
 		with_sample(peers_and_rules_are_found_by_id),
 		cmocka_unit_test(changes_are_small),
 		with_sample(an_empty_message_says_so),
+		with_sample(conditions_travel_as_documented),
+		with_sample(the_encoder_refuses_wrong_conditions),
+		with_sample(conditions_go_with_the_last_grant_out),
+		with_sample(conditions_have_a_limit),
 		with_sample(preshared_keys_travel_sorted),
 		with_sample(wrong_preshared_keys_are_refused),
 	};

@@ -91,6 +91,11 @@ static const struct netmap_grant more_grants[] = {
 };
 static const struct netmap_rule rules[] = {{.id = 1, .name = "finance-to-payroll"}};
 static const struct netmap_rule more_rules[] = {{.id = 2, .name = "dns"}};
+static const struct netmap_condition conditions[] = {
+	{.rule = 1, .kind = NETMAP_APP, .name = "/usr/bin/psql"}};
+static const struct netmap_condition more_conditions[] = {
+	{.rule = 1, .kind = NETMAP_APP, .name = "psql"},
+	{.rule = 1, .kind = NETMAP_USER, .name = "postgres"}};
 static const uint32_t gone[] = {3};
 static const uint8_t box[60] = {0x5e};
 
@@ -123,7 +128,13 @@ static void netmap_seeds(void)
 				  .grants_put = grants,
 				  .n_grants_put = 2,
 				  .rules_put = rules,
-				  .n_rules_put = 1};
+				  .n_rules_put = 1,
+				  .conditions_put = conditions,
+				  .n_conditions_put = 1};
+	struct netmap_msg asked = {.conditions_del = conditions,
+				   .n_conditions_del = 1,
+				   .conditions_put = more_conditions,
+				   .n_conditions_put = 2};
 	struct netmap_msg alone = {.has_self = true, .self = self6};
 	struct netmap_msg renewal = {0};
 	struct netmap_msg put = {.has_self = true,
@@ -151,6 +162,7 @@ static void netmap_seeds(void)
 	write_netmap("renewal", &renewal, NETMAP_DELTA);
 	write_netmap("put", &put, NETMAP_DELTA);
 	write_netmap("del", &del, NETMAP_DELTA);
+	write_netmap("conditions", &asked, NETMAP_DELTA);
 	buf_init(&b, mem, sizeof(mem));
 	need(netmap_psk_encode(psks, 2, &b) == 0, "psks");
 	write_seed("netmap", "psks", b.data, b.len);

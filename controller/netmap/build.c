@@ -132,12 +132,11 @@ static int build_grants(const struct device *d, const struct grant *grants, size
 }
 
 /* Rules of a canary are numbered behind those of the policy in force. */
-static const char *rule_name(const struct model *m, uint32_t id)
+static const struct policy_rule *rule_of(const struct model *m, uint32_t id)
 {
 	size_t n = m->force.policy->n_rules;
 
-	return id <= n ? m->force.policy->rules[id - 1].name
-		       : m->canary.policy->rules[id - 1 - n].name;
+	return id <= n ? &m->force.policy->rules[id - 1] : &m->canary.policy->rules[id - 1 - n];
 }
 
 static int build_rules(const struct model *m, const struct grant *grants, size_t n, struct arena *a,
@@ -157,13 +156,57 @@ static int build_rules(const struct model *m, const struct grant *grants, size_t
 	if (!rules)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		const char *name = rule_name(m, ids[i]);
+		const char *name = rule_of(m, ids[i])->name;
 
 		rules[i].id = ids[i];
 		memcpy(rules[i].name, name, strnlen(name, ZT_NAME_MAX));
 	}
 	ret->rules = rules;
 	ret->n_rules = n;
+	return 0;
+}
+
+static size_t add_conditions(uint32_t rule, enum netmap_condition_kind kind,
+			     const char *const *names, size_t n, struct netmap_condition *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		out[i] = (struct netmap_condition){.rule = rule, .kind = (uint8_t)kind};
+		memcpy(out[i].name, names[i], strnlen(names[i], ZT_CONDITION_NAME_MAX));
+	}
+	return n;
+}
+
+/* What the device has to look at itself before it opens anything by a rule. Names are sorted in the
+ * policy, and rules here, so that the whole is. */
+static int build_conditions(const struct model *m, const struct device *d,
+			    const struct grant *grants, size_t n, struct arena *a,
+			    struct netmap *ret)
+{
+	uint32_t *ids = arena_array(a, n, sizeof(*ids));
+	struct netmap_condition *out;
+	size_t n_ids = 0, total = 0;
+
+	if (!ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (grants[i].src == d->row.id)
+			ids[n_ids++] = grants[i].rule;
+	n_ids = sort_unique(ids, n_ids);
+	for (size_t i = 0; i < n_ids; i++)
+		total += rule_of(m, ids[i])->demands.n_apps + rule_of(m, ids[i])->demands.n_users;
+	if (total > ZT_CONDITIONS_MAX)
+		return -ZT_ELIMIT;
+	out = arena_array(a, total, sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	ret->conditions = out;
+	for (size_t i = 0; i < n_ids; i++) {
+		const struct policy_demands *y = &rule_of(m, ids[i])->demands;
+
+		out += add_conditions(ids[i], NETMAP_APP, y->apps, y->n_apps, out);
+		out += add_conditions(ids[i], NETMAP_USER, y->users, y->n_users, out);
+	}
+	ret->n_conditions = total;
 	return 0;
 }
 
@@ -230,6 +273,8 @@ int netmap_build(const struct model *m, const struct device *d, struct arena *a,
 		err = build_grants(d, grants, n_grants, a, &n);
 	if (!err)
 		err = build_rules(m, grants, n_grants, a, &n);
+	if (!err)
+		err = build_conditions(m, d, grants, n_grants, a, &n);
 	if (!err)
 		*ret = n;
 	return err;

@@ -51,9 +51,11 @@ static struct policy *parsed(const char *text)
 {
 	struct diag items[4];
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	/* as if the system could enforce all that there is */
+	const struct policy_env env = {.enforces = (1u << DEMAND_KINDS) - 1};
 	struct policy *p = NULL;
 
-	if (policy_parse("p", text, strlen(text), NULL, &p, &problems))
+	if (policy_parse("p", text, strlen(text), &env, &p, &problems))
 		fail_msg("%s", items[0].message);
 	return p;
 }
@@ -114,6 +116,7 @@ static void check_wire(const struct netmap *n, uint32_t id)
 	assert_int_equal(again.n_grants, n->n_grants);
 	assert_int_equal(again.n_endpoints, n->n_endpoints);
 	assert_int_equal(again.n_rules, n->n_rules);
+	assert_int_equal(again.n_conditions, n->n_conditions);
 	buf_free(&b);
 }
 
@@ -158,6 +161,49 @@ static void test_rules_are_the_own_ones(void **state)
 	assert_string_equal(n.rules[0].name, "zeta");
 	assert_string_equal(n.rules[1].name, "alpha");
 	assert_string_equal(netmap_rule_name(&n, 3), "?"); /* eve's is not told */
+}
+
+/* Programs and accounts go to who opens the connection; who is reached need not know. What nobody
+ * knows is no condition of a device: there is no grant. */
+static void test_conditions_go_to_the_source(void **state)
+{
+	static const struct policy_row row = {.version = 8};
+	struct netmap n;
+
+	(void)state;
+	assert_int_equal(
+		model_set_policy(&m,
+				 parsed("[resource db]\non = tag:db\nports = tcp/5432\n"
+					"[resource web]\non = tag:web\nports = tcp/443\n"
+					"[rule a]\nwho = user:ada@x.org\nwhat = resource:db\n"
+					"how = user:ada, app:psql, app:/bin/a\nwhy = w\n"
+					"[rule b]\nwho = user:ada@x.org\nwhat = resource:web\n"
+					"why = w\n"
+					"[rule c]\nwho = tag:db\nwhat = resource:web\n"
+					"how = app:curl\nwhy = w\n"
+					"[rule d]\nwho = user:ada@x.org\nwhat = resource:web\n"
+					"how = app:curl, mfa\nwhy = w\n"),
+				 &row, now_ms),
+		0);
+	n = build(3);
+	assert_int_equal(n.n_grants, 2);
+	assert_int_equal(n.n_conditions, 3);
+	assert_int_equal(n.conditions[0].rule, 1);
+	assert_int_equal(n.conditions[0].kind, NETMAP_APP);
+	assert_string_equal(n.conditions[0].name, "/bin/a");
+	assert_string_equal(n.conditions[1].name, "psql");
+	assert_int_equal(n.conditions[2].kind, NETMAP_USER);
+	assert_string_equal(n.conditions[2].name, "ada");
+	check_wire(&n, 3);
+	n = build(1); /* reached by a, and opens by c */
+	assert_int_equal(n.n_grants, 2);
+	assert_int_equal(n.n_conditions, 1);
+	assert_int_equal(n.conditions[0].rule, 3);
+	check_wire(&n, 1);
+	n = build(2);
+	assert_int_equal(n.n_grants, 2);
+	assert_int_equal(n.n_conditions, 0);
+	check_wire(&n, 2);
 }
 
 static void test_who_does_not_stand(void **state)
@@ -412,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_peers_are_those_with_a_grant, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rules_are_the_own_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conditions_go_to_the_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_does_not_stand, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_psk_epoch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_endpoint_order, setup, teardown),

@@ -6,6 +6,7 @@
 #include "zt/num.h"
 #include "zt/txt.h"
 #include "controller/api/api.h"
+#include "controller/policy/demand.h"
 
 json_t *api_body(struct http_request *r)
 {
@@ -127,6 +128,24 @@ static json_t *failed_json(const struct explain_failed *f)
 	return j;
 }
 
+/* What the rule leaves to the device to look at: "app:/usr/bin/psql or app:psql", "user:postgres".
+ */
+static json_t *asks_json(const struct policy_demands *d)
+{
+	unsigned asked = demands_kinds(d) & ~demands_unknown(d);
+	json_t *list = json_array();
+	const char *text;
+	struct arena a;
+
+	arena_init(&a, 1 << 16);
+	for (unsigned left = asked; left; left &= left - 1) {
+		text = demand_print(d, (enum demand_kind)__builtin_ctz(left), &a);
+		json_array_append_new(list, json_string(text ? text : "?"));
+	}
+	arena_done(&a);
+	return list;
+}
+
 json_t *api_explanation_json(const struct explanation *x, bool with_nearest)
 {
 	json_t *nearest = json_null(), *failed;
@@ -138,8 +157,9 @@ json_t *api_explanation_json(const struct explanation *x, bool with_nearest)
 		nearest = json_pack("{s:s,s:o}", "rule", x->nearest->name, "failed", failed);
 	}
 	if (x->allowed)
-		return json_pack("{s:b,s:s,s:s,s:o}", "allowed", 1, "rule", x->rule->name, "why",
-				 x->rule->why, "nearest", nearest);
+		return json_pack("{s:b,s:s,s:s,s:o,s:o}", "allowed", 1, "rule", x->rule->name,
+				 "why", x->rule->why, "nearest", nearest, "asks",
+				 asks_json(&x->rule->demands));
 	return json_pack("{s:b,s:n,s:o}", "allowed", 0, "rule", "nearest", nearest);
 }
 

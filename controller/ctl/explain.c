@@ -41,7 +41,7 @@ static void print_denied(struct ctl *c, const json_t *nearest)
 
 void ctl_print_explanation(struct ctl *c, const json_t *answer)
 {
-	const char *why = ctl_member(c, answer, "why");
+	const char *why = ctl_member(c, answer, "why"), *asks = ctl_member(c, answer, "asks");
 
 	if (!json_is_true(json_object_get(answer, "allowed"))) {
 		print_denied(c, json_object_get(answer, "nearest"));
@@ -49,6 +49,8 @@ void ctl_print_explanation(struct ctl *c, const json_t *answer)
 	}
 	fprintf(c->out, "%sALLOWED%s by rule %s%s%s\n", ctl_colour(c, "ALLOWED"), ctl_plain(c),
 		ctl_member(c, answer, "rule"), *why ? ": " : "", why);
+	if (*asks)
+		fprintf(c->out, "the device itself looks at: %s\n", asks);
 }
 
 static int explain_one(struct ctl *c, const struct ctl_args *a)

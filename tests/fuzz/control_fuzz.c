@@ -316,6 +316,7 @@ static void try_advice(const uint8_t *p, size_t n)
 		why = to && service ? view_why(&s, &link, to, service, base_now) : NULL;
 		if (to && service)
 			show(why_print, why);
+		show(why_print, view_why_asked(advice));
 	}
 	json_decref(advice);
 }

@@ -234,7 +234,7 @@ static void explain(void *arg, struct http_request *r)
 	reply(r, 200,
 	      txt_equal(http_query(r, "to"), "db")
 		      ? "{\"allowed\":true,\"rule\":\"clerks\",\"why\":\"They "
-			"pay\",\"nearest\":null}"
+			"pay\",\"nearest\":null,\"asks\":[\"app:psql\",\"user:root\"]}"
 		      : "{\"allowed\":false,\"rule\":null,\"nearest\":{\"rule\":\"clerks\","
 			"\"failed\":[{\"condition\":"
 			"\"when\",\"is\":\"Sunday\",\"since\":\"2026-11-22T00:00:00Z\","
@@ -830,7 +830,10 @@ static void test_explain(void **state)
 {
 	(void)state;
 	ztctl("explain", "laptop", "db", "tcp/5432");
-	expect(0, "ALLOWED by rule clerks: They pay\n", "");
+	expect(0,
+	       "ALLOWED by rule clerks: They pay\n"
+	       "the device itself looks at: app:psql, user:root\n",
+	       "");
 	assert_string_equal(fake.seen, "laptop>db>tcp/5432 ");
 	ztctl("explain", "ada@example.com", "other", "icmp");
 	expect(4,

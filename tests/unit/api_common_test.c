@@ -342,13 +342,22 @@ static void test_explanation_json(void **state)
 	static const struct policy_rule rule = {.name = "r", .why = "w"};
 	static const struct explain_failed failed = {"who", "<b>\x1b", "h\"int", 0},
 					   old = {"when", "Sunday", "", 86400000};
+	static const char *const apps[] = {"/bin/a", "b"}, *const users[] = {"u"};
+	static const struct policy_rule asks = {
+		.name = "r",
+		.why = "w",
+		.demands = {.apps = apps, .n_apps = 2, .users = users, .n_users = 1, .mfa = true}};
+	const struct explanation left = {.allowed = true, .rule = &asks};
 	const struct explanation yes = {.allowed = true, .rule = &rule}, no = {0},
 				 near = {.nearest = &rule, .failed = &failed, .n_failed = 1},
 				 shut = {.nearest = &rule, .failed = &old, .n_failed = 1};
 
 	(void)state;
 	expect_json(api_explanation_json(&yes, true),
-		    "{\"allowed\":true,\"rule\":\"r\",\"why\":\"w\",\"nearest\":null}");
+		    "{\"allowed\":true,\"rule\":\"r\",\"why\":\"w\",\"nearest\":null,\"asks\":[]}");
+	expect_json(api_explanation_json(&left, true),
+		    "{\"allowed\":true,\"rule\":\"r\",\"why\":\"w\",\"nearest\":null,"
+		    "\"asks\":[\"app:/bin/a or app:b\",\"user:u\"]}");
 	expect_json(api_explanation_json(&no, true),
 		    "{\"allowed\":false,\"rule\":null,\"nearest\":null}");
 	expect_json(api_explanation_json(&near, false),

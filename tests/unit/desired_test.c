@@ -179,6 +179,45 @@ static void grants_become_elements(void **state)
 	}
 }
 
+/* Whatever a newer controller asks of the device, this version opens nothing by the rule; what
+ * others may open to it, and what other rules give, is as before. */
+static void what_cannot_be_enforced_opens_nothing(void **state)
+{
+	static const struct netmap_condition conditions[] = {
+		{.rule = 1, .kind = NETMAP_APP, .name = "/usr/bin/psql"},
+		{.rule = 1, .kind = NETMAP_USER, .name = "postgres"},
+		{.rule = 3, .kind = NETMAP_USER, .name = "root"}};
+	static const struct netmap_grant grants[] = {
+		{.peer = 3, .dir = NETMAP_OUT, .svc = {SERVICE_TCP, 22, 22}, .rule = 1},
+		{.peer = 3, .dir = NETMAP_OUT, .svc = {SERVICE_TCP, 100, 200}, .rule = 3},
+		{.peer = 3, .dir = NETMAP_OUT, .svc = {SERVICE_TCP, 80, 80}, .rule = 1},
+		{.peer = 3, .dir = NETMAP_OUT, .svc = {SERVICE_TCP, 80, 80}, .rule = 2},
+		{.peer = 3, .dir = NETMAP_OUT, .svc = {SERVICE_ANY, 0, 0}, .rule = 1},
+		{.peer = 3, .dir = NETMAP_IN, .svc = {SERVICE_TCP, 22, 22}, .rule = 1}};
+	struct netmap m = fixture_map();
+	char text[TEXT_MAX];
+	struct kstate s;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, FIXTURE_ARENA_MAX);
+	m.grants = grants;
+	m.n_grants = N_OF(grants);
+	m.conditions = conditions;
+	m.n_conditions = N_OF(conditions);
+	assert_int_equal(
+		desired_make(&m, &config, NOW_MS + LEASE_S * 1000, wall_to_boot_ms, NOW_MS, &a, &s),
+		0);
+	print_state(&s, text);
+	assert_string_equal(text, "class 1 tcp 100-200\n"
+				  "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 2 3600\n"
+				  "grant add 100.64.0.3 -> 100.64.0.1 tcp/22 rule 1 3600\n");
+	assert_string_equal(desired_unenforced(&m, &grants[0])->name, "/usr/bin/psql");
+	assert_null(desired_unenforced(&m, &grants[3]));
+	assert_null(desired_unenforced(&m, &grants[5]));
+	arena_done(&a);
+}
+
 static void icmp_is_one_service_in_both_families(void **state)
 {
 	static const struct netmap_grant g = {.peer = 2, .svc = {SERVICE_ICMP, 0, 0}, .rule = 1};
@@ -433,6 +472,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grants_become_elements),
+		cmocka_unit_test(what_cannot_be_enforced_opens_nothing),
 		cmocka_unit_test(icmp_is_one_service_in_both_families),
 		cmocka_unit_test(classes_cover_exactly_what_is_granted),
 		cmocka_unit_test(peers_have_their_own_addresses_and_keys_alone),

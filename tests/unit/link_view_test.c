@@ -20,9 +20,8 @@ static const struct role_peer kernel_peers[] = {
 	{3, {{0}, 0}, 0, 0, 0},
 };
 
-static void encode_map(struct buf *b)
+static void encode(struct netmap map, struct buf *b)
 {
-	struct netmap map = fixture_map();
 	struct netmap_msg m;
 	struct arena a;
 
@@ -31,6 +30,11 @@ static void encode_map(struct buf *b)
 	m = fixture_diff(NULL, &map, fixture_head(NETMAP_FULL, 7), &a);
 	assert_int_equal(netmap_encode(&m, b), 0);
 	arena_done(&a);
+}
+
+static void encode_map(struct buf *b)
+{
+	encode(fixture_map(), b);
 }
 
 static struct role_status status_of(const struct buf *map)
@@ -94,6 +98,7 @@ static const struct {
 	{"grants.0.proto", "\"tcp\""},
 	{"grants.0.ports", "\"5432\""},
 	{"grants.0.expires", "\"2027-01-15T08:01:00Z\""},
+	{"grants.0.problem", "\"\""},
 	{"grants.1.direction", "\"in\""},
 	{"posture.0.ok", "false"},
 	{"posture.0.failed", "[\"disk.encrypted == true (is false)\"]"},
@@ -120,6 +125,89 @@ static void a_status_says_what_is_in_force(void **state)
 	json_decref(j);
 	json_decref(advice);
 	buf_free(&map);
+}
+
+static void check_why(const struct role_status *s, const char *to, const char *path,
+		      const char *want)
+{
+	static const struct link_view away = {false, 0, "active", "no route",
+					      "look at the network"};
+	json_t *j = view_why(s, &away, to, "tcp/5432", now);
+
+	assert_non_null(j);
+	check_at(j, path, want);
+	json_decref(j);
+}
+
+/* A rule that asks for what this version cannot look at grants nothing, and both say so; another
+ * rule for the same does. */
+static void what_cannot_be_enforced_is_said(void **state)
+{
+	static const struct netmap_condition conditions[] = {
+		{.rule = 1, .kind = NETMAP_APP, .name = "/usr/bin/psql"}};
+	static const struct netmap_rule rules[] = {{.id = 1, .name = "asks"},
+						   {.id = 2, .name = "plain"}};
+	struct netmap_grant grants[] = {
+		{.peer = 2, .dir = NETMAP_OUT, .svc = {SERVICE_TCP, 5432, 5432}, .rule = 1},
+		{.peer = 2, .dir = NETMAP_OUT, .svc = {SERVICE_TCP, 5432, 5432}, .rule = 2}};
+	struct netmap m = fixture_map();
+	struct role_status s;
+	struct buf map;
+	json_t *j;
+
+	(void)state;
+	m.grants = grants;
+	m.n_grants = 1;
+	m.rules = rules;
+	m.n_rules = 1;
+	m.conditions = conditions;
+	m.n_conditions = 1;
+	encode(m, &map);
+	s = status_of(&map);
+	j = view_status(&hello, &s, &connected, NULL, now);
+	assert_non_null(j);
+	check_at(j, "grants.0.problem",
+		 "\"this version of ztnode cannot enforce app:/usr/bin/psql\"");
+	json_decref(j);
+	check_why(&s, "db-1", "allowed", "false");
+	check_why(&s, "db-1", "nearest.rule", "\"asks\"");
+	check_why(&s, "db-1", "nearest.failed.0.condition", "\"app:/usr/bin/psql\"");
+	check_why(&s, "db-1", "nearest.failed.0.is",
+		  "\"this version of ztnode cannot enforce it\"");
+	check_why(&s, "db-2", "nearest.rule", "\"\"");
+	buf_free(&map);
+	m.n_grants = m.n_rules = 2;
+	encode(m, &map);
+	s = status_of(&map);
+	check_why(&s, "db-1", "rule", "\"plain\"");
+	buf_free(&map);
+}
+
+/* The controller says what the rule leaves to the device. */
+static void what_is_left_to_the_device_denies(void **state)
+{
+	json_t *asks = json_pack("{s:b,s:s,s:s,s:n,s:[s,s]}", "allowed", 1, "rule", "a", "why", "w",
+				 "nearest", "asks", "app:psql or app:x", "user:root");
+	json_t *plain = json_pack("{s:b,s:s,s:s,s:n,s:[]}", "allowed", 1, "rule", "a", "why", "w",
+				  "nearest", "asks");
+	json_t *old =
+		json_pack("{s:b,s:s,s:s,s:n}", "allowed", 1, "rule", "a", "why", "w", "nearest");
+	json_t *j = view_why_asked(asks);
+
+	(void)state;
+	check_at(j, "allowed", "false");
+	check_at(j, "nearest.rule", "\"a\"");
+	check_at(j, "nearest.failed.0.condition", "\"app:psql or app:x\"");
+	json_decref(j);
+	j = view_why_asked(plain);
+	assert_ptr_equal(j, plain);
+	json_decref(j);
+	j = view_why_asked(old);
+	assert_ptr_equal(j, old);
+	json_decref(j);
+	json_decref(asks);
+	json_decref(plain);
+	json_decref(old);
 }
 
 static void an_old_handshake_is_no_path(void **state)
@@ -301,6 +389,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_status_says_what_is_in_force),
+		cmocka_unit_test(what_cannot_be_enforced_is_said),
+		cmocka_unit_test(what_is_left_to_the_device_denies),
 		cmocka_unit_test(an_old_handshake_is_no_path),
 		cmocka_unit_test(after_the_lease_nothing_is_granted),
 		cmocka_unit_test(without_a_map_there_is_a_status_too),

@@ -466,7 +466,9 @@ static const char status_json[] =
 	"'grants':[{'rule':'a','direction':'out','peer':'payroll-db','proto':'tcp',"
 	"  'ports':'5432','expires':'2023-11-15T00:13:20Z'},"
 	" {'rule':'b','direction':'out','peer':8,'proto':'icmp','ports':'','expires':null},"
-	" {'rule':'c','direction':'in','peer':'x','proto':'any','ports':'any','expires':null}]}";
+	" {'rule':'c','direction':'in','peer':'x','proto':'any','ports':'any','expires':null},"
+	" {'rule':'d','direction':'out','peer':'x','proto':'tcp','ports':'22',"
+	"  'expires':'2023-11-15T00:13:20Z','problem':'cannot enforce app:x'}]}";
 
 static const char posture_json[] =
 	"{'facts':[{'name':'disk.encrypted','value':'false','known':true,'age_s':12},"
@@ -546,11 +548,12 @@ static void answers_read_well(void **state)
 		"payroll-db  100.64.0.8  direct  192.0.2.7:51820  12s ago    120.6 KiB  17 B  a, "
 		"b\n"
 		"x           -           none    -                -                0 B   0 B  -\n"
-		"\ngrants (3)\n"
+		"\ngrants (4)\n"
 		"DIRECTION  PEER        SERVICE   RULE  EXPIRES\n"
 		"out        payroll-db  tcp/5432  a     in 2h 0m\n"
 		"out        8           icmp      b     with the lease\n"
-		"in         x           any       c     with the lease\n");
+		"in         x           any       c     with the lease\n"
+		"out        x           tcp/22    d     cannot enforce app:x\n");
 	check_print("the facts and who asks", posture_print, posture_json,
 		    "FACT              AGE  VALUE\n"
 		    "disk.encrypted    12s  false\n"

@@ -148,13 +148,17 @@ static const char *service(struct term *t, const json_t *grant)
 static void fill_grant(struct term *t, const json_t *grant, const char **cells)
 {
 	const char *expires = json_string_value(json_object_get(grant, "expires"));
+	const char *problem = json_string_value(json_object_get(grant, "problem"));
 	size_t c = 0;
 
 	cells[c++] = term_field(t, grant, "direction");
 	cells[c++] = term_field(t, grant, "peer");
 	cells[c++] = service(t, grant);
 	cells[c++] = term_field(t, grant, "rule");
-	cells[c++] = expires && expires[0] ? term_when(t, expires) : "with the lease";
+	if (problem && problem[0])
+		cells[c++] = term_paint(t, TERM_RED, term_safe(t, problem));
+	else
+		cells[c++] = expires && expires[0] ? term_when(t, expires) : "with the lease";
 }
 
 static void print_table(struct term *t, const char *title, const json_t *rows,

@@ -33,6 +33,16 @@ static bool grant_is_over(const struct netmap_grant *g, int64_t wall_to_boot_ms,
 	return g->expires_s && (int64_t)g->expires_s * 1000 + wall_to_boot_ms <= boot_now_ms;
 }
 
+/* This version looks at no program and no account yet. Those of a kind that it does not even know
+ * are refused with the whole map (netmap_decode). */
+const struct netmap_condition *desired_unenforced(const struct netmap *m,
+						  const struct netmap_grant *g)
+{
+	size_t n;
+
+	return g->dir == NETMAP_OUT ? netmap_rule_conditions(m, g->rule, &n) : NULL;
+}
+
 /* --- spans: the classes of ports that the ranges of one protocol make --- */
 
 static size_t collect_edges(const struct netmap *m, uint8_t proto, uint32_t *edges)
@@ -213,7 +223,8 @@ static int make_elems(const struct netmap *m, int64_t lease_end_ms, int64_t wall
 		int64_t end = grant_end(g, lease_end_ms, wall_to_boot_ms);
 		struct ends ends;
 
-		if (!p || grant_is_over(g, wall_to_boot_ms, boot_now_ms))
+		if (!p || grant_is_over(g, wall_to_boot_ms, boot_now_ms) ||
+		    desired_unenforced(m, g))
 			continue;
 		for (int v6 = 0; !err && v6 <= 1; v6++)
 			if (ends_of(m, g, p, v6, &ends))

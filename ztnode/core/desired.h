@@ -13,8 +13,14 @@ struct desired_config {
 /* The unreachable routes alone, of the ranges that are known: without a map nothing else may be. */
 void desired_guards(const struct prefix nets[static 2], uint32_t route_metric, struct kstate *ret);
 
+/* What the grant's rule asks of this device and this version cannot enforce: the first of it. It
+ * then opens nothing by the rule. NULL: nothing. */
+const struct netmap_condition *desired_unenforced(const struct netmap *m,
+						  const struct netmap_grant *g);
+
 /* lease_end_ms and elements' expiries are CLOCK_BOOTTIME; wall_to_boot_ms is added to a wall time
- * to get boot time. A grant whose own end has passed gives no element. After the lease there are no
+ * to get boot time. A grant whose own end has passed, and one whose rule asks for what
+ * cannot be enforced, give no element. After the lease there are no
  * elements and no peers. -ENOMEM, -ZT_ELIMIT (spans x grants). */
 int desired_make(const struct netmap *m, const struct desired_config *c, int64_t lease_end_ms,
 		 int64_t wall_to_boot_ms, int64_t boot_now_ms, struct arena *a,

@@ -475,7 +475,7 @@ static void why_answered(void *arg, long status, json_t *answer, const char *pro
 	const char *hint = json_string_value(json_object_get(e, "hint"));
 
 	if (status == 200 && answer)
-		control_answer(call, json_incref(answer));
+		control_answer(call, view_why_asked(answer));
 	else if (message)
 		control_refuse(call, ZT_EXIT_FAILED, message, hint ? hint : "");
 	else

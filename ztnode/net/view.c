@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "zt/num.h"
+#include "ztnode/core/desired.h"
 
 enum {
 	HANDSHAKE_FRESH_S = 180
@@ -139,6 +140,27 @@ static void split_service(const struct service *svc, char proto[static SERVICE_T
 	}
 }
 
+/* "app:/usr/bin/psql" */
+enum { CONDITION_TEXT_MAX = ZT_CONDITION_NAME_MAX + 8 };
+static void condition_print(const struct netmap_condition *c, char out[static CONDITION_TEXT_MAX])
+{
+	snprintf(out, CONDITION_TEXT_MAX, "%s:%s", c->kind == NETMAP_APP ? "app" : "user", c->name);
+}
+
+/* What keeps the grant from being enforced; "" when nothing does. */
+static void grant_problem(const struct netmap *m, const struct netmap_grant *g, char *out,
+			  size_t size)
+{
+	const struct netmap_condition *c = desired_unenforced(m, g);
+	char text[CONDITION_TEXT_MAX];
+
+	out[0] = 0;
+	if (!c)
+		return;
+	condition_print(c, text);
+	snprintf(out, size, "this version of ztnode cannot enforce %s", text);
+}
+
 static json_t *grants_json(const struct netmap *m, const struct role_status *s, struct now now)
 {
 	json_t *list = json_array();
@@ -150,14 +172,16 @@ static json_t *grants_json(const struct netmap *m, const struct role_status *s, 
 		int64_t end_s = g->expires_s && (int64_t)g->expires_s < lease_s
 					? (int64_t)g->expires_s
 					: lease_s;
-		char proto[SERVICE_TEXT_MAX], ports[SERVICE_TEXT_MAX];
+		char proto[SERVICE_TEXT_MAX], ports[SERVICE_TEXT_MAX], problem[200];
 
 		split_service(&g->svc, proto, ports);
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "rule",
-						      netmap_rule_name(m, g->rule), "direction",
-						      g->dir == NETMAP_OUT ? "out" : "in", "peer",
-						      p ? p->name : "?", "proto", proto, "ports",
-						      ports, "expires", time_json(end_s)));
+		grant_problem(m, g, problem, sizeof(problem));
+		json_array_append_new(list,
+				      json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "rule",
+						netmap_rule_name(m, g->rule), "direction",
+						g->dir == NETMAP_OUT ? "out" : "in", "peer",
+						p ? p->name : "?", "proto", proto, "ports", ports,
+						"expires", time_json(end_s), "problem", problem));
 	}
 	return list;
 }
@@ -201,10 +225,32 @@ json_t *view_posture(const struct fact *facts, size_t n, const json_t *advice)
 
 /* --- why, without the controller --- */
 
-static json_t *denied(const char *condition, const char *is, const char *hint)
+/* rule: "" before every rule. */
+static json_t *denied_by(const char *rule, const char *condition, const char *is, const char *hint)
 {
 	return json_pack("{s:b,s:n,s:{s:s,s:[{s:s,s:s,s:s}]}}", "allowed", 0, "rule", "nearest",
-			 "rule", "", "failed", "condition", condition, "is", is, "hint", hint);
+			 "rule", rule, "failed", "condition", condition, "is", is, "hint", hint);
+}
+
+static json_t *denied(const char *condition, const char *is, const char *hint)
+{
+	return denied_by("", condition, is, hint);
+}
+
+static json_t *denied_here(const char *rule, const char *condition)
+{
+	return denied_by(rule, condition, "this version of ztnode cannot enforce it",
+			 "a newer ztnode may; ask for a rule without this condition");
+}
+
+json_t *view_why_asked(json_t *answer)
+{
+	const char *asked = json_string_value(json_array_get(json_object_get(answer, "asks"), 0));
+	const char *rule = json_string_value(json_object_get(answer, "rule"));
+
+	if (json_is_true(json_object_get(answer, "allowed")) && asked)
+		return denied_here(rule ? rule : "", asked);
+	return json_incref(answer);
 }
 
 static bool is_called(const struct netmap_peer *p, const char *to)
@@ -217,18 +263,38 @@ static bool is_called(const struct netmap_peer *p, const char *to)
 	return addr_parse(to, &a) == 0 && (addr_equal(&a, &p->addr4) || addr_equal(&a, &p->addr6));
 }
 
-static const char *granting_rule(const struct netmap *m, const char *to, const struct service *svc,
-				 struct now now)
+/* A grant that lets it through, else one that would if this version could enforce its rule. */
+static const struct netmap_grant *find_grant(const struct netmap *m, const char *to,
+					     const struct service *svc, struct now now)
 {
+	const struct netmap_grant *closed = NULL;
+
 	for (size_t i = 0; i < m->n_grants; i++) {
 		const struct netmap_grant *g = &m->grants[i];
 		const struct netmap_peer *p = netmap_find_peer(m, g->peer);
 
-		if (g->dir == NETMAP_OUT && p && is_called(p, to) && service_covers(&g->svc, svc) &&
-		    (!g->expires_s || (int64_t)g->expires_s > now.wall_ms / 1000))
-			return netmap_rule_name(m, g->rule);
+		if (g->dir != NETMAP_OUT || !p || !is_called(p, to) ||
+		    !service_covers(&g->svc, svc) ||
+		    (g->expires_s && (int64_t)g->expires_s <= now.wall_ms / 1000))
+			continue;
+		if (!desired_unenforced(m, g))
+			return g;
+		closed = closed ? closed : g;
 	}
-	return NULL;
+	return closed;
+}
+
+static json_t *granted(const struct netmap *m, const struct netmap_grant *g)
+{
+	const struct netmap_condition *c = desired_unenforced(m, g);
+	const char *rule = netmap_rule_name(m, g->rule);
+	char text[CONDITION_TEXT_MAX];
+
+	if (!c)
+		return json_pack("{s:b,s:s,s:s,s:n}", "allowed", 1, "rule", rule, "why", "",
+				 "nearest");
+	condition_print(c, text);
+	return denied_here(rule, text);
 }
 
 json_t *view_why(const struct role_status *s, const struct link_view *link, const char *to,
@@ -239,7 +305,7 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 	struct netmap_msg msg;
 	struct service svc;
 	struct arena a;
-	const char *rule;
+	const struct netmap_grant *g;
 	char is[600];
 	json_t *j;
 
@@ -258,10 +324,9 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 	if (s->map &&
 	    (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
 		m = empty;
-	rule = granting_rule(&m, to, &svc, now);
+	g = find_grant(&m, to, &svc, now);
 	snprintf(is, sizeof(is), "not granted; only the controller knows why: %s", link->problem);
-	j = rule ? json_pack("{s:b,s:s,s:s,s:n}", "allowed", 1, "rule", rule, "why", "", "nearest")
-		 : denied(to, is, "try again when the controller is reached");
+	j = g ? granted(&m, g) : denied(to, is, "try again when the controller is reached");
 	arena_done(&a);
 	return j;
 }

@@ -67,7 +67,9 @@ int netmap_grant_compare(const void *a, const void *b)
 		return c;
 	if (x->rule != y->rule)
 		return compare_u64(x->rule, y->rule);
-	return compare_u64(x->expires_s, y->expires_s);
+	if (x->expires_s != y->expires_s)
+		return compare_u64(x->expires_s, y->expires_s);
+	return compare_u64(x->lease_s, y->lease_s);
 }
 
 int netmap_peer_compare_all(const void *a, const void *b)

@@ -231,7 +231,7 @@ int netmap_apply(const struct netmap *old, const struct netmap_msg *msg, struct 
 		return -ZT_EDEVICE;
 	err = merge_sets(old, msg, a, &m);
 	if (!err)
-		err = netmap_check(&m, a);
+		err = netmap_check(&m, msg->head.lease_s, a);
 	if (!err)
 		*ret = m;
 	return err;

@@ -139,7 +139,18 @@ static int check_grants(const struct netmap *m)
 	return 0;
 }
 
-int netmap_check(const struct netmap *m, struct arena *a)
+static int check_leases(const struct netmap *m, uint32_t lease_s)
+{
+	struct netmap_leases l = {.n = 0};
+
+	for (size_t i = 0; i < m->n_grants; i++)
+		if (m->grants[i].lease_s && m->grants[i].lease_s == lease_s)
+			return -ZT_EFORM;
+	netmap_leases_add(&l, m->grants, m->n_grants);
+	return l.n > NETMAP_LEASES_MAX ? -ZT_ELIMIT : 0;
+}
+
+int netmap_check(const struct netmap *m, uint32_t lease_s, struct arena *a)
 {
 	int err = check_peers(m);
 
@@ -149,5 +160,7 @@ int netmap_check(const struct netmap *m, struct arena *a)
 		err = check_endpoints(m);
 	if (!err)
 		err = check_grants(m);
+	if (!err)
+		err = check_leases(m, lease_s);
 	return err;
 }

@@ -115,13 +115,37 @@ static void put_entry(struct buf *b, const struct section *s, size_t n)
 	buf_put_u32(b, (uint32_t)n);
 }
 
-static void put_records(struct buf *b, const struct section *s, const struct netmap_msg *m)
+/* With the class of its lease in place of the lease. */
+static void put_grants(struct buf *b, const struct section *s, struct items grants,
+		       const struct netmap_leases *l)
+{
+	const struct netmap_grant *g = grants.p;
+
+	for (size_t i = 0; i < grants.n && !b->err; i++) {
+		struct netmap_grant one = g[i];
+
+		one.lease_s = netmap_lease_class(l, one.lease_s);
+		s->put(b, &one);
+	}
+}
+
+static void put_records(struct buf *b, const struct section *s, const struct netmap_msg *m,
+			const struct netmap_leases *l)
 {
 	struct items items = netmap_section_get(m, s->kind);
 	const uint8_t *p = items.p;
 
 	if (s->kind == SECTION_NAMES) {
 		netmap_names_put(b, m);
+		return;
+	}
+	if (s->kind == SECTION_LEASES) {
+		for (size_t i = 0; i < l->n; i++)
+			buf_put_u32(b, l->v[i]);
+		return;
+	}
+	if (s->kind == SECTION_GRANTS_DEL || s->kind == SECTION_GRANTS_PUT) {
+		put_grants(b, s, items, l);
 		return;
 	}
 	if (!s->put) {
@@ -135,6 +159,7 @@ static void put_records(struct buf *b, const struct section *s, const struct net
 int netmap_encode(const struct netmap_msg *m, struct buf *out)
 {
 	size_t start = out->len;
+	struct netmap_leases leases;
 	uint16_t count;
 	int err = check_head(&m->head);
 
@@ -152,14 +177,17 @@ int netmap_encode(const struct netmap_msg *m, struct buf *out)
 		err = check_conditions(m->conditions_del, m->n_conditions_del);
 	if (!err)
 		err = check_conditions(m->conditions_put, m->n_conditions_put);
+	if (!err && !netmap_leases_fit(m))
+		err = -ZT_EFORM;
 	if (err)
 		return err;
+	netmap_leases_of(m, &leases);
 	put_head(out, &m->head, count);
 	for (size_t i = 0; i < SECTION_COUNT; i++)
 		put_entry(out, &netmap_sections[i],
 			  netmap_section_get(m, netmap_sections[i].kind).n);
 	for (size_t i = 0; i < SECTION_COUNT; i++)
-		put_records(out, &netmap_sections[i], m);
+		put_records(out, &netmap_sections[i], m, &leases);
 	if (!out->err && out->len - start > ZT_NETMAP_MAX)
 		out->err = -ZT_ELIMIT;
 	return out->err;
@@ -253,13 +281,43 @@ static int get_records(struct cur *c, const struct entry *e, struct arena *a, st
 	return 0;
 }
 
+/* What a section of its own says of the records before it, and whether it was there. */
+struct later {
+	bool names, leases;
+};
+
+static int get_section(struct cur *c, const struct entry *e, struct arena *a, struct netmap_msg *m,
+		       struct later *seen)
+{
+	if (e->section->kind == SECTION_NAMES) {
+		seen->names = true;
+		return get_names(c, e->count, m);
+	}
+	if (e->section->kind == SECTION_LEASES) {
+		seen->leases = true;
+		netmap_leases_get(c, e->count, m);
+		return c->err;
+	}
+	return get_records(c, e, a, m);
+}
+
+/* Sections that are not there, though records ask for them. */
+static int check_later(struct cur *c, const struct later *seen, struct netmap_msg *m)
+{
+	if (!seen->names && m->n_peers_put + m->n_rules_put > 0)
+		return -ZT_EFORM;
+	if (!seen->leases)
+		netmap_leases_get(c, 0, m);
+	return c->err;
+}
+
 int netmap_decode(const void *p, size_t n, struct arena *a, struct netmap_msg *ret)
 {
 	struct entry entries[SECTION_COUNT];
 	struct netmap_msg m = {0};
+	struct later seen = {false, false};
 	uint16_t sections;
 	struct cur c;
-	bool named = false;
 	int err;
 
 	if (n > ZT_NETMAP_MAX)
@@ -269,14 +327,9 @@ int netmap_decode(const void *p, size_t n, struct arena *a, struct netmap_msg *r
 	if (!err)
 		err = get_table(&c, m.head.kind, sections, entries);
 	for (size_t i = 0; !err && i < sections; i++)
-		if (entries[i].section->kind != SECTION_NAMES) {
-			err = get_records(&c, &entries[i], a, &m);
-		} else {
-			err = get_names(&c, entries[i].count, &m);
-			named = true;
-		}
-	if (!err && !named && m.n_peers_put + m.n_rules_put > 0)
-		err = -ZT_EFORM;
+		err = get_section(&c, &entries[i], a, &m, &seen);
+	if (!err)
+		err = check_later(&c, &seen, &m);
 	if (!err)
 		err = cur_done(&c);
 	if (!err)

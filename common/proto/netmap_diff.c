@@ -51,8 +51,12 @@ static int put_minus(struct items a, struct items b, size_t size, compare_fn com
 
 static bool is_within_limits(const struct netmap *m)
 {
-	return m->n_peers <= ZT_PEERS_MAX && m->n_grants <= ZT_GRANTS_MAX &&
-	       m->n_rules <= ZT_RULES_MAX && m->n_conditions <= ZT_CONDITIONS_MAX &&
+	struct netmap_leases leases = {.n = 0};
+
+	netmap_leases_add(&leases, m->grants, m->n_grants);
+	return leases.n <= NETMAP_LEASES_MAX && m->n_peers <= ZT_PEERS_MAX &&
+	       m->n_grants <= ZT_GRANTS_MAX && m->n_rules <= ZT_RULES_MAX &&
+	       m->n_conditions <= ZT_CONDITIONS_MAX &&
 	       m->n_endpoints <= (size_t)ZT_PEERS_MAX * ZT_ENDPOINTS_PEER_MAX;
 }
 

@@ -199,7 +199,8 @@ static void get_endpoint(struct cur *c, void *item)
 		cur_fail(c);
 }
 
-/* --- GRANTS_*: u32 peer | u16 rule | u8 dir | u8 proto | u16 lo | u16 hi | u32 expires_s --- */
+/* --- GRANTS_*: u32 peer | u16 rule | u8 dir + 2 * class of its lease | u8 proto | u16 lo | u16 hi
+ * | u32 expires_s. lease_s is the class here (netmap_lease.c). --- */
 
 static void put_grant(struct buf *b, const void *item)
 {
@@ -207,7 +208,7 @@ static void put_grant(struct buf *b, const void *item)
 
 	buf_put_u32(b, g->peer);
 	buf_put_u16(b, (uint16_t)g->rule);
-	buf_put_u8(b, g->dir);
+	buf_put_u8(b, (uint8_t)(g->dir | g->lease_s << 1));
 	buf_put_u8(b, g->svc.proto);
 	buf_put_u16(b, g->svc.lo);
 	buf_put_u16(b, g->svc.hi);
@@ -230,15 +231,18 @@ static bool service_is_valid(const struct service *s)
 static void get_grant(struct cur *c, void *item)
 {
 	struct netmap_grant *g = item;
+	uint8_t dir;
 
 	g->peer = get_id(c);
 	g->rule = cur_u16(c);
-	g->dir = cur_u8(c);
+	dir = cur_u8(c);
+	g->dir = dir & 1;
+	g->lease_s = dir >> 1;
 	g->svc.proto = cur_u8(c);
 	g->svc.lo = cur_u16(c);
 	g->svc.hi = cur_u16(c);
 	g->expires_s = cur_u32(c);
-	if (g->rule == 0 || g->dir > NETMAP_IN || !service_is_valid(&g->svc))
+	if (g->rule == 0 || !service_is_valid(&g->svc))
 		cur_fail(c);
 }
 
@@ -344,10 +348,13 @@ const struct section netmap_sections[SECTION_COUNT] = {
 	 ZT_CONDITIONS_MAX, netmap_condition_put, netmap_condition_get, netmap_condition_compare},
 	{SECTION_CONDITIONS_PUT, false, 5 + ZT_CONDITION_NAME_MAX, sizeof(struct netmap_condition),
 	 ZT_CONDITIONS_MAX, netmap_condition_put, netmap_condition_get, netmap_condition_compare},
+	{SECTION_LEASES, false, 4, sizeof(uint32_t), LEASES_MAX, NULL, NULL, NULL},
 };
 
 struct items netmap_section_get(const struct netmap_msg *m, enum section_kind kind)
 {
+	struct netmap_leases leases;
+
 	switch (kind) {
 	case SECTION_SELF:
 		return (struct items){&m->self, m->has_self ? 1 : 0};
@@ -373,6 +380,9 @@ struct items netmap_section_get(const struct netmap_msg *m, enum section_kind ki
 		return (struct items){m->conditions_del, m->n_conditions_del};
 	case SECTION_CONDITIONS_PUT:
 		return (struct items){m->conditions_put, m->n_conditions_put};
+	case SECTION_LEASES: /* stand in the grants */
+		netmap_leases_of(m, &leases);
+		return (struct items){NULL, leases.n};
 	}
 	return (struct items){NULL, 0};
 }
@@ -413,6 +423,7 @@ void netmap_section_set(struct netmap_msg *m, enum section_kind kind, struct ite
 		m->n_rules_put = items.n;
 		break;
 	case SECTION_NAMES:
+	case SECTION_LEASES:
 		break;
 	case SECTION_SEALED:
 		m->sealed = items.p;

@@ -19,9 +19,10 @@ enum section_kind {
 	SECTION_SEALED,
 	SECTION_CONDITIONS_DEL,
 	SECTION_CONDITIONS_PUT,
+	SECTION_LEASES,
 };
 
-enum { SECTION_COUNT = SECTION_CONDITIONS_PUT };
+enum { SECTION_COUNT = SECTION_LEASES };
 
 /* The names of all peers and rules, one behind the other without ends. */
 enum { NAMES_MAX = ZT_NAME_MAX * (ZT_PEERS_MAX + ZT_RULES_MAX) };
@@ -48,6 +49,21 @@ size_t netmap_names_len(const struct netmap_msg *m);
 void netmap_names_put(struct buf *b, const struct netmap_msg *m);
 void netmap_names_get(struct cur *c, struct netmap_peer *peers, size_t n_peers,
 		      struct netmap_rule *rules, size_t n_rules);
+
+/* Leases that grants have of their own, ascending. */
+enum { LEASES_MAX = 127 }; /* in a message: a class is 7 bits */
+struct netmap_leases {
+	uint32_t v[LEASES_MAX + 1];
+	size_t n; /* LEASES_MAX + 1: too many */
+};
+void netmap_leases_add(struct netmap_leases *l, const struct netmap_grant *g, size_t n);
+void netmap_leases_of(const struct netmap_msg *m, struct netmap_leases *ret);
+/* 1.. in order; 0: the head's. l has it. */
+uint8_t netmap_lease_class(const struct netmap_leases *l, uint32_t lease_s);
+bool netmap_leases_fit(const struct netmap_msg *m); /* in range, none put that is the head's */
+/* n leases, and into the grants, which hold their class until then. A wrong one, or one that no
+ * grant has, fails the cursor. */
+void netmap_leases_get(struct cur *c, size_t n, struct netmap_msg *m);
 
 /* Records of one section, or of one sorted set of a netmap. */
 struct items {
@@ -90,6 +106,6 @@ bool netmap_peer_fits(const struct netmap_self *self, const struct netmap_peer *
 /* Is the endpoint outside the overlay? Else the tunnel would run inside itself. */
 bool netmap_endpoint_fits(const struct netmap_self *self, const struct netmap_endpoint *e);
 
-/* All that must hold between the records of a whole netmap. Scratch memory in a. -ZT_EFORM,
- * -ENOMEM. */
-int netmap_check(const struct netmap *m, struct arena *a) ZT_MUST_USE;
+/* All that must hold between the records of a whole netmap with this lease in its head. Scratch
+ * memory in a. -ZT_EFORM, -ZT_ELIMIT, -ENOMEM. */
+int netmap_check(const struct netmap *m, uint32_t lease_s, struct arena *a) ZT_MUST_USE;

@@ -59,10 +59,16 @@ struct netmap_grant { /* sorted by all fields in this order */
 	uint8_t dir; /* enum netmap_direction */
 	struct service svc;
 	uint32_t rule;	    /* at most NETMAP_RULE_MAX */
-	uint32_t expires_s; /* Unix seconds; 0: with the lease */
+	uint32_t expires_s; /* Unix seconds; 0: with its lease */
+	uint32_t lease_s;   /* its own, when it differs from the head's; 0: the head's */
 };
 
-enum { NETMAP_RULE_MAX = UINT16_MAX };
+enum {
+	NETMAP_RULE_MAX = UINT16_MAX,
+	/* Different leases of the grants of a whole netmap, beside the head's. A message that takes
+	 * away those of one map and puts those of another has room for both. */
+	NETMAP_LEASES_MAX = 63,
+};
 struct netmap_rule { /* sorted by id; the rules that this device's grants name, and no others */
 	uint32_t id;
 	char name[ZT_NAME_MAX + 1];
@@ -126,8 +132,9 @@ int netmap_decode(const void *p, size_t n, struct arena *a, struct netmap_msg *r
 /* old + msg -> *ret in a (nothing borrowed from old or msg). A del of what is not there, an
  * endpoint or grant of a peer that is not there, a peer with an address of another peer or of self,
  * or outside the overlay: -ZT_ECHAIN or -ZT_EFORM; of another device -ZT_EDEVICE; over a limit
- * -ZT_ELIMIT; -ENOMEM. NETMAP_FULL starts from the empty netmap. msg comes from netmap_decode or
- * netmap_diff; whether its serial is the next one is the caller's to ask. */
+ * -ZT_ELIMIT; -ENOMEM. A grant with the head's own lease is -ZT_EFORM. NETMAP_FULL starts from the
+ * empty netmap. msg comes from netmap_decode or netmap_diff; whether its serial is the next one is
+ * the caller's to ask. */
 int netmap_apply(const struct netmap *old, const struct netmap_msg *msg, struct arena *a,
 		 struct netmap *ret) ZT_MUST_USE;
 

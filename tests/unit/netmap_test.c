@@ -194,6 +194,7 @@ static struct netmap random_netmap(struct arena *a, uint32_t max)
 				.svc = make_service(rnd(6)),
 				.rule = rules[rnd(n_rules)].id,
 				.expires_s = rnd(2) ? 1795435200 : 0,
+				.lease_s = rnd(3) ? 0 : 300 + rnd(20),
 			};
 	}
 	m.n_endpoints = sort_set(endpoints, m.n_endpoints, sizeof(*endpoints), compare_ranks);
@@ -229,7 +230,7 @@ static bool same_grant(const struct netmap_grant *x, const struct netmap_grant *
 {
 	return x->peer == y->peer && x->dir == y->dir && x->svc.proto == y->svc.proto &&
 	       x->svc.lo == y->svc.lo && x->svc.hi == y->svc.hi && x->rule == y->rule &&
-	       x->expires_s == y->expires_s;
+	       x->expires_s == y->expires_s && x->lease_s == y->lease_s;
 }
 
 static bool same_rule(const struct netmap_rule *x, const struct netmap_rule *y)
@@ -511,7 +512,7 @@ static void wrong_bytes_are_refused(void **state)
 		{"kind 3", 1, 3, -ZT_EFORM},
 		{"a section less than there are", 2, 6, -ZT_EFORM},
 		{"a section more than there are", 2, 8, -ZT_EFORM},
-		{"more sections than there are kinds", 2, 13, -ZT_EFORM},
+		{"more sections than there are kinds", 2, 14, -ZT_EFORM},
 		{"a lease longer than a day", 6, 2, -ZT_EFORM},
 		{"issued after the year 9999", 15, 1, -ZT_EFORM},
 		{"no serial", 16, 0, -ZT_EFORM},
@@ -520,7 +521,7 @@ static void wrong_bytes_are_refused(void **state)
 		{"section kind 0", AT_TABLE, 0, -ZT_EFORM},
 		{"the same section twice", AT_TABLE + 8, 1, -ZT_EFORM},
 		{"sections out of order", AT_TABLE + 16, 9, -ZT_EFORM},
-		{"an unknown section", AT_TABLE + 48, 13, -ZT_EFORM},
+		{"an unknown section", AT_TABLE + 48, 14, -ZT_EFORM},
 		{"peers taken from a full map", AT_TABLE + 8, 2, -ZT_EFORM},
 		{"another record size", AT_TABLE + 10, 0x41, -ZT_EFORM},
 		{"an empty section", AT_TABLE + 12, 0, -ZT_EFORM},
@@ -571,7 +572,7 @@ static void wrong_bytes_are_refused(void **state)
 		{"two endpoints of one rank", AT_ENDPOINTS + 24, 2, -ZT_EFORM},
 		{"a grant for peer 0", AT_GRANTS, 0, -ZT_EFORM},
 		{"a grant of rule 0", AT_GRANTS + 4, 0, -ZT_EFORM},
-		{"a direction that there is not", AT_GRANTS + 6, 2, -ZT_EFORM},
+		{"a class of lease that there is not", AT_GRANTS + 6, 2, -ZT_EFORM},
 		{"a protocol that there is not", AT_GRANTS + 7, 7, -ZT_EFORM},
 		{"ANY with ports", AT_GRANTS + 7, 0, -ZT_EFORM},
 		{"ICMP with ports", AT_GRANTS + 7, 1, -ZT_EFORM},
@@ -747,6 +748,141 @@ static void leases_have_a_range(void **state)
 			bytes[4 + k] = (uint8_t)(rows[i].lease_s >> (8 * k));
 		assert_int_equal(decode(bytes, SAMPLE_SIZE), rows[i].err);
 	}
+}
+
+/* The sample with two leases of its grants, at the end of its bytes: 300 and 86400. */
+enum { LEASED_SIZE = SAMPLE_SIZE + 8 + 2 * 4, AT_LEASES = LEASED_SIZE - 2 * 4 };
+
+static void encode_leased(struct sample *s, uint8_t out[static LEASED_SIZE])
+{
+	struct buf b;
+
+	s->grants[0].lease_s = ZT_LEASE_MAX_S;
+	s->grants[2].lease_s = 300;
+	s->full.grants_put = s->grants;
+	buf_init(&b, out, LEASED_SIZE);
+	assert_int_equal(netmap_encode(&s->full, &b), 0);
+	assert_int_equal(b.len, LEASED_SIZE);
+}
+
+static void leases_of_grants_are_classes(void **state)
+{
+	static const struct {
+		const char *says;
+		size_t at;
+		uint8_t value;
+		int err;
+	} rows[] = {
+		{"a class behind the last", AT_GRANTS + 8 + 6, 6, -ZT_EFORM},
+		{"another class", AT_GRANTS + 8 + 6, 2, -ZT_EFORM},
+		{"a lease that no grant has", AT_GRANTS + 8 + 6, 0, -ZT_EFORM},
+		{"a lease that no grant has any more", AT_GRANTS + 8 + 32 + 6, 4, -ZT_EFORM},
+		{"leases out of order", AT_LEASES + 2, 2, -ZT_EFORM},
+		{"a lease longer than a day", AT_LEASES + 4, 0x81, -ZT_EFORM},
+		{"another size of a lease", AT_TABLE + 7 * 8 + 2, 8, -ZT_EFORM},
+		{"no lease", AT_TABLE + 7 * 8 + 4, 0, -ZT_EFORM},
+		{"more leases than there may be", AT_TABLE + 7 * 8 + 4, 128, -ZT_ELIMIT},
+	};
+	struct sample *s = *state;
+	uint8_t bytes[LEASED_SIZE];
+	struct netmap_msg back;
+
+	encode_leased(s, bytes);
+	assert_memory_equal(bytes + AT_TABLE + 7 * 8, "\x0d\0\x04\0\x02\0\0\0", 8);
+	assert_memory_equal(bytes + AT_GRANTS + 8, "\x02\0\0\0\x01\0\x04\x06", 8);
+	assert_memory_equal(bytes + AT_GRANTS + 8 + 16, "\x02\0\0\0\x02\0\x01\x01", 8);
+	assert_memory_equal(bytes + AT_GRANTS + 8 + 32, "\x03\0\0\0\x02\0\x02\0", 8);
+	assert_memory_equal(bytes + AT_LEASES, "\x2c\x01\0\0\x80\x51\x01\0", 8);
+	assert_int_equal(netmap_decode(bytes, LEASED_SIZE, &s->arena, &back), 0);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(same_grant(&back.grants_put[i], &s->grants[i]));
+	bytes[4] = 0x2c; /* the head's lease is 300 s as well */
+	bytes[5] = 1;
+	assert_int_equal(decode(bytes, LEASED_SIZE), -ZT_EFORM);
+	bytes[4] = 0x10;
+	bytes[5] = 0x0e;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		uint8_t was = bytes[rows[i].at];
+
+		bytes[rows[i].at] = rows[i].value;
+		row_check(rows[i].says, decode(bytes, LEASED_SIZE) == rows[i].err);
+		bytes[rows[i].at] = was;
+	}
+	for (size_t n = 0; n < LEASED_SIZE; n++)
+		assert_int_equal(decode(bytes, n), -ZT_EFORM);
+	memcpy(bytes + AT_LEASES, "\x04\0\0\0", 4); /* too short */
+	assert_int_equal(decode(bytes, LEASED_SIZE), -ZT_EFORM);
+	memcpy(bytes + AT_LEASES, bytes + AT_LEASES + 4, 4); /* twice the same */
+	assert_int_equal(decode(bytes, LEASED_SIZE), -ZT_EFORM);
+}
+
+static void the_encoder_refuses_wrong_leases(void **state)
+{
+	static const struct {
+		uint32_t lease_s;
+		int err;
+	} rows[] = {{ZT_LEASE_MIN_S - 1, -ZT_EFORM},
+		    {ZT_LEASE_MIN_S, 0},
+		    {3599, 0},
+		    {3600, -ZT_EFORM}, /* the head's */
+		    {ZT_LEASE_MAX_S + 1, -ZT_EFORM}};
+	struct sample *s = *state;
+	struct netmap_msg m = {
+		.head = make_head(NETMAP_DELTA, 1), .grants_put = s->grants, .n_grants_put = 3};
+	struct netmap got;
+	struct buf b;
+
+	buf_init_grow(&b, ZT_NETMAP_MAX);
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		s->grants[1].lease_s = rows[i].lease_s;
+		assert_int_equal(netmap_encode(&m, &b), rows[i].err);
+	}
+	/* What goes may have had it when the head had another. */
+	s->grants[1].lease_s = 3600;
+	m.grants_del = m.grants_put;
+	m.n_grants_del = 3;
+	m.n_grants_put = 0;
+	buf_reset(&b);
+	assert_int_equal(netmap_encode(&m, &b), 0);
+	assert_int_equal(decode(b.data, b.len), 0);
+	/* A map in which it stays does not hold together. */
+	m = (struct netmap_msg){.head = make_head(NETMAP_DELTA, 1)};
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), -ZT_EFORM);
+	m.head.lease_s = 60;
+	assert_int_equal(netmap_apply(&s->map, &m, &s->arena, &got), 0);
+	buf_free(&b);
+}
+
+/* Sixty-three different leases in a netmap, and all of them others in the next one. */
+static void a_netmap_has_so_many_leases(void **state)
+{
+	static struct netmap_grant before[NETMAP_LEASES_MAX + 1], after[NETMAP_LEASES_MAX + 1];
+	static const struct netmap empty;
+	struct sample *s = *state;
+	struct netmap old = s->map, new = s->map, got;
+	struct netmap_msg msg;
+
+	for (uint32_t i = 0; i <= NETMAP_LEASES_MAX; i++) {
+		before[i] = (struct netmap_grant){.peer = 2,
+						  .svc = {SERVICE_TCP, (uint16_t)(i + 1), 99},
+						  .rule = 1,
+						  .lease_s = 5 + i};
+		after[i] = before[i];
+		after[i].lease_s = 1000 + i;
+	}
+	old.grants = before;
+	new.grants = after;
+	old.n_grants = new.n_grants = NETMAP_LEASES_MAX;
+	old.n_rules = new.n_rules = 1;
+	travel(&empty, &old, &s->arena, &got);
+	travel(&got, &new, &s->arena, &got);
+	assert_netmap_equal(&got, &new);
+	new.n_grants++;
+	assert_int_equal(netmap_diff(&got, &new, &s->arena, &msg), -ZT_ELIMIT);
+	msg = (struct netmap_msg){.head = make_head(NETMAP_DELTA, 1),
+				  .grants_put = &after[NETMAP_LEASES_MAX],
+				  .n_grants_put = 1};
+	assert_int_equal(netmap_apply(&got, &msg, &s->arena, &got), -ZT_ELIMIT);
 }
 
 static void a_full_map_has_a_self_and_takes_nothing_away(void **state)
@@ -1279,6 +1415,7 @@ static void changes_are_small(void **state)
 			     .n_rules = 1};
 	struct netmap less = all, moved = all, more = all;
 	struct netmap_endpoint other[MANY];
+	size_t n;
 
 	(void)state;
 	for (uint32_t i = 0; i < MANY; i++) {
@@ -1300,6 +1437,9 @@ static void changes_are_small(void **state)
 	moved.n_endpoints = MANY - 1;				/* it is not connected yet */
 	assert_in_range(size_of_change(&less, &moved), 1, 128); /* join */
 	assert_in_range(size_of_change(&all, &more), 1, 64);	/* rule */
+	n = size_of_change(&all, &more);
+	grants[MANY].lease_s = 300;
+	assert_int_equal(size_of_change(&all, &more), n + 12); /* with a lease of its own */
 }
 
 static void an_empty_message_says_so(void **state)
@@ -1539,6 +1679,9 @@ int main(void)
 		cmocka_unit_test(an_overlay_is_no_wider_than_eight_bits),
 		cmocka_unit_test(an_overlay_address_is_one_of_a_host),
 		cmocka_unit_test(an_ipv6_overlay_has_no_cloud_metadata),
+		with_sample(leases_of_grants_are_classes),
+		with_sample(the_encoder_refuses_wrong_leases),
+		with_sample(a_netmap_has_so_many_leases),
 		with_sample(leases_have_a_range),
 		with_sample(a_full_map_has_a_self_and_takes_nothing_away),
 		with_sample(limits_are_checked_before_memory_is_taken),

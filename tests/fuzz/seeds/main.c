@@ -89,6 +89,10 @@ static const struct netmap_grant more_grants[] = {
 	 .expires_s = 1795435200},
 	{.peer = 4, .svc = {SERVICE_ICMP, 0, 0}, .rule = 2},
 };
+static const struct netmap_grant leased_grants[] = {
+	{.peer = 2, .svc = {SERVICE_ICMP, 0, 0}, .rule = 1, .lease_s = 86400},
+	{.peer = 2, .svc = {SERVICE_TCP, 22, 22}, .rule = 1, .lease_s = 300},
+};
 static const struct netmap_rule rules[] = {{.id = 1, .name = "finance-to-payroll"}};
 static const struct netmap_rule more_rules[] = {{.id = 2, .name = "dns"}};
 static const struct netmap_condition conditions[] = {
@@ -153,6 +157,10 @@ static void netmap_seeds(void)
 				 .n_peers_del = 1,
 				 .endpoints_del = endpoints,
 				 .n_endpoints_del = 1};
+	struct netmap_msg leases = {.grants_del = grants,
+				    .n_grants_del = 1,
+				    .grants_put = leased_grants,
+				    .n_grants_put = 2};
 	const struct netmap_psk psks[] = {{2, {{0xaa}}}, {3, {{0xbb}}}};
 	uint8_t mem[sizeof(psks)];
 	struct buf b;
@@ -163,6 +171,7 @@ static void netmap_seeds(void)
 	write_netmap("put", &put, NETMAP_DELTA);
 	write_netmap("del", &del, NETMAP_DELTA);
 	write_netmap("conditions", &asked, NETMAP_DELTA);
+	write_netmap("leases", &leases, NETMAP_DELTA);
 	buf_init(&b, mem, sizeof(mem));
 	need(netmap_psk_encode(psks, 2, &b) == 0, "psks");
 	write_seed("netmap", "psks", b.data, b.len);

@@ -76,6 +76,9 @@ static bool is_self(const struct mapstate *s, const struct addr *a)
 static void check_enforced(const struct mapstate *s)
 {
 	struct desired_config c = {51820, 4000, s->psks, s->n_psks};
+	struct desired_times t = {s->lease_end_ms, s->lease_s, base_now.boot_ms - base_now.wall_ms,
+				  base_now.boot_ms};
+	int64_t last = t.now_ms + ZT_LEASE_MAX_S * 1000LL;
 	static const struct kstate nothing;
 	struct op_list ops;
 	struct kstate want;
@@ -83,14 +86,13 @@ static void check_enforced(const struct mapstate *s)
 	int err;
 
 	arena_init(&a, ARENA_MAX);
-	err = desired_make(&s->map, &c, s->lease_end_ms, base_now.boot_ms - base_now.wall_ms,
-			   base_now.boot_ms, &a, &want);
+	err = desired_make(&s->map, &c, &t, &a, &want);
 	fuzz_check(err == 0 || err == -ZT_ELIMIT);
 	for (size_t i = 0; !err && i < want.n_elems; i++) {
 		const struct kelem *e = &want.elems[i];
 
 		fuzz_check(is_self(s, &e->src) != is_self(s, &e->dst));
-		fuzz_check(e->expires_ms > base_now.boot_ms && e->expires_ms <= s->lease_end_ms);
+		fuzz_check(e->expires_ms > t.now_ms && e->expires_ms <= last);
 		fuzz_check(i == 0 || kelem_compare(e - 1, e) < 0);
 	}
 	for (size_t i = 0; !err && i < want.n_peers; i++) {

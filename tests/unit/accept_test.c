@@ -1,5 +1,6 @@
 /* Acceptance of netmap messages: every reason to be refused, and until when what is taken holds. */
 #include "tests/unit/node_fixture.h"
+#include "ztnode/core/desired.h"
 
 /* --- refusals: one row, one thing that is wrong --- */
 
@@ -426,6 +427,62 @@ static void the_lease_ends_by_whichever_clock_is_first(void **state)
 	}
 }
 
+/* Of a map under an hour's lease, from the arrival: how long its grants still have. */
+static const struct {
+	const char *says;
+	int64_t wall_off_s, boot_off_s; /* of the arrival, from when it was issued */
+	int64_t wall_later_s;		/* the wall clock is set by so much after it */
+	int64_t short_s, long_s, own_s; /* leases of 300 s, 7200 s, the map's */
+} grant_leases[] = {
+	{"comes at once", 0, 0, 0, 300, 7200, 3600},
+	{"was held back ten minutes: the short one is over already", 600, 600, 0, -300, 6600, 3000},
+	{"our clock is behind: none is longer than it is", -300, 0, 0, 300, 7200, 3600},
+	{"our clock is ahead: what is left by it", 3000, 0, 0, -2700, 4200, 600},
+	{"set back afterwards: nothing is longer", 0, 0, -86400, 300, 7200, 3600},
+	{"set ahead afterwards: the boot clock counts", 0, 0, 86400, 300, 7200, 3600},
+};
+
+static void leases_of_grants_count_from_the_same_moment(void **state)
+{
+	struct trust t = fixture_trust();
+	struct netmap map = fixture_map();
+
+	(void)state;
+	map.grants = fixture_leased;
+	map.n_grants = N_OF(fixture_leased);
+	for (size_t i = 0; i < N_OF(grant_leases); i++) {
+		struct now now = {fixture_now.wall_ms + grant_leases[i].wall_off_s * 1000,
+				  fixture_now.boot_ms + grant_leases[i].boot_off_s * 1000};
+		const int64_t want_s[] = {grant_leases[i].short_s, grant_leases[i].long_s,
+					  grant_leases[i].own_s};
+		struct mapstate none = {0}, got;
+		struct desired_times times;
+		struct netmap_msg m;
+		struct key leaf;
+		struct arena a;
+		struct diag d;
+		struct buf b;
+
+		arena_init(&a, FIXTURE_ARENA_MAX);
+		buf_init_grow(&b, ZT_NETMAP_MAX);
+		m = fixture_diff(NULL, &map, fixture_head(NETMAP_FULL, 1), &a);
+		fixture_seal(&m, fixture_psks, 2, &fixture_identity, &a);
+		fixture_envelope(&m, NULL, &fixture_network, &b, &leaf);
+		assert_int_equal(accept_message(&t, &none, b.data, b.len, now, &got, &d), 0);
+		now.wall_ms += grant_leases[i].wall_later_s * 1000;
+		times = (struct desired_times){got.lease_end_ms, got.lease_s,
+					       now.boot_ms - mapstate_wall_ms(&got, now),
+					       now.boot_ms};
+		for (size_t k = 0; k < N_OF(want_s); k++)
+			row_check(grant_leases[i].says,
+				  desired_grant_end(&got.map.grants[k], &times) ==
+					  now.boot_ms + want_s[k] * 1000);
+		mapstate_done(&got);
+		buf_free(&b);
+		arena_done(&a);
+	}
+}
+
 static const struct {
 	const char *says;
 	int64_t came_wall_s;	/* our clock when the map came; 0: when it was issued */
@@ -571,6 +628,7 @@ int main(void)
 		cmocka_unit_test(every_flipped_byte_is_refused),
 		cmocka_unit_test(every_cut_message_is_refused),
 		cmocka_unit_test(the_lease_ends_by_whichever_clock_is_first),
+		cmocka_unit_test(leases_of_grants_count_from_the_same_moment),
 		cmocka_unit_test(a_clock_set_back_does_not_turn_back_time),
 		cmocka_unit_test(messages_follow_each_other),
 		cmocka_unit_test(one_signature_serves_a_batch),

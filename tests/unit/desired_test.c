@@ -12,6 +12,13 @@ enum { NOW_MS = 1000000, LEASE_S = 3600, GRANTS_ROW_MAX = 8, TEXT_MAX = 4096 };
 static const int64_t wall_to_boot_ms = NOW_MS - 1800000000000; /* wall time now: 1800000000 s */
 static const uint64_t wall_now_s = 1800000000;
 
+static struct desired_times times(int64_t lease_left_ms)
+{
+	return (struct desired_times){NOW_MS + lease_left_ms, LEASE_S, wall_to_boot_ms, NOW_MS};
+}
+
+static const struct desired_times last_ms = {NOW_MS + 1, LEASE_S, NOW_MS - 1800000000000, NOW_MS};
+
 static const struct desired_config config = {
 	.listen_port = 51820, .route_metric = 4000, .psks = fixture_psks, .n_psks = 2};
 
@@ -42,6 +49,7 @@ struct grant_row {
 	struct service svc;
 	uint32_t rule;
 	int64_t own_end_s; /* from now; 0: with the lease */
+	uint32_t lease_s;  /* 0: the map's */
 };
 
 static const struct {
@@ -51,92 +59,108 @@ static const struct {
 } rows[] = {
 	{"nothing granted", {{0}}, ""},
 	{"out: from us to the peer, in both families",
-	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0}},
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.2 tcp/22 rule 1 3600\n"
 	 "grant add fd12::1 -> fd12::2 tcp/22 rule 1 3600\n"},
 	{"in: from the peer to us; a peer without IPv6 has IPv4 alone",
-	 {{3, NETMAP_IN, {SERVICE_UDP, 53, 53}, 1, 0}},
+	 {{3, NETMAP_IN, {SERVICE_UDP, 53, 53}, 1, 0, 0}},
 	 "grant add 100.64.0.3 -> 100.64.0.1 udp/53 rule 1 3600\n"},
 	{"icmp is one service in both address families",
-	 {{2, NETMAP_OUT, {SERVICE_ICMP, 0, 0}, 1, 0}},
+	 {{2, NETMAP_OUT, {SERVICE_ICMP, 0, 0}, 1, 0, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.2 icmp rule 1 3600\n"
 	 "grant add fd12::1 -> fd12::2 icmp rule 1 3600\n"},
 	{"any is class 0, without a span",
-	 {{3, NETMAP_OUT, {SERVICE_ANY, 0, 0}, 1, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_ANY, 0, 0}, 1, 0, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 any rule 1 3600\n"},
 	{"both directions are two grants",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0},
-	  {3, NETMAP_IN, {SERVICE_TCP, 80, 80}, 1, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0, 0},
+	  {3, NETMAP_IN, {SERVICE_TCP, 80, 80}, 1, 0, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 1 3600\n"
 	 "grant add 100.64.0.3 -> 100.64.0.1 tcp/80 rule 1 3600\n"},
 	{"a range is one class",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 8000, 8010}, 1, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 8000, 8010}, 1, 0, 0}},
 	 "class 1 tcp 8000-8010\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"},
 	{"every port of a protocol",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 65535}, 1, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 65535}, 1, 0, 0}},
 	 "class 1 tcp 1-65535\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"},
 	{"overlapping ranges are cut in three, the middle is both's",
-	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 200}, 1, 0},
-	  {3, NETMAP_OUT, {SERVICE_TCP, 150, 300}, 2, 0}},
+	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 200}, 1, 0, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 150, 300}, 2, 0, 0}},
 	 "class 1 tcp 100-149\nclass 2 tcp 150-200\nclass 3 tcp 201-300\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 2 3600\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/3 rule 2 3600\n"
 	 "grant add 100.64.0.3 -> 100.64.0.1 class/1 rule 1 3600\n"
 	 "grant add 100.64.0.3 -> 100.64.0.1 class/2 rule 1 3600\n"},
 	{"touching ranges are two classes",
-	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 199}, 1, 0},
-	  {3, NETMAP_OUT, {SERVICE_TCP, 200, 299}, 2, 0}},
+	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 199}, 1, 0, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 200, 299}, 2, 0, 0}},
 	 "class 1 tcp 100-199\nclass 2 tcp 200-299\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 2 3600\n"
 	 "grant add 100.64.0.3 -> 100.64.0.1 class/1 rule 1 3600\n"},
 	{"between ranges that are apart no element names the class",
-	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 199}, 1, 0},
-	  {3, NETMAP_OUT, {SERVICE_TCP, 300, 399}, 2, 0}},
+	 {{3, NETMAP_IN, {SERVICE_TCP, 100, 199}, 1, 0, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 300, 399}, 2, 0, 0}},
 	 "class 1 tcp 100-199\nclass 2 tcp 200-299\nclass 3 tcp 300-399\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/3 rule 2 3600\n"
 	 "grant add 100.64.0.3 -> 100.64.0.1 class/1 rule 1 3600\n"},
 	{"a range within a range",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 65535}, 1, 0},
-	  {3, NETMAP_IN, {SERVICE_TCP, 80, 81}, 2, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 65535}, 1, 0, 0},
+	  {3, NETMAP_IN, {SERVICE_TCP, 80, 81}, 2, 0, 0}},
 	 "class 1 tcp 1-79\nclass 2 tcp 80-81\nclass 3 tcp 82-65535\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 1 3600\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/3 rule 1 3600\n"
 	 "grant add 100.64.0.3 -> 100.64.0.1 class/2 rule 2 3600\n"},
 	{"a single port inside a range stays a port, the range is not cut",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 1024}, 1, 0},
-	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 1, 1024}, 1, 0, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 0, 0}},
 	 "class 1 tcp 1-1024\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 2 3600\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"},
 	{"tcp and udp do not cut each other",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 100, 200}, 1, 0},
-	  {3, NETMAP_OUT, {SERVICE_UDP, 150, 160}, 2, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 100, 200}, 1, 0, 0},
+	  {3, NETMAP_OUT, {SERVICE_UDP, 150, 160}, 2, 0, 0}},
 	 "class 1 tcp 100-200\nclass 2 udp 150-160\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/1 rule 1 3600\n"
 	 "grant add 100.64.0.1 -> 100.64.0.3 class/2 rule 2 3600\n"},
 	{"two rules grant the same: the longer end stays",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 60},
-	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 90}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 60, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 90, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 2 90\n"},
 	{"whichever comes first",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 90},
-	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 60}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 90, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 60, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 90\n"},
 	{"an own end before the lease's counts",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 10}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 10, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 10\n"},
 	{"an own end after the lease's does not",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 7200}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 7200, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 3600\n"},
 	{"an own end that has passed gives no element, the other grant stays",
-	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, -1},
-	  {3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0}},
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, -1, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 80, 80}, 1, 0, 0}},
 	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 1 3600\n"},
+	{"a lease of its own that is shorter",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 300}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 300\n"},
+	{"a lease of its own that is longer",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 86400}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 86400\n"},
+	{"an own end before that of a longer lease counts, also after the map's",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 7200, 86400}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 7200\n"},
+	{"an own end after that of a shorter lease does not",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 600, 300}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 1 300\n"},
+	{"the same under two leases: the longer one stays",
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 300},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 2, 0, 0}},
+	 "grant add 100.64.0.1 -> 100.64.0.3 tcp/22 rule 2 3600\n"},
 	{"a grant of a peer that is not there gives nothing",
-	 {{9, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0}},
+	 {{9, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0}},
 	 ""},
 };
 
@@ -152,7 +176,8 @@ static size_t make_grants(const struct grant_row *rows_, struct netmap_grant *ou
 			.dir = rows_[n].dir,
 			.svc = rows_[n].svc,
 			.rule = rows_[n].rule,
-			.expires_s = end ? (uint32_t)(wall_now_s + (uint64_t)end) : 0};
+			.expires_s = end ? (uint32_t)(wall_now_s + (uint64_t)end) : 0,
+			.lease_s = rows_[n].lease_s};
 	}
 	return n;
 }
@@ -163,6 +188,7 @@ static void grants_become_elements(void **state)
 	for (size_t i = 0; i < N_OF(rows); i++) {
 		struct netmap_grant grants[GRANTS_ROW_MAX];
 		struct netmap m = fixture_map();
+		struct desired_times t = times(LEASE_S * 1000);
 		char text[TEXT_MAX];
 		struct kstate s;
 		struct arena a;
@@ -170,8 +196,7 @@ static void grants_become_elements(void **state)
 		arena_init(&a, FIXTURE_ARENA_MAX);
 		m.grants = grants;
 		m.n_grants = make_grants(rows[i].grants, grants);
-		row_check(rows[i].says, desired_make(&m, &config, NOW_MS + LEASE_S * 1000,
-						     wall_to_boot_ms, NOW_MS, &a, &s) == 0);
+		row_check(rows[i].says, desired_make(&m, &config, &t, &a, &s) == 0);
 		print_state(&s, text);
 		if (strcmp(text, rows[i].want) != 0)
 			fail_msg("%s:\n%snot\n%s", rows[i].says, text, rows[i].want);
@@ -196,6 +221,7 @@ static void what_cannot_be_enforced_opens_nothing(void **state)
 		{.peer = 3, .dir = NETMAP_IN, .svc = {SERVICE_TCP, 22, 22}, .rule = 1}};
 	struct netmap m = fixture_map();
 	char text[TEXT_MAX];
+	const struct desired_times all_left = times(LEASE_S * 1000);
 	struct kstate s;
 	struct arena a;
 
@@ -205,9 +231,7 @@ static void what_cannot_be_enforced_opens_nothing(void **state)
 	m.n_grants = N_OF(grants);
 	m.conditions = conditions;
 	m.n_conditions = N_OF(conditions);
-	assert_int_equal(
-		desired_make(&m, &config, NOW_MS + LEASE_S * 1000, wall_to_boot_ms, NOW_MS, &a, &s),
-		0);
+	assert_int_equal(desired_make(&m, &config, &all_left, &a, &s), 0);
 	print_state(&s, text);
 	assert_string_equal(text, "class 1 tcp 100-200\n"
 				  "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 2 3600\n"
@@ -229,7 +253,7 @@ static void icmp_is_one_service_in_both_families(void **state)
 	arena_init(&a, FIXTURE_ARENA_MAX);
 	m.grants = &g;
 	m.n_grants = 1;
-	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), 0);
 	assert_int_equal(s.n_elems, 2);
 	assert_int_equal(s.elems[0].src.family, ADDR_V4);
 	assert_int_equal(s.elems[0].proto, 1);
@@ -267,8 +291,7 @@ static void classes_cover_exactly_what_is_granted(void **state)
 		}
 		m.grants = grants;
 		m.n_grants = N_OF(grants);
-		assert_int_equal(
-			desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+		assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), 0);
 		for (uint32_t port = 0; port < 100; port++)
 			for (int v = 0; v < 4; v++) {
 				uint8_t dir = v & 1, proto = v & 2 ? SERVICE_TCP : SERVICE_UDP;
@@ -311,7 +334,7 @@ static void peers_have_their_own_addresses_and_keys_alone(void **state)
 	arena_init(&a, FIXTURE_ARENA_MAX);
 	swapped[0].wg_key = (struct key){{9}}; /* by id first, by key last */
 	m.peers = swapped;
-	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), 0);
 	assert_int_equal(s.n_peers, 2);
 	assert_int_equal(s.peers[0].id, 3);
 	assert_int_equal(s.peers[0].pub.b[0], 3);
@@ -363,16 +386,151 @@ static void after_the_lease_only_guards_remain(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(ends); i++) {
+		struct desired_times t = times(ends[i].lease_left_ms);
 		struct kstate s;
 		struct arena a;
 
 		arena_init(&a, FIXTURE_ARENA_MAX);
-		assert_int_equal(desired_make(&m, &config, NOW_MS + ends[i].lease_left_ms,
-					      wall_to_boot_ms, NOW_MS, &a, &s),
-				 0);
+		assert_int_equal(desired_make(&m, &config, &t, &a, &s), 0);
 		row_check(ends[i].says, s.n_peers == (ends[i].open ? 2u : 0));
 		row_check(ends[i].says, s.n_elems == (ends[i].open ? 3u : 0));
 		check_guards(&m, &s);
+		arena_done(&a);
+	}
+}
+
+/* Peer 2 under one grant, peer 3 under another; how long until each thing ends, in s. */
+static const struct {
+	const char *says;
+	int64_t lease_left_s; /* of the map, whose lease is an hour */
+	struct grant_row grants[2];
+	size_t n_elems;
+	uint32_t peers; /* bits by id */
+	size_t n_spans;
+	int64_t next_s; /* 0: never */
+} beyond[] = {
+	{"all run: the shorter lease ends first",
+	 3600,
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 300},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 80, 90}, 1, 0, 7200}},
+	 3,
+	 1 << 2 | 1 << 3,
+	 1,
+	 300},
+	{"the last second of a shorter lease",
+	 3301,
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 300},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0}},
+	 3,
+	 1 << 2 | 1 << 3,
+	 0,
+	 1},
+	{"a shorter lease is over: its peer goes, and its ports",
+	 3300,
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 80, 90}, 1, 0, 300},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0}},
+	 1,
+	 1 << 3,
+	 0,
+	 3300},
+	{"the map's lease is over: what has a longer one stays with its peer",
+	 0,
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 80, 90}, 1, 0, 7200}},
+	 1,
+	 1 << 3,
+	 1,
+	 3600},
+	{"two grants of one peer: it stays for the longer one",
+	 -10,
+	 {{3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0},
+	  {3, NETMAP_IN, {SERVICE_TCP, 22, 22}, 1, 0, 7200}},
+	 1,
+	 1 << 3,
+	 0,
+	 3590},
+	{"the longer lease is over too: closed",
+	 -3600,
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 7200}},
+	 0,
+	 0,
+	 0,
+	 0},
+	{"after the map's lease an own end takes the peer as well",
+	 -10,
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, -1, 7200},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 5, 7200}},
+	 1,
+	 1 << 3,
+	 0,
+	 5},
+	{"while it runs an own end leaves the peer for what the controller says next",
+	 3600,
+	 {{2, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, -1, 0},
+	  {3, NETMAP_OUT, {SERVICE_TCP, 22, 22}, 1, 0, 0}},
+	 1,
+	 1 << 2 | 1 << 3,
+	 0,
+	 3600},
+};
+
+static void a_grant_may_outlive_the_map_or_end_before_it(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(beyond); i++) {
+		struct desired_times t = times(beyond[i].lease_left_s * 1000);
+		struct netmap_grant grants[GRANTS_ROW_MAX];
+		struct grant_row both[GRANTS_ROW_MAX] = {beyond[i].grants[0], beyond[i].grants[1]};
+		struct netmap m = fixture_map();
+		uint32_t peers = 0;
+		struct kstate s;
+		struct arena a;
+		int64_t next;
+
+		arena_init(&a, FIXTURE_ARENA_MAX);
+		m.grants = grants;
+		m.n_grants = make_grants(both, grants);
+		assert_int_equal(desired_make(&m, &config, &t, &a, &s), 0);
+		for (size_t k = 0; k < s.n_peers; k++)
+			peers |= 1u << s.peers[k].id;
+		next = desired_next_end(&m, &t);
+		row_check(beyond[i].says, s.n_elems == beyond[i].n_elems);
+		row_check(beyond[i].says, peers == beyond[i].peers);
+		row_check(beyond[i].says, s.n_spans == beyond[i].n_spans);
+		row_check(beyond[i].says,
+			  next == (beyond[i].next_s ? NOW_MS + beyond[i].next_s * 1000 : -1));
+		check_guards(&m, &s);
+		arena_done(&a);
+	}
+}
+
+/* Whatever the wall clock says: a lease is counted by the other one alone. */
+static void a_wall_clock_that_is_set_lengthens_no_lease(void **state)
+{
+	static const int64_t jumps_ms[] = {-86400000, -60000, 0, 60000, 86400000};
+	static const struct grant_row row[GRANTS_ROW_MAX] = {
+		{3, NETMAP_OUT, {SERVICE_TCP, 1, 1}, 1, 0, 300},
+		{3, NETMAP_OUT, {SERVICE_TCP, 2, 2}, 1, 0, 0},
+		{3, NETMAP_OUT, {SERVICE_TCP, 3, 3}, 1, 0, 7200}};
+	struct netmap_grant grants[GRANTS_ROW_MAX];
+	struct netmap m = fixture_map();
+
+	(void)state;
+	m.grants = grants;
+	m.n_grants = make_grants(row, grants);
+	for (size_t i = 0; i < N_OF(jumps_ms); i++) {
+		struct desired_times t = times(LEASE_S * 1000);
+		struct kstate s;
+		struct arena a;
+
+		arena_init(&a, FIXTURE_ARENA_MAX);
+		t.wall_to_boot_ms -= jumps_ms[i];
+		assert_int_equal(desired_make(&m, &config, &t, &a, &s), 0);
+		assert_int_equal(s.n_elems, 3);
+		assert_int_equal(s.elems[0].expires_ms, NOW_MS + 300 * 1000);
+		assert_int_equal(s.elems[1].expires_ms, NOW_MS + 3600 * 1000);
+		assert_int_equal(s.elems[2].expires_ms, NOW_MS + 7200 * 1000);
 		arena_done(&a);
 	}
 }
@@ -387,7 +545,7 @@ static void a_network_of_one_family_has_that_alone(void **state)
 	arena_init(&a, FIXTURE_ARENA_MAX);
 	m.self.addr6 = (struct addr){0};
 	m.self.net6 = (struct prefix){0};
-	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), 0);
 	assert_int_equal(s.n_addrs, 1);
 	assert_int_equal(s.n_routes, 2);
 	for (size_t i = 0; i < s.n_elems; i++)
@@ -422,19 +580,17 @@ static void too_many_elements_are_an_error_not_a_cut(void **state)
 	m.grants = g;
 	arena_init(&a, 256 << 20);
 	m.n_grants = 100;
-	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), 0);
 	assert_int_equal(s.n_elems,
 			 199); /* the widest one names all classes; the rest are doubles */
 	s = (struct kstate){.mtu = 4711};
 	m.n_grants = 1000;
-	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s),
-			 -ZT_ELIMIT);
+	assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), -ZT_ELIMIT);
 	assert_int_equal(s.mtu, 4711);
 	arena_done(&a);
 	arena_init(&a, 64);
 	m.n_grants = 100;
-	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s),
-			 -ENOMEM);
+	assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), -ENOMEM);
 	assert_int_equal(s.mtu, 4711);
 	arena_done(&a);
 	free(g);
@@ -460,7 +616,7 @@ static void the_largest_map_does_not_take_long(void **state)
 	m.grants = g;
 	m.n_grants = N;
 	arena_init(&a, 256 << 20);
-	assert_int_equal(desired_make(&m, &config, NOW_MS + 1, wall_to_boot_ms, NOW_MS, &a, &s), 0);
+	assert_int_equal(desired_make(&m, &config, &last_ms, &a, &s), 0);
 	assert_int_equal(s.n_elems, N);
 	assert_int_equal(s.n_spans, N);
 	assert_true(clock() - began < 2 * CLOCKS_PER_SEC);
@@ -477,6 +633,8 @@ int main(void)
 		cmocka_unit_test(classes_cover_exactly_what_is_granted),
 		cmocka_unit_test(peers_have_their_own_addresses_and_keys_alone),
 		cmocka_unit_test(after_the_lease_only_guards_remain),
+		cmocka_unit_test(a_grant_may_outlive_the_map_or_end_before_it),
+		cmocka_unit_test(a_wall_clock_that_is_set_lengthens_no_lease),
 		cmocka_unit_test(a_network_of_one_family_has_that_alone),
 		cmocka_unit_test(too_many_elements_are_an_error_not_a_cut),
 		cmocka_unit_test(the_largest_map_does_not_take_long),

@@ -246,6 +246,59 @@ static void after_the_lease_nothing_is_granted(void **state)
 	buf_free(&map);
 }
 
+static void check_why_by(const struct role_status *s, const char *to, const char *service,
+			 const char *path, const char *want)
+{
+	json_t *j = view_why(s, &connected, to, service, now);
+
+	assert_non_null(j);
+	check_at(j, path, want);
+	json_decref(j);
+}
+
+/* Grants under 300 s, 7200 s and the map's hour, of which so much is left. */
+static void what_has_a_longer_lease_is_granted_after_the_map_s(void **state)
+{
+	struct netmap leased = fixture_map();
+	struct role_status s;
+	struct buf map;
+	json_t *j;
+
+	(void)state;
+	leased.grants = fixture_leased;
+	leased.n_grants = N_OF(fixture_leased);
+	encode(leased, &map);
+	s = status_of(&map);
+	s.lease_left_ms = 3500000;
+	j = view_status(&hello, &s, &connected, NULL, now);
+	check_at(j, "grants.0.expires", "\"2027-01-15T08:03:20Z\"");
+	check_at(j, "grants.1.expires", "\"2027-01-15T09:58:20Z\"");
+	check_at(j, "grants.2.expires", "\"2027-01-15T08:58:20Z\"");
+	json_decref(j);
+	check_why_by(&s, "db-1", "tcp/5432", "allowed", "true");
+	s.lease_left_ms = 3300000; /* the short one is over */
+	j = view_status(&hello, &s, &connected, NULL, now);
+	check_at(j, "grants.0.peer", "\"db-2\"");
+	json_decref(j);
+	check_why_by(&s, "db-1", "tcp/5432", "allowed", "false");
+	s.lease_left_ms = -1000; /* the map's is over */
+	j = view_status(&hello, &s, &connected, NULL, now);
+	check_at(j, "grants.0.expires", "\"2027-01-15T08:59:59Z\"");
+	assert_int_equal(json_array_size(json_object_get(j, "grants")), 1);
+	check_at(j, "lease.remaining_s", "0");
+	json_decref(j);
+	check_why_by(&s, "db-2", "tcp/22", "allowed", "true");
+	check_why_by(&s, "db-1", "tcp/5432", "nearest.failed.0.condition", "\"the lease\"");
+	s.enforced = false;
+	check_why_by(&s, "db-2", "tcp/22", "nearest.failed.0.condition", "\"this device is up\"");
+	s.lease_left_ms = -3600000; /* all are */
+	j = view_status(&hello, &s, &connected, NULL, now);
+	check_at(j, "grants", "[]");
+	json_decref(j);
+	check_why_by(&s, "db-2", "tcp/22", "nearest.failed.0.condition", "\"the lease\"");
+	buf_free(&map);
+}
+
 /* Before the first map, and with bytes that are none: still a status. */
 static void without_a_map_there_is_a_status_too(void **state)
 {
@@ -393,6 +446,7 @@ int main(void)
 		cmocka_unit_test(what_is_left_to_the_device_denies),
 		cmocka_unit_test(an_old_handshake_is_no_path),
 		cmocka_unit_test(after_the_lease_nothing_is_granted),
+		cmocka_unit_test(what_has_a_longer_lease_is_granted_after_the_map_s),
 		cmocka_unit_test(without_a_map_there_is_a_status_too),
 		cmocka_unit_test(posture_is_told_fact_by_fact),
 		cmocka_unit_test(a_link_says_why_it_is_not_connected),

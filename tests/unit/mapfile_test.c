@@ -1,5 +1,6 @@
 /* The last good map on disk: damage is found, and a lease never grows by a restart. */
 #include "tests/unit/node_fixture.h"
+#include "ztnode/core/desired.h"
 
 static const char boot_a[] = "11111111-1111-4111-8111-111111111111";
 static const char boot_b[] = "22222222-2222-4222-8222-222222222222";
@@ -324,6 +325,55 @@ static void no_restart_makes_a_lease_longer(void **state)
 	buf_free(&b);
 }
 
+/* Saved as above; how long grants with leases of 300 s and 7200 s have after it. */
+static const struct {
+	const char *says;
+	const char *boot;
+	int64_t wall_s, boot_s;
+	int64_t short_s, long_s;
+} leased[] = {
+	{"same boot", boot_a, 100, 100, 200, 7100},
+	{"same boot, the map's lease is over: the longer one runs", boot_a, 4000, 4000, -3700,
+	 3200},
+	{"same boot, clock set back a day: as if it was not", boot_a, -86400, 4000, -3700, 3200},
+	{"reboot: the wall clock counts", boot_b, 100, 30, 200, 7100},
+	{"reboot after the map's lease: the longer one runs", boot_b, 4000, 30, -3700, 3200},
+	{"reboot after the longer one: over", boot_b, 7200, 30, -6900, 0},
+	{"reboot, clock a little back: no more than each lease", boot_b, -300, 30, 300, 7200},
+};
+
+static void grants_keep_their_leases_over_a_restart(void **state)
+{
+	struct mapstate s = fixture_state(10);
+	struct trust t = fixture_trust();
+	struct buf b;
+
+	(void)state;
+	s.map.grants = fixture_leased;
+	s.map.n_grants = N_OF(fixture_leased);
+	encode_state(&s, &b);
+	for (size_t i = 0; i < N_OF(leased); i++) {
+		bool same = leased[i].boot == boot_a;
+		struct now now = {fixture_now.wall_ms + leased[i].wall_s * 1000,
+				  (same ? fixture_now.boot_ms : 0) + leased[i].boot_s * 1000};
+		struct desired_times times = {.now_ms = now.boot_ms};
+		struct mapstate got;
+		struct diag d = {0};
+
+		assert_int_equal(mapfile_decode(&t, b.data, b.len, now, leased[i].boot, &got, &d),
+				 0);
+		times.lease_end_ms = got.lease_end_ms;
+		times.lease_s = got.lease_s;
+		row_check(leased[i].says, desired_grant_end(&got.map.grants[0], &times) ==
+						  now.boot_ms + leased[i].short_s * 1000);
+		row_check(leased[i].says, desired_grant_end(&got.map.grants[1], &times) ==
+						  now.boot_ms + leased[i].long_s * 1000);
+		mapstate_done(&got);
+	}
+	mapstate_done(&s);
+	buf_free(&b);
+}
+
 /* After a restart the next delta continues where the daemon was; old messages stay refused. */
 static void the_history_goes_on_after_a_restart(void **state)
 {
@@ -362,6 +412,7 @@ int main(void)
 		cmocka_unit_test(a_file_older_than_what_was_in_force_is_refused),
 		cmocka_unit_test(the_file_of_another_enrolment_is_refused),
 		cmocka_unit_test(no_restart_makes_a_lease_longer),
+		cmocka_unit_test(grants_keep_their_leases_over_a_restart),
 		cmocka_unit_test(the_history_goes_on_after_a_restart),
 	};
 

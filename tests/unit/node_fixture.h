@@ -56,6 +56,12 @@ static const struct netmap_grant fixture_grants[] = {
 	{.peer = 2, .svc = {SERVICE_TCP, 5432, 5432}, .rule = 1},
 	{.peer = 3, .dir = NETMAP_IN, .svc = {SERVICE_TCP, 22, 22}, .rule = 1},
 };
+/* One with a shorter lease than the map's hour, one with a longer one, one without. */
+static const struct netmap_grant fixture_leased[] = {
+	{.peer = 2, .svc = {SERVICE_TCP, 5432, 5432}, .rule = 1, .lease_s = 300},
+	{.peer = 3, .svc = {SERVICE_TCP, 22, 22}, .rule = 1, .lease_s = 7200},
+	{.peer = 3, .dir = NETMAP_IN, .svc = {SERVICE_TCP, 22, 22}, .rule = 1},
+};
 static const struct netmap_rule fixture_rules[] = {{.id = 1, .name = "finance-to-payroll"}};
 static const struct netmap_psk fixture_psks[] = {{2, {{0xb2}}}, {3, {{0xb3}}}};
 

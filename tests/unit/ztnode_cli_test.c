@@ -582,6 +582,8 @@ static void parts_of_the_status(void **state)
 		const char *says, *json, *want;
 	} rows[] = {
 		{"over", "{'lease':{'remaining_s':0}}", "over: nothing passes"},
+		{"over, but for what has a longer one", "{'lease':{'remaining_s':0},'grants':[{}]}",
+		 "over: only what has a longer lease passes"},
 		{"long over", "{'lease':{'remaining_s':-9}}", "over: nothing passes"},
 		{"none at all", "{'lease':null}", "none"},
 		{"a lease that is no number", "{'lease':{'remaining_s':'9'}}", "none"},
@@ -737,6 +739,10 @@ static void only_a_grant_out_allows_a_ping(void **state)
 		{"only tcp", "{'grants':[{'direction':'out','peer':'b','proto':'tcp'}]}", 4},
 		{"to nobody", "{'grants':[{'direction':'out','peer':null,'proto':'icmp'}]}", 4},
 		{"no grant", "{'grants':[],'lease':{'remaining_s':9}}", 4},
+		{"beyond the map's lease",
+		 "{'grants':[{'direction':'out','peer':'b','proto':'icmp'}],"
+		 "'lease':{'remaining_s':0}}",
+		 0},
 		{"no lease, so no grant", "{'grants':[],'lease':{'remaining_s':0}}", 1},
 	};
 	json_t *peer = load("{'name':'b','id':8}");

@@ -132,13 +132,13 @@ int peer_may_ping(const json_t *status, const json_t *peer, const char *word, st
 {
 	const json_t *left = json_object_get(json_object_get(status, "lease"), "remaining_s");
 
+	if (has_grant(status, peer))
+		return ZT_EXIT_OK;
 	if (json_is_integer(left) && json_integer_value(left) <= 0) {
 		diag_set(d, -ZT_ELEASE, "the lease is over, so nothing passes");
 		diag_hint(d, "ztnode status says why the controller does not renew it");
 		return ZT_EXIT_FAILED;
 	}
-	if (has_grant(status, peer))
-		return ZT_EXIT_OK;
 	diag_set(d, -ZT_EREFUSED, "no rule lets this device send ICMP to %s", word);
 	diag_hint(d, "ztnode why %s icmp", word);
 	return ZT_EXIT_DENIED;

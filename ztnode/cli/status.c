@@ -52,9 +52,10 @@ static void print_controller(struct term *t, const json_t *controller)
 		buf_printf(&t->out, "  %-12shint: %s\n", "", hint);
 }
 
-static void print_lease(struct term *t, const json_t *lease)
+/* What is granted beyond the lease has a longer one of its own. */
+static void print_lease(struct term *t, const json_t *status)
 {
-	const json_t *remaining = json_object_get(lease, "remaining_s");
+	const json_t *remaining = json_object_get(json_object_get(status, "lease"), "remaining_s");
 	json_int_t s = json_integer_value(remaining);
 
 	if (!json_is_integer(remaining))
@@ -62,7 +63,10 @@ static void print_lease(struct term *t, const json_t *lease)
 	else if (s <= 0)
 		line(t, "lease",
 		     term_paint(t, TERM_RED,
-				"over: nothing passes until the controller renews it"));
+				json_array_size(json_object_get(status, "grants"))
+					? "over: only what has a longer lease passes until the "
+					  "controller renews it"
+					: "over: nothing passes until the controller renews it"));
 	else
 		buf_printf(&t->out, "  %-12sends in %s\n", "lease", term_span(t, s));
 }
@@ -182,7 +186,7 @@ void status_print(const json_t *status, struct term *t)
 {
 	print_device(t, status);
 	print_controller(t, json_object_get(status, "controller"));
-	print_lease(t, json_object_get(status, "lease"));
+	print_lease(t, status);
 	print_profiles(t, json_object_get(status, "posture"));
 	print_problem(t, status);
 	print_table(t, "peers", json_object_get(status, "peers"), peer_heads, PEER_COLUMNS,

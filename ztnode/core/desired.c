@@ -27,10 +27,43 @@ static bool is_range(const struct service *s)
 	return (s->proto == SERVICE_TCP || s->proto == SERVICE_UDP) && s->lo != s->hi;
 }
 
-static bool grant_is_over(const struct netmap_grant *g, int64_t wall_to_boot_ms,
-			  int64_t boot_now_ms)
+/* --- ends --- */
+
+static int64_t lease_end(const struct netmap_grant *g, const struct desired_times *t)
 {
-	return g->expires_s && (int64_t)g->expires_s * 1000 + wall_to_boot_ms <= boot_now_ms;
+	int64_t more_s = g->lease_s ? (int64_t)g->lease_s - t->lease_s : 0;
+
+	return t->lease_end_ms + more_s * 1000;
+}
+
+static int64_t own_end(const struct netmap_grant *g, const struct desired_times *t)
+{
+	return g->expires_s ? (int64_t)g->expires_s * 1000 + t->wall_to_boot_ms : INT64_MAX;
+}
+
+int64_t desired_grant_end(const struct netmap_grant *g, const struct desired_times *t)
+{
+	int64_t own = own_end(g, t), lease = lease_end(g, t);
+
+	return own < lease ? own : lease;
+}
+
+static void take_earlier(int64_t end, int64_t now_ms, int64_t *at)
+{
+	if (end > now_ms && end < *at)
+		*at = end;
+}
+
+int64_t desired_next_end(const struct netmap *m, const struct desired_times *t)
+{
+	int64_t at = INT64_MAX;
+
+	take_earlier(t->lease_end_ms, t->now_ms, &at);
+	for (size_t i = 0; i < m->n_grants; i++) {
+		take_earlier(lease_end(&m->grants[i], t), t->now_ms, &at);
+		take_earlier(own_end(&m->grants[i], t), t->now_ms, &at);
+	}
+	return at == INT64_MAX ? -1 : at;
 }
 
 /* This version looks at no program and no account yet. Those of a kind that it does not even know
@@ -43,16 +76,28 @@ const struct netmap_condition *desired_unenforced(const struct netmap *m,
 	return g->dir == NETMAP_OUT ? netmap_rule_conditions(m, g->rule, &n) : NULL;
 }
 
+/* Is there still a use for the peer and the ports of the grant? While the map's lease runs, what a
+ * grant's own end closes may be opened again soon, by the controller: no handshake is thrown away
+ * for it. */
+static bool is_of_use(const struct netmap *m, const struct netmap_grant *g,
+		      const struct desired_times *t)
+{
+	if (t->now_ms < t->lease_end_ms)
+		return t->now_ms < lease_end(g, t);
+	return t->now_ms < desired_grant_end(g, t) && !desired_unenforced(m, g);
+}
+
 /* --- spans: the classes of ports that the ranges of one protocol make --- */
 
-static size_t collect_edges(const struct netmap *m, uint8_t proto, uint32_t *edges)
+static size_t collect_edges(const struct netmap *m, const struct desired_times *t, uint8_t proto,
+			    uint32_t *edges)
 {
 	size_t n = 0, unique = 0;
 
 	for (size_t i = 0; i < m->n_grants; i++) {
 		const struct service *s = &m->grants[i].svc;
 
-		if (s->proto != proto || !is_range(s))
+		if (s->proto != proto || !is_range(s) || !is_of_use(m, &m->grants[i], t))
 			continue;
 		edges[n++] = s->lo;
 		edges[n++] = s->hi + 1u;
@@ -77,7 +122,8 @@ static void add_spans(struct kstate *s, uint8_t proto, const uint32_t *edges, si
 	}
 }
 
-static int make_spans(const struct netmap *m, struct arena *a, struct kstate *s)
+static int make_spans(const struct netmap *m, const struct desired_times *t, struct arena *a,
+		      struct kstate *s)
 {
 	static const uint8_t protos[] = {SERVICE_TCP,
 					 SERVICE_UDP}; /* ascending, as spans are sorted */
@@ -91,7 +137,7 @@ static int make_spans(const struct netmap *m, struct arena *a, struct kstate *s)
 	if (!edges || !s->spans)
 		return -ENOMEM;
 	for (size_t i = 0; i < sizeof(protos); i++)
-		add_spans(s, protos[i], edges, collect_edges(m, protos[i], edges));
+		add_spans(s, protos[i], edges, collect_edges(m, t, protos[i], edges));
 	return 0;
 }
 
@@ -186,14 +232,6 @@ static void merge_doubles(struct kstate *s)
 	s->n_elems = n;
 }
 
-static int64_t grant_end(const struct netmap_grant *g, int64_t lease_end_ms,
-			 int64_t wall_to_boot_ms)
-{
-	int64_t own = g->expires_s ? (int64_t)g->expires_s * 1000 + wall_to_boot_ms : INT64_MAX;
-
-	return own < lease_end_ms ? own : lease_end_ms;
-}
-
 /* Elements a grant makes at most, so that memory is taken once. */
 static size_t count_elems(const struct netmap *m, const struct kstate *s)
 {
@@ -206,8 +244,8 @@ static size_t count_elems(const struct netmap *m, const struct kstate *s)
 	return total;
 }
 
-static int make_elems(const struct netmap *m, int64_t lease_end_ms, int64_t wall_to_boot_ms,
-		      int64_t boot_now_ms, struct arena *a, struct kstate *s)
+static int make_elems(const struct netmap *m, const struct desired_times *t, struct arena *a,
+		      struct kstate *s)
 {
 	size_t cap = count_elems(m, s);
 	int err = 0;
@@ -220,11 +258,10 @@ static int make_elems(const struct netmap *m, int64_t lease_end_ms, int64_t wall
 	for (size_t i = 0; !err && i < m->n_grants; i++) {
 		const struct netmap_grant *g = &m->grants[i];
 		const struct netmap_peer *p = netmap_find_peer(m, g->peer);
-		int64_t end = grant_end(g, lease_end_ms, wall_to_boot_ms);
+		int64_t end = desired_grant_end(g, t);
 		struct ends ends;
 
-		if (!p || grant_is_over(g, wall_to_boot_ms, boot_now_ms) ||
-		    desired_unenforced(m, g))
+		if (!p || end <= t->now_ms || desired_unenforced(m, g))
 			continue;
 		for (int v6 = 0; !err && v6 <= 1; v6++)
 			if (ends_of(m, g, p, v6, &ends))
@@ -270,15 +307,23 @@ static void make_peer(const struct netmap_peer *p, const struct desired_config *
 		k->psk = psk->psk;
 }
 
-static int make_peers(const struct netmap *m, const struct desired_config *c, struct arena *a,
-		      struct kstate *s)
+static int make_peers(const struct netmap *m, const struct desired_config *c,
+		      const struct desired_times *t, struct arena *a, struct kstate *s)
 {
+	uint8_t *used = arena_alloc(a, m->n_peers);
+
 	s->peers = arena_array(a, m->n_peers, sizeof(*s->peers));
-	if (!s->peers)
+	if (!used || !s->peers)
 		return -ENOMEM;
+	for (size_t i = 0; i < m->n_grants; i++) {
+		const struct netmap_peer *p = netmap_find_peer(m, m->grants[i].peer);
+
+		if (p && is_of_use(m, &m->grants[i], t))
+			used[p - m->peers] = 1;
+	}
 	for (size_t i = 0; i < m->n_peers; i++)
-		make_peer(&m->peers[i], c, &s->peers[i]);
-	s->n_peers = m->n_peers;
+		if (used[i])
+			make_peer(&m->peers[i], c, &s->peers[s->n_peers++]);
 	qsort(s->peers, s->n_peers, sizeof(*s->peers), kpeer_compare);
 	return 0;
 }
@@ -310,8 +355,8 @@ void desired_guards(const struct prefix nets[static 2], uint32_t route_metric, s
 	qsort(ret->routes, ret->n_routes, sizeof(ret->routes[0]), kroute_compare);
 }
 
-int desired_make(const struct netmap *m, const struct desired_config *c, int64_t lease_end_ms,
-		 int64_t wall_to_boot_ms, int64_t boot_now_ms, struct arena *a, struct kstate *ret)
+int desired_make(const struct netmap *m, const struct desired_config *c,
+		 const struct desired_times *t, struct arena *a, struct kstate *ret)
 {
 	struct kstate s = {.link_exists = true,
 			   .link_is_ours = true,
@@ -322,18 +367,17 @@ int desired_make(const struct netmap *m, const struct desired_config *c, int64_t
 			   .net4 = m->self.net4,
 			   .net6 = m->self.net6,
 			   .table_ok = true};
-	int err = 0;
+	int err;
 
 	add_network(&s, &m->self.addr4, &m->self.net4, c->route_metric);
 	add_network(&s, &m->self.addr6, &m->self.net6, c->route_metric);
 	qsort(s.routes, s.n_routes, sizeof(s.routes[0]), kroute_compare);
-	if (boot_now_ms < lease_end_ms) { /* else: closed, only the guards stand */
-		err = make_spans(m, a, &s);
-		if (!err)
-			err = make_elems(m, lease_end_ms, wall_to_boot_ms, boot_now_ms, a, &s);
-		if (!err)
-			err = make_peers(m, c, a, &s);
-	}
+	/* With all grants over it is closed: only the guards stand. */
+	err = make_spans(m, t, a, &s);
+	if (!err)
+		err = make_elems(m, t, a, &s);
+	if (!err)
+		err = make_peers(m, c, t, a, &s);
 	if (!err)
 		*ret = s;
 	return err;

@@ -18,10 +18,21 @@ void desired_guards(const struct prefix nets[static 2], uint32_t route_metric, s
 const struct netmap_condition *desired_unenforced(const struct netmap *m,
 						  const struct netmap_grant *g);
 
-/* lease_end_ms and elements' expiries are CLOCK_BOOTTIME; wall_to_boot_ms is added to a wall time
- * to get boot time. A grant whose own end has passed, and one whose rule asks for what
- * cannot be enforced, give no element. After the lease there are no
- * elements and no peers. -ENOMEM, -ZT_ELIMIT (spans x grants). */
-int desired_make(const struct netmap *m, const struct desired_config *c, int64_t lease_end_ms,
-		 int64_t wall_to_boot_ms, int64_t boot_now_ms, struct arena *a,
-		 struct kstate *ret) ZT_MUST_USE;
+/* Times are CLOCK_BOOTTIME, in ms. */
+struct desired_times {
+	int64_t lease_end_ms; /* of the map */
+	uint32_t lease_s;     /* and how long it is: leases of grants count from the same moment */
+	int64_t wall_to_boot_ms; /* added to a wall time to get boot time */
+	int64_t now_ms;
+};
+
+/* When a grant ends: with its lease, its own or the map's, or before by itself. */
+int64_t desired_grant_end(const struct netmap_grant *g, const struct desired_times *t);
+/* The next moment at which what is desired changes by itself; -1 never. */
+int64_t desired_next_end(const struct netmap *m, const struct desired_times *t);
+
+/* A grant that has ended, and one whose rule asks for what cannot be enforced, give no element.
+ * While the map's lease runs, a peer stays that has a grant whose lease runs; afterwards only one
+ * that has an element. Ranges of ports likewise. -ENOMEM, -ZT_ELIMIT (spans x grants). */
+int desired_make(const struct netmap *m, const struct desired_config *c,
+		 const struct desired_times *t, struct arena *a, struct kstate *ret) ZT_MUST_USE;

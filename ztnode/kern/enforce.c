@@ -54,19 +54,14 @@ static void enforce_now(struct enforce *e);
 
 /* --- desired --- */
 
-static int64_t next_edge(const struct enforce *e, struct now now)
+static struct desired_times times_of(const struct enforce *e, struct now now)
 {
-	int64_t at = now.boot_ms < e->cur.lease_end_ms ? e->cur.lease_end_ms : -1;
-	int64_t wall_ms = mapstate_wall_ms(&e->cur, now);
-
-	for (size_t i = 0; i < e->cur.map.n_grants; i++) {
-		uint64_t end_s = e->cur.map.grants[i].expires_s;
-		int64_t end = (int64_t)end_s * 1000 - wall_ms + now.boot_ms;
-
-		if (end_s && end > now.boot_ms && (at < 0 || end < at))
-			at = end;
-	}
-	return at;
+	return (struct desired_times){
+		.lease_end_ms = e->cur.lease_end_ms,
+		.lease_s = e->cur.lease_s,
+		.wall_to_boot_ms = now.boot_ms - mapstate_wall_ms(&e->cur, now),
+		.now_ms = now.boot_ms,
+	};
 }
 
 static size_t candidates_of(const struct netmap *m, uint32_t peer,
@@ -155,9 +150,8 @@ static int make_desired(struct enforce *e, struct arena *a, struct kstate *ret)
 				   .route_metric = e->config->route_metric,
 				   .psks = e->cur.psks,
 				   .n_psks = e->cur.n_psks};
-	int64_t wall_to_boot_ms = now.boot_ms - mapstate_wall_ms(&e->cur, now);
-	int err = desired_make(&e->cur.map, &c, e->cur.lease_end_ms, wall_to_boot_ms, now.boot_ms,
-			       a, ret);
+	struct desired_times t = times_of(e, now);
+	int err = desired_make(&e->cur.map, &c, &t, a, ret);
 
 	if (!err)
 		choose_first_endpoints(e, ret, now.boot_ms);
@@ -443,12 +437,14 @@ static int reconcile(struct enforce *e, const char *why, enum log_level level, s
 static void arm_timers(struct enforce *e, bool failed)
 {
 	struct now now = clock_now();
+	struct desired_times t = times_of(e, now);
 	bool trying = false;
 
 	for (size_t i = 0; i < e->n_paths && !trying; i++)
 		trying = e->paths[i].told_ms &&
 			 now.boot_ms - e->paths[i].told_ms < PATH_SESSION_S * 1000;
-	loop_timer_set(e->edge_timer, failed ? now.boot_ms + RETRY_MS : next_edge(e, now));
+	loop_timer_set(e->edge_timer,
+		       failed ? now.boot_ms + RETRY_MS : desired_next_end(&e->cur.map, &t));
 	loop_timer_set(e->poll_timer, now.boot_ms + (trying ? POLL_FAST_MS : POLL_SLOW_MS));
 }
 
@@ -457,7 +453,8 @@ static void say_lease(struct enforce *e)
 	bool over = e->cur.serial && clock_now().boot_ms >= e->cur.lease_end_ms;
 
 	if (over && !e->lease_over_said)
-		log_warn("the lease is over: nothing passes until the controller renews it");
+		log_warn("the lease is over: nothing passes until the controller renews it%s",
+			 e->want.n_elems ? ", but what has a longer lease" : "");
 	if (!over && e->lease_over_said)
 		log_info("the lease is renewed");
 	e->lease_over_said = over;

@@ -126,6 +126,28 @@ static json_t *peers_json(const struct netmap *m, const struct role_status *s, s
 
 /* --- grants --- */
 
+/* The map that the privileged role enforces, and how long its lease is; empty when there is none.
+ */
+static uint32_t read_map(const struct role_status *s, struct arena *a, struct netmap *ret)
+{
+	static const struct netmap empty;
+	struct netmap_msg msg = {0};
+
+	*ret = empty;
+	if (s->map &&
+	    (netmap_decode(s->map, s->n_map, a, &msg) || netmap_apply(&empty, &msg, a, ret)))
+		*ret = empty;
+	return msg.head.lease_s;
+}
+
+/* Counted from now, as lease_left_ms is. */
+static struct desired_times times_of(const struct role_status *s, uint32_t lease_s, struct now now)
+{
+	return (struct desired_times){.lease_end_ms = s->lease_left_ms,
+				      .lease_s = lease_s,
+				      .wall_to_boot_ms = -now.wall_ms};
+}
+
 static void split_service(const struct service *svc, char proto[static SERVICE_TEXT_MAX],
 			  char ports[static SERVICE_TEXT_MAX])
 {
@@ -161,27 +183,27 @@ static void grant_problem(const struct netmap *m, const struct netmap_grant *g, 
 	snprintf(out, size, "this version of ztnode cannot enforce %s", text);
 }
 
-static json_t *grants_json(const struct netmap *m, const struct role_status *s, struct now now)
+static json_t *grants_json(const struct netmap *m, const struct desired_times *t, struct now now)
 {
 	json_t *list = json_array();
-	int64_t lease_s = (now.wall_ms + s->lease_left_ms) / 1000;
 
-	for (size_t i = 0; s->lease_left_ms > 0 && i < m->n_grants; i++) {
+	for (size_t i = 0; i < m->n_grants; i++) {
 		const struct netmap_grant *g = &m->grants[i];
 		const struct netmap_peer *p = netmap_find_peer(m, g->peer);
-		int64_t end_s = g->expires_s && (int64_t)g->expires_s < lease_s
-					? (int64_t)g->expires_s
-					: lease_s;
+		int64_t left_ms = desired_grant_end(g, t);
 		char proto[SERVICE_TEXT_MAX], ports[SERVICE_TEXT_MAX], problem[200];
 
+		if (left_ms <= 0)
+			continue;
 		split_service(&g->svc, proto, ports);
 		grant_problem(m, g, problem, sizeof(problem));
-		json_array_append_new(list,
-				      json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "rule",
-						netmap_rule_name(m, g->rule), "direction",
-						g->dir == NETMAP_OUT ? "out" : "in", "peer",
-						p ? p->name : "?", "proto", proto, "ports", ports,
-						"expires", time_json(end_s), "problem", problem));
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "rule",
+						      netmap_rule_name(m, g->rule), "direction",
+						      g->dir == NETMAP_OUT ? "out" : "in", "peer",
+						      p ? p->name : "?", "proto", proto, "ports",
+						      ports, "expires",
+						      time_json((now.wall_ms + left_ms) / 1000),
+						      "problem", problem));
 	}
 	return list;
 }
@@ -265,7 +287,8 @@ static bool is_called(const struct netmap_peer *p, const char *to)
 
 /* A grant that lets it through, else one that would if this version could enforce its rule. */
 static const struct netmap_grant *find_grant(const struct netmap *m, const char *to,
-					     const struct service *svc, struct now now)
+					     const struct service *svc,
+					     const struct desired_times *t)
 {
 	const struct netmap_grant *closed = NULL;
 
@@ -274,8 +297,7 @@ static const struct netmap_grant *find_grant(const struct netmap *m, const char 
 		const struct netmap_peer *p = netmap_find_peer(m, g->peer);
 
 		if (g->dir != NETMAP_OUT || !p || !is_called(p, to) ||
-		    !service_covers(&g->svc, svc) ||
-		    (g->expires_s && (int64_t)g->expires_s <= now.wall_ms / 1000))
+		    !service_covers(&g->svc, svc) || desired_grant_end(g, t) <= 0)
 			continue;
 		if (!desired_unenforced(m, g))
 			return g;
@@ -297,36 +319,47 @@ static json_t *granted(const struct netmap *m, const struct netmap_grant *g)
 	return denied_here(rule, text);
 }
 
+static json_t *why_by_map(const struct role_status *s, const struct link_view *link, const char *to,
+			  bool good, const struct netmap *m, const struct netmap_grant *g)
+{
+	char is[600];
+
+	if (s->lease_left_ms <= 0 && !g) {
+		snprintf(is, sizeof(is), "over, and the controller cannot be asked: %s",
+			 link->problem);
+		return denied("the lease", is,
+			      "nothing passes until the controller is reached again");
+	}
+	if (!s->enforced)
+		return denied("this device is up", "down", "ztnode up");
+	if (!good)
+		return denied("the service", "not of the form tcp/443, udp/53, icmp",
+			      "ztnode why DEST PROTO/PORT");
+	if (g)
+		return granted(m, g);
+	snprintf(is, sizeof(is), "not granted; only the controller knows why: %s", link->problem);
+	return denied(to, is, "try again when the controller is reached");
+}
+
 json_t *view_why(const struct role_status *s, const struct link_view *link, const char *to,
 		 const char *service, struct now now)
 {
-	static const struct netmap empty;
-	struct netmap m = {0};
-	struct netmap_msg msg;
+	const struct netmap_grant *g = NULL;
+	struct desired_times t;
 	struct service svc;
+	struct netmap m;
 	struct arena a;
-	const struct netmap_grant *g;
-	char is[600];
+	bool good;
 	json_t *j;
 
 	if (strcmp(link->device_state, "active") != 0)
 		return denied("this device is active", link->device_state, link->hint);
-	snprintf(is, sizeof(is), "over, and the controller cannot be asked: %s", link->problem);
-	if (s->lease_left_ms <= 0)
-		return denied("the lease", is,
-			      "nothing passes until the controller is reached again");
-	if (!s->enforced)
-		return denied("this device is up", "down", "ztnode up");
-	if (service_parse(service, &svc))
-		return denied("the service", "not of the form tcp/443, udp/53, icmp",
-			      "ztnode why DEST PROTO/PORT");
+	good = service_parse(service, &svc) == 0;
 	arena_init(&a, (size_t)ZT_NETMAP_MAX * 4);
-	if (s->map &&
-	    (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
-		m = empty;
-	g = find_grant(&m, to, &svc, now);
-	snprintf(is, sizeof(is), "not granted; only the controller knows why: %s", link->problem);
-	j = g ? granted(&m, g) : denied(to, is, "try again when the controller is reached");
+	t = times_of(s, read_map(s, &a, &m), now);
+	if (good)
+		g = find_grant(&m, to, &svc, &t);
+	j = why_by_map(s, link, to, good, &m, g);
 	arena_done(&a);
 	return j;
 }
@@ -336,17 +369,14 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 json_t *view_status(const struct hello *h, const struct role_status *s,
 		    const struct link_view *link, const json_t *advice, struct now now)
 {
-	static const struct netmap empty;
 	int64_t left_s = s->lease_left_ms > 0 ? s->lease_left_ms / 1000 : 0;
-	struct netmap m = {0};
-	struct netmap_msg msg;
+	struct desired_times t;
+	struct netmap m;
 	struct arena a;
 	json_t *j;
 
 	arena_init(&a, (size_t)ZT_NETMAP_MAX * 4);
-	if (s->map &&
-	    (netmap_decode(s->map, s->n_map, &a, &msg) || netmap_apply(&empty, &msg, &a, &m)))
-		m = empty;
+	t = times_of(s, read_map(s, &a, &m), now);
 	j = json_pack(
 		"{s:o,s:{s:s,s:b,s:I,s:o,s:s,s:s},s:{s:o,s:I},s:s,s:b,s:i,s:s,s:I,s:o,s:o,s:o}",
 		"device", device_json(h, &m, link, advice), "controller", "url", h->url,
@@ -357,7 +387,7 @@ json_t *view_status(const struct hello *h, const struct role_status *s,
 		"remaining_s", (json_int_t)left_s, "interface", s->interface, "enforced",
 		s->enforced, "port", (int)s->wg_port, "problem", s->problem, "policy",
 		(json_int_t)m.policy, "posture", posture_short(advice), "peers",
-		peers_json(&m, s, now), "grants", grants_json(&m, s, now));
+		peers_json(&m, s, now), "grants", grants_json(&m, &t, now));
 	arena_done(&a);
 	return j;
 }

@@ -63,8 +63,12 @@ static void write_contents(const struct mapstate *s, struct buf *b)
 		{.peer = 2, .dir = NETMAP_IN, .svc = {SERVICE_UDP, 4000, 5000}, .rule = 1},
 		{.peer = 3, .svc = {SERVICE_ICMP, 0, 0}, .rule = 1},
 	};
+	static const struct netmap_grant leased[] = {
+		{.peer = 2, .svc = {SERVICE_TCP, 1, 1024}, .rule = 1, .lease_s = 300},
+		{.peer = 3, .svc = {SERVICE_TCP, 22, 22}, .rule = 1, .lease_s = 86400},
+	};
 	static const struct netmap empty;
-	struct netmap fewer = s->map, more = s->map;
+	struct netmap fewer = s->map, more = s->map, leases = s->map;
 
 	fewer.n_peers = 1;
 	fewer.n_grants = 1;
@@ -72,6 +76,9 @@ static void write_contents(const struct mapstate *s, struct buf *b)
 	more.n_grants = sizeof(ranges) / sizeof(ranges[0]);
 	write_content("renewal", &s->map, &s->map, NETMAP_DELTA, b);
 	write_content("revocation", &s->map, &fewer, NETMAP_DELTA, b);
+	leases.grants = leased;
+	leases.n_grants = sizeof(leased) / sizeof(leased[0]);
+	write_content("leases", &s->map, &leases, NETMAP_DELTA, b);
 	write_content("ranges", &s->map, &more, NETMAP_DELTA, b);
 	write_content("full", &empty, &s->map, NETMAP_FULL, b);
 }

@@ -280,6 +280,17 @@ static int make_message(struct publisher *p, struct link *l, struct outgoing *o)
 
 /* --- the batch --- */
 
+/* Three times within the lease that ends first. */
+static int64_t renewal_ms(const struct publisher *p, const struct device *d, const struct netmap *m)
+{
+	uint32_t least = lease_of(p, d);
+
+	for (size_t i = 0; i < m->n_grants; i++)
+		if (m->grants[i].lease_s && m->grants[i].lease_s < least)
+			least = m->grants[i].lease_s;
+	return (int64_t)least * 1000 / 3;
+}
+
 static void send_message(struct publisher *p, struct outgoing *o, const struct key *leaf,
 			 const struct envelope *e)
 {
@@ -296,8 +307,7 @@ static void send_message(struct publisher *p, struct outgoing *o, const struct k
 	l->serial++;
 	l->leaf = *leaf;
 	l->full = l->renew = false;
-	l->renew_at_ms =
-		now.boot_ms + (l->retry ? RETRY_MS : (int64_t)lease_of(p, l->device) * 1000 / 3);
+	l->renew_at_ms = now.boot_ms + (l->retry ? RETRY_MS : renewal_ms(p, l->device, &o->map));
 	arena_done(&l->arena);
 	l->arena = o->arena;
 	l->last = o->map;

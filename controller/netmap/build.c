@@ -105,15 +105,68 @@ static int build_peers(const struct model *m, const struct device *d, const stru
 	return 0;
 }
 
-static int build_grants(const struct device *d, const struct grant *grants, size_t n,
-			struct arena *a, struct netmap *ret)
+/* Leases of grants beside the head's, ascending. */
+struct steps {
+	uint32_t head_s;
+	const uint32_t *v;
+	size_t n;
+};
+
+/* With more than a netmap may have, some are taken out, but never the shortest: grants that have
+ * one of them get a shorter one. */
+static int make_steps(const struct grant *grants, size_t n, uint32_t head_s, struct arena *a,
+		      struct steps *ret)
+{
+	uint32_t *v = arena_array(a, n, sizeof(*v));
+	size_t used = 0, all;
+
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (grants[i].lease_s != head_s)
+			v[used++] = grants[i].lease_s;
+	used = all = sort_unique(v, used);
+	if (used > NETMAP_LEASES_MAX)
+		used = NETMAP_LEASES_MAX;
+	for (size_t i = 0; i < used; i++)
+		v[i] = v[i * all / used];
+	*ret = (struct steps){head_s, v, used};
+	return 0;
+}
+
+/* As netmap_grant says it: 0 for the head's, else the longest step that is not longer. */
+static uint32_t step_of(const struct steps *s, uint32_t lease_s)
+{
+	size_t lo = 0, hi = s->n;
+
+	if (lease_s == s->head_s)
+		return 0;
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->v[mid] <= lease_s)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return s->v[lo];
+}
+
+static int build_grants(const struct model *m, const struct device *d, const struct grant *grants,
+			size_t n, struct arena *a, struct netmap *ret)
 {
 	struct netmap_grant *out = arena_array(a, n, sizeof(*out));
+	uint32_t head_s = n ? (uint32_t)model_force(m, d)->policy->lease_s : 0;
+	struct steps steps;
+	int err;
 
 	if (n > ZT_GRANTS_MAX)
 		return -ZT_ELIMIT;
 	if (!out)
 		return -ENOMEM;
+	err = make_steps(grants, n, head_s, a, &steps);
+	if (err)
+		return err;
 	for (size_t i = 0; i < n; i++) {
 		const struct grant *g = &grants[i];
 		bool outward = g->src == d->row.id;
@@ -123,7 +176,8 @@ static int build_grants(const struct device *d, const struct grant *grants, size
 			.dir = outward ? NETMAP_OUT : NETMAP_IN,
 			.svc = g->svc,
 			.rule = g->rule,
-			.expires_s = g->until_s > UINT32_MAX ? 0 : (uint32_t)g->until_s};
+			.expires_s = g->until_s > UINT32_MAX ? 0 : (uint32_t)g->until_s,
+			.lease_s = step_of(&steps, g->lease_s)};
 	}
 	qsort(out, n, sizeof(*out), netmap_grant_compare);
 	ret->grants = out;
@@ -270,7 +324,7 @@ int netmap_build(const struct model *m, const struct device *d, struct arena *a,
 	if (!err)
 		err = build_peers(m, d, grants, n_grants, a, &n);
 	if (!err)
-		err = build_grants(d, grants, n_grants, a, &n);
+		err = build_grants(m, d, grants, n_grants, a, &n);
 	if (!err)
 		err = build_rules(m, grants, n_grants, a, &n);
 	if (!err)

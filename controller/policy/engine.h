@@ -25,7 +25,9 @@ struct grant {
 	uint32_t src, dst; /* device ids */
 	uint32_t rule;
 	struct service svc;
-	int64_t until_s; /* it ends by itself then, as far as times decide; INT64_MAX never */
+	uint32_t lease_s; /* how long it may go on without word from the controller: that of the
+			     resource, or of [network] where it has none */
+	int64_t until_s;  /* it ends by itself then, as far as times decide; INT64_MAX never */
 };
 
 struct engine;
@@ -49,7 +51,8 @@ int engine_advance(struct engine *e, int64_t now_s, struct arena *a, const uint3
 int engine_put(struct engine *e, const struct subject *s) ZT_MUST_USE;
 void engine_remove(struct engine *e, uint32_t id); /* revoked, expired, left: grants end */
 /* Every grant in force where id is source or destination (never to itself), sorted by (src, dst,
- * svc, rule), without doubles. In a. None for an id that is not in. -ENOMEM, also over a's limit.
+ * svc, rule), without doubles: of those the one with the longest lease. In a. None for an id that
+ * is not in. -ENOMEM, also over a's limit.
  */
 int engine_grants(const struct engine *e, uint32_t id, struct arena *a, const struct grant **ret,
 		  size_t *ret_n) ZT_MUST_USE;

@@ -95,6 +95,11 @@ static bool counts(const struct walk *w, const struct node *src, uint32_t rule)
 	return engine_holds(w->e, src, rule);
 }
 
+static uint32_t lease_of(const struct policy *p, const struct policy_resource *r)
+{
+	return (uint32_t)(r->lease_s ? r->lease_s : p->lease_s);
+}
+
 /* One grant for each port of the resource. */
 static int grant_ports(struct walk *w, const struct policy_resource *r, uint32_t rule, uint32_t src,
 		       uint32_t dst)
@@ -106,6 +111,7 @@ static int grant_ports(struct walk *w, const struct policy_resource *r, uint32_t
 							  .dst = dst,
 							  .rule = w->e->policy->rules[rule].id,
 							  .svc = r->ports[i],
+							  .lease_s = lease_of(w->e->policy, r),
 							  .until_s = next_edge(w->e, rule)});
 	return err;
 }
@@ -214,13 +220,15 @@ static int compare_grants(const struct grant *x, const struct grant *y)
 	return (x->rule > y->rule) - (x->rule < y->rule);
 }
 
-/* Of grants that are one, the one that holds longest first. */
+/* Of grants that are one, the one that holds longest first: in time, then without word. */
 static int compare_for_sort(const void *a, const void *b)
 {
 	const struct grant *x = a, *y = b;
 	int c = compare_grants(x, y);
 
-	return c ? c : (x->until_s < y->until_s) - (x->until_s > y->until_s);
+	if (!c)
+		c = (x->until_s < y->until_s) - (x->until_s > y->until_s);
+	return c ? c : (x->lease_s < y->lease_s) - (x->lease_s > y->lease_s);
 }
 
 /* A device that a rule is about twice, or that hosts a resource twice, has one grant. */

@@ -84,6 +84,15 @@ static void set_resource_owner(struct parse *c, void *object, const struct lex *
 	((struct parse_resource *)object)->r.owner = value_owner(c, v, help);
 }
 
+static void set_resource_lease(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_resource *r = &((struct parse_resource *)object)->r;
+	struct span s;
+
+	if (value_line(c, v, help, &s))
+		value_duration(c, &s, ZT_LEASE_MIN_S, ZT_LEASE_MAX_S, &r->lease_s);
+}
+
 /* except of a resource: devices, addresses or ports, each taken from the list of its kind. */
 struct resource_except {
 	enum { EXCEPT_HOST, EXCEPT_ADDRESS, EXCEPT_PORT } kind;
@@ -160,7 +169,8 @@ static const struct key resource_keys[] = {
 	 "all"},
 	{"data", set_data, false, "a name for the class of data: confidential"},
 	{"owner", set_resource_owner, false, "user:EMAIL or group:NAME"},
-	{"lease", NULL, false, "the lease of [network] holds for all resources"},
+	{"lease", set_resource_lease, false,
+	 "how long an access may go on without word from the controller: 5m"},
 };
 
 const struct section section_resource = {"resource",

@@ -56,6 +56,9 @@ struct policy_resource {
 	size_t n_ports;
 	const char *data;  /* "" if not given */
 	const char *owner; /* "" if not given */
+	/* How long an access may go on without word from the controller; 0 if not given: as long
+	 * as [network] lease says. */
+	uint64_t lease_s;
 	unsigned line, column;
 };
 

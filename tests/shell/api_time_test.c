@@ -252,6 +252,38 @@ static void test_a_waiting_gain_does_not_outlive_its_device(void **state)
 	two_gone();
 }
 
+/* --- leases --- */
+
+/* What a tick sends after so long: a renewal of the lease, or no more than a sign of life. */
+static bool is_renewed_after(struct dev *d, long s)
+{
+	unsigned maps = maps_of(d), alive = d->n_keepalive;
+
+	shift_clocks(s, s);
+	await(d->n_keepalive > alive || maps_of(d) > maps);
+	return maps_of(d) > maps;
+}
+
+static const char short_lease[] =
+	"[network]\nlease = 1h\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\nlease = 5m\n"
+	"[rule ada-db]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = she runs it\n";
+
+/* A map is renewed three times within the least of its leases. */
+static void test_a_short_lease_is_renewed_in_time(void **state)
+{
+	(void)state;
+	two_online(db_policy);
+	await(may_open(ada, db, 5432) && sees(db, ada));
+	assert_int_equal(ada->map.grants[0].lease_s, 0);
+	assert_false(is_renewed_after(ada, 110));
+	policy_ok(short_lease);
+	await(ada->map.grants[0].lease_s == 300 && db->map.grants[0].lease_s == 300);
+	assert_false(is_renewed_after(ada, 110 + 90));
+	assert_true(is_renewed_after(ada, 110 + 110));
+	two_gone();
+}
+
 /* --- where a device is --- */
 
 static const char from_office[] =
@@ -314,6 +346,8 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_end_of_a_certificate, setup_with_clock,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_a_short_lease_is_renewed_in_time,
+						setup_with_clock, teardown),
 		cmocka_unit_test_setup_teardown(test_a_clock_set_back_lengthens_no_session,
 						setup_with_clock, teardown),
 		cmocka_unit_test_setup_teardown(test_a_clock_set_back_revives_no_token,

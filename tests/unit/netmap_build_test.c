@@ -93,6 +93,11 @@ static struct netmap build(uint32_t id)
 	return n;
 }
 
+static uint32_t head_lease(uint32_t id)
+{
+	return (uint32_t)model_force(&m, model_device(&m, id))->policy->lease_s;
+}
+
 /* As it goes out: a full message that a device decodes and applies. */
 static void check_wire(const struct netmap *n, uint32_t id)
 {
@@ -103,7 +108,7 @@ static void check_wire(const struct netmap *n, uint32_t id)
 
 	assert_int_equal(netmap_diff(&nothing, n, &arena, &msg), 0);
 	msg.head = (struct netmap_head){.kind = NETMAP_FULL,
-					.lease_s = 600,
+					.lease_s = head_lease(id),
 					.issued_ms = 1,
 					.serial = 1,
 					.policy = n->policy,
@@ -289,6 +294,71 @@ static void test_endpoint_order(void **state)
 	check_wire(&n, 3);
 }
 
+static void load(const char *text)
+{
+	struct policy_row row = {.version = 7};
+
+	assert_int_equal(model_set_policy(&m, parsed(text), &row, now_ms), 0);
+}
+
+static void test_leases_of_grants(void **state)
+{
+	struct netmap n;
+
+	(void)state;
+	load("[network]\nlease = 10m\n"
+	     "[resource db]\non = tag:db\nports = tcp/1\nlease = 5m\n"
+	     "[resource web]\non = tag:db\nports = tcp/2\nlease = 600s\n"
+	     "[resource ssh]\non = tag:db\nports = tcp/3\n"
+	     "[resource long]\non = tag:db\nports = tcp/4\nlease = 24h\n"
+	     "[rule r]\nwho = user:ada@x.org\nwhat = resource:*\nwhy = w\n");
+	for (uint32_t id = 1; id <= 3; id += 2) {
+		n = build(id);
+		assert_int_equal(n.n_grants, 4);
+		assert_int_equal(n.grants[0].lease_s, 300);
+		assert_int_equal(n.grants[1].lease_s, 0); /* the head's: costs nothing */
+		assert_int_equal(n.grants[2].lease_s, 0);
+		assert_int_equal(n.grants[3].lease_s, 86400);
+		check_wire(&n, id);
+	}
+}
+
+/* More leases than a netmap may have: none gets longer, the shortest stays as it is. */
+static void test_too_many_leases_get_shorter(void **state)
+{
+	enum { MANY = 200 };
+	uint32_t least = 0, before = 0, different = 0;
+	struct netmap n;
+	struct buf b;
+
+	(void)state;
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, "[network]\nlease = 10m\n");
+	for (unsigned i = 1; i <= MANY; i++)
+		buf_printf(&b, "[resource r%u]\non = tag:db\nports = tcp/%u\nlease = %us\n", i, i,
+			   500 + i);
+	buf_put_text(&b, "[rule r]\nwho = user:ada@x.org\nwhat = resource:*\nwhy = w\n");
+	load(buf_text(&b));
+	buf_free(&b);
+	n = build(3);
+	assert_int_equal(n.n_grants, MANY);
+	for (unsigned i = 0; i < MANY; i++) {
+		uint32_t asked = 501 + i, got = n.grants[i].lease_s;
+
+		assert_int_equal(n.grants[i].svc.lo, i + 1);
+		assert_true(asked == 600 ? got == 0 : got && got <= asked && asked - got < 10);
+		if (!got)
+			continue;
+		assert_true(got >= before);
+		different += got != before;
+		before = got;
+		least = least ? least : got;
+	}
+	assert_int_equal(least, 501);
+	assert_int_equal(different, NETMAP_LEASES_MAX);
+	check_wire(&n, 3);
+}
+
 static void test_alone(void **state)
 {
 	struct netmap n;
@@ -348,7 +418,7 @@ static void expect_within(const char *says, uint32_t id, const struct netmap *a,
 	}
 }
 
-/* Who has a grant, has its other end too. */
+/* Who has a grant, has its other end too, and as long without the controller. */
 static void expect_both_ends(const struct netmap maps[static DEVICES + 1])
 {
 	for (uint32_t id = 1; id <= DEVICES; id++)
@@ -358,6 +428,10 @@ static void expect_both_ends(const struct netmap maps[static DEVICES + 1])
 			bool found = false;
 
 			want.peer = id;
+			if (!want.lease_s)
+				want.lease_s = head_lease(id);
+			if (want.lease_s == head_lease(maps[id].grants[i].peer))
+				want.lease_s = 0;
 			want.dir = want.dir == NETMAP_OUT ? NETMAP_IN : NETMAP_OUT;
 			for (size_t j = 0; j < peer->n_grants; j++)
 				found = found || netmap_grant_compare(&peer->grants[j], &want) == 0;
@@ -462,6 +536,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_who_does_not_stand, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_psk_epoch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_endpoint_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leases_of_grants, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_leases_get_shorter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_canary_by_source, setup, teardown),

@@ -485,6 +485,83 @@ static void two_rules_for_one_port_are_two_grants(void **state)
 	policy_free(p);
 }
 
+/* What its resources give a rule on one host, as words: "tcp/22 1800, tcp/80 600". */
+static void check_leases(const char *says, const char *resources, const char *want)
+{
+	static const char *const tags[] = {"r"};
+	struct engine *e;
+	const struct grant *g;
+	struct policy *p;
+	char text[512], word[SERVICE_TEXT_MAX];
+	struct arena a;
+	struct buf b;
+	size_t n;
+
+	buf_init(&b, text, sizeof(text));
+	buf_printf(&b,
+		   "[network]\nlease = 30m\n%s[rule a]\nwho = tag:s\nwhat = resource:*\nwhy = a\n",
+		   resources);
+	p = policy_of(buf_text(&b));
+	e = engine_new(p, 0);
+	arena_init(&a, 1 << 16);
+	assert_int_equal(
+		engine_put(e, &(struct subject){.id = 1, .name = "r", .tags = tags, .n_tags = 1}),
+		0);
+	assert_int_equal(engine_put(e, &(struct subject){.id = 2,
+							 .name = "s",
+							 .tags = (const char *const[]){"s"},
+							 .n_tags = 1}),
+			 0);
+	assert_int_equal(engine_grants(e, 1, &a, &g, &n), 0);
+	buf_init(&b, text, sizeof(text));
+	for (size_t i = 0; i < n; i++) {
+		service_print(&g[i].svc, word);
+		buf_printf(&b, "%s%s %u", i ? ", " : "", word, g[i].lease_s);
+	}
+	if (strcmp(buf_text(&b), want) != 0)
+		fail_msg("%s: %s, not %s", says, buf_text(&b), want);
+	arena_done(&a);
+	engine_free(e);
+	policy_free(p);
+}
+
+static void grants_have_the_lease_of_their_resource(void **state)
+{
+	static const struct {
+		const char *says, *resources, *want;
+	} rows[] = {
+		{"none given: the network's", "[resource x]\non = tag:r\nports = tcp/1\n",
+		 "tcp/1 1800"},
+		{"its own", "[resource x]\non = tag:r\nports = tcp/1\nlease = 5m\n", "tcp/1 300"},
+		{"each its own",
+		 "[resource x]\non = tag:r\nports = tcp/1\nlease = 5m\n"
+		 "[resource y]\non = tag:r\nports = tcp/2\nlease = 1d\n"
+		 "[resource z]\non = tag:r\nports = tcp/3\n",
+		 "tcp/1 300, tcp/2 86400, tcp/3 1800"},
+		{"one grant of two resources: the longer one",
+		 "[resource x]\non = tag:r\nports = tcp/1\nlease = 5m\n"
+		 "[resource y]\non = tag:r\nports = tcp/1\nlease = 10m\n",
+		 "tcp/1 600"},
+		{"none given counts as the network's: longer than 5 m",
+		 "[resource x]\non = tag:r\nports = tcp/1\n"
+		 "[resource y]\non = tag:r\nports = tcp/1\nlease = 5m\n",
+		 "tcp/1 1800"},
+		{"and shorter than a day",
+		 "[resource x]\non = tag:r\nports = tcp/1\n"
+		 "[resource y]\non = tag:r\nports = tcp/1\nlease = 1d\n",
+		 "tcp/1 86400"},
+		{"pieces that a deny leaves keep it",
+		 "[resource x]\non = tag:r\nports = tcp/1-9\nlease = 5m\n"
+		 "[resource y]\non = tag:r\nports = tcp/5\n"
+		 "[rule d]\nwho = tag:s\nwhat = resource:y\naction = deny\nwhy = d\n",
+		 "tcp/1-4 300, tcp/6-9 300"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++)
+		check_leases(rows[i].says, rows[i].resources, rows[i].want);
+}
+
 static void owners_are_found(void **state)
 {
 	struct policy *p = policy_of("");
@@ -647,6 +724,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grants_are_those_of_the_oracle_after_every_change),
 		cmocka_unit_test(two_rules_for_one_port_are_two_grants),
+		cmocka_unit_test(grants_have_the_lease_of_their_resource),
 		cmocka_unit_test(owners_are_found),
 		cmocka_unit_test(a_rule_ends_whatever_its_when),
 		cmocka_unit_test(what_opens_in_years_is_not_said_to_be_over),

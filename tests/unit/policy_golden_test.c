@@ -73,8 +73,11 @@ static void print_resources(struct buf *b, const struct policy *p)
 	for (size_t i = 0; i < p->n_resources; i++) {
 		const struct policy_resource *r = &p->resources[i];
 
-		buf_printf(b, "%u: resource %s data=%s owner=%s\n", r->line, r->name, r->data,
+		buf_printf(b, "%u: resource %s data=%s owner=%s", r->line, r->name, r->data,
 			   r->owner);
+		if (r->lease_s)
+			buf_printf(b, " lease=%us", (unsigned)r->lease_s);
+		buf_put_text(b, "\n");
 		print_selectors(b, "on", &r->on);
 		print_selectors(b, "via", &r->via);
 		print_networks(b, r);

@@ -322,6 +322,21 @@ bool oracle_covers(const struct world *w, const struct rule *r, const struct dev
 	return false;
 }
 
+unsigned oracle_lease(const struct world *w, const struct rule *r, const struct device *dst,
+		      struct point p)
+{
+	unsigned longest = 0;
+
+	for (unsigned i = 0; i < ORACLE_RESOURCES; i++) {
+		const struct resource *s = &w->resources[i];
+		unsigned lease = s->lease_s ? s->lease_s : w->lease_s ? w->lease_s : 3600;
+
+		if (is_offered(w, r, i, dst) && has_point(s, p) && lease > longest)
+			longest = lease;
+	}
+	return longest;
+}
+
 /* --- invariants --- */
 
 bool oracle_is_its_time(const struct world *w, const struct invariant *i, int64_t now_s)
@@ -375,6 +390,7 @@ static bool is_about(const struct world *w, const struct invariant *i, const str
 struct table {
 	uint32_t denies, applies[ORACLE_DEVICES], covers[ORACLE_DEVICES][ORACLE_POINTS];
 	uint32_t forbids[ORACLE_DEVICES], about[ORACLE_DEVICES][ORACLE_POINTS]; /* invariants */
+	unsigned lease_s[ORACLE_DEVICES][ORACLE_POINTS][ORACLE_RULES];
 };
 
 static void fill_invariant(const struct world *w, const struct device *devices, int64_t now_s,
@@ -406,11 +422,23 @@ static void fill_table(const struct world *w, const struct device *devices, int6
 			t->applies[i] |= (uint32_t)oracle_applies(w, r, d, now_s) << k;
 			if (!oracle_is_what(w, r, d))
 				continue;
-			for (unsigned p = 0; p < w->n_points; p++)
+			for (unsigned p = 0; p < w->n_points; p++) {
 				t->covers[i][p] |= (uint32_t)oracle_covers(w, r, d, w->points[p])
 						   << k;
+				t->lease_s[i][p][k] = oracle_lease(w, r, d, w->points[p]);
+			}
 		}
 	}
+}
+
+static unsigned longest_lease(const unsigned *of_rule, uint32_t rules)
+{
+	unsigned longest = 0;
+
+	for (; rules; rules &= rules - 1)
+		if (of_rule[__builtin_ctz(rules)] > longest)
+			longest = of_rule[__builtin_ctz(rules)];
+	return longest;
 }
 
 void oracle_answer(const struct world *w, const struct device *devices, int64_t now_s,
@@ -433,5 +461,7 @@ void oracle_answer(const struct world *w, const struct device *devices, int64_t 
 				rules = rules & t.denies ? 0 : rules;
 				ret->by[s][d][p] = held ? 0 : rules;
 				ret->held[s][d][p] = held && rules;
+				ret->lease_s[s][d][p] =
+					longest_lease(t.lease_s[d][p], ret->by[s][d][p]);
 			}
 }

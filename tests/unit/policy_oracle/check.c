@@ -88,6 +88,10 @@ static void check_pair(struct run *r, const struct answers *got, unsigned s, uns
 		if (got->by[s][d][p] != r->now.by[s][d][p])
 			wrong(r, "%u -> %u %s: rules %#x, should be %#x", s, d,
 			      point_text(r->world.points[p]), got->by[s][d][p], r->now.by[s][d][p]);
+		else if (got->lease_s[s][d][p] != r->now.lease_s[s][d][p])
+			wrong(r, "%u -> %u %s: a lease of %u s, should be %u s", s, d,
+			      point_text(r->world.points[p]), got->lease_s[s][d][p],
+			      r->now.lease_s[s][d][p]);
 }
 
 static void add_grant(struct run *r, const struct grant *g, struct answers *got)
@@ -97,8 +101,11 @@ static void add_grant(struct run *r, const struct grant *g, struct answers *got)
 	if (!g->rule || g->rule > r->world.n_rules || s == d)
 		wrong(r, "an impossible grant: %u -> %u by %u", g->src, g->dst, g->rule);
 	for (unsigned p = 0; p < r->world.n_points; p++)
-		if (grant_has(g, r->world.points[p]))
+		if (grant_has(g, r->world.points[p])) {
 			got->by[s][d][p] |= 1U << r->rule_of[g->rule];
+			if (g->lease_s > got->lease_s[s][d][p])
+				got->lease_s[s][d][p] = g->lease_s;
+		}
 	seen.grants++;
 }
 
@@ -119,7 +126,7 @@ static void check_grants(struct run *r, unsigned i)
 		    (k && compare_grants(&g[k - 1], &g[k]) >= 0))
 			wrong(r, "grants of %u are not in order at %zu", i, k);
 		if (k >= n_fresh || compare_grants(&g[k], &fresh[k]) != 0 ||
-		    g[k].until_s != fresh[k].until_s)
+		    g[k].until_s != fresh[k].until_s || g[k].lease_s != fresh[k].lease_s)
 			wrong(r, "grants of %u are not those of a fresh engine at %zu", i, k);
 		add_grant(r, &g[k], &got);
 	}

@@ -188,6 +188,10 @@ static void make_groups(struct world *w)
 	}
 }
 
+/* Shorter than a network's, longer, and the same as one. */
+enum { N_LEASES = 5 };
+static const unsigned leases_s[N_LEASES] = {5, 300, 600, 3600, 86400};
+
 static void make_resources(struct world *w)
 {
 	const struct maker m = {.world = w};
@@ -196,6 +200,7 @@ static void make_resources(struct world *w)
 		struct resource *r = &w->resources[i];
 
 		r->via = ORACLE_GATEWAYS && once_in(10);
+		r->lease_s = once_in(3) ? leases_s[oracle_roll(N_LEASES)] : 0;
 		r->on = random_list(&m, 3, hosts);
 		r->ports = random_list(&m, 3, ports);
 		if (once_in(3))
@@ -343,6 +348,7 @@ void world_make(struct world *w)
 	w->zone = (int)oracle_roll(ORACLE_ZONES);
 	w->around_s = random_day();
 	make_groups(w);
+	w->lease_s = once_in(2) ? leases_s[oracle_roll(N_LEASES)] : 0;
 	make_resources(w);
 	make_places(w);
 	w->n_rules = 1 + oracle_roll(ORACLE_RULES);

@@ -82,7 +82,8 @@ struct group {
 	struct list members, except;
 };
 struct resource {
-	bool via; /* on is then the gateways */
+	bool via;	  /* on is then the gateways */
+	unsigned lease_s; /* 0: none given */
 	struct list on, ports, except;
 };
 struct place {
@@ -125,7 +126,8 @@ struct point { /* a packet: no name is needed for one of another protocol */
 };
 
 struct world {
-	int zone; /* of the network */
+	int zone;	  /* of the network */
+	unsigned lease_s; /* likewise; 0: none given */
 	int64_t around_s;
 	struct group groups[ORACLE_GROUPS];
 	struct resource resources[ORACLE_RESOURCES];
@@ -179,12 +181,17 @@ bool oracle_is_what(const struct world *w, const struct rule *r, const struct de
 /* Does that include this point? */
 bool oracle_covers(const struct world *w, const struct rule *r, const struct device *dst,
 		   struct point p);
+/* The longest lease of a resource that does; 0: none does. */
+unsigned oracle_lease(const struct world *w, const struct rule *r, const struct device *dst,
+		      struct point p);
 
 /* By source, destination and point: bit r: rule r allows it, none denies it, and no invariant holds
  * it back. held: only an invariant does. */
 struct answers {
 	uint32_t by[ORACLE_DEVICES][ORACLE_DEVICES][ORACLE_POINTS];
 	bool held[ORACLE_DEVICES][ORACLE_DEVICES][ORACLE_POINTS];
+	/* The longest lease under which it is allowed; 0: denied. */
+	unsigned lease_s[ORACLE_DEVICES][ORACLE_DEVICES][ORACLE_POINTS];
 };
 void oracle_answer(const struct world *w, const struct device *devices, int64_t now_s,
 		   struct answers *ret);

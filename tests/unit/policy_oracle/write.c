@@ -187,8 +187,8 @@ static void put_network(struct buf *b, const struct world *w)
 
 	if (w->zone || once_in(2))
 		buf_put_text(add_key(&k, "timezone"), oracle_zones[w->zone]);
-	if (once_in(2))
-		buf_put_text(add_key(&k, "lease"), "10m");
+	if (w->lease_s)
+		buf_printf(add_key(&k, "lease"), "%us", w->lease_s);
 	if (k.n)
 		put_section(b, "network", -1, &k);
 }
@@ -202,6 +202,8 @@ static void put_resource(struct buf *b, const struct resource *r, int n)
 		buf_put_text(add_key(&k, "address"), "10.0.0.0/8, 2001:db8:9::/48");
 	add_list(&k, "ports", &r->ports);
 	add_list(&k, "except", &r->except);
+	if (r->lease_s)
+		buf_printf(add_key(&k, "lease"), "%us", r->lease_s);
 	if (once_in(5))
 		buf_put_text(add_key(&k, "data"), "secret");
 	put_section(b, "resource r", n, &k);

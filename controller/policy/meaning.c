@@ -146,7 +146,7 @@ static int take_apart(struct comparison *c, struct side *s)
 	s->rules = arena_array(c->arena, s->policy->n_rules, sizeof(*s->rules));
 	if (!s->rules)
 		return -ENOMEM;
-	units_begin(&c->units, s->policy);
+	units_begin(&c->units, s->policy, c->before.policy->lease_s != c->after.policy->lease_s);
 	for (size_t i = 0; i < s->policy->n_rules && !c->units.err; i++)
 		take_rule(c, s, i);
 	if (c->units.err)

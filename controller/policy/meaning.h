@@ -1,8 +1,8 @@
 /* What a policy means, apart from how it is written: the difference of two, rule by rule.
  *
  * A rule is taken apart into its smallest cases: one of who, one time, one place, the whole how;
- * each opens a set of (host, ports). Cases that several rules have are put together. So the name
- * of a rule, the order of the file, names of resources, postures, places and schedules, and
+ * each opens a set of (host, ports, lease). Cases that several rules have are put together. So the
+ * name of a rule, the order of the file, names of resources, postures, places and schedules, and
  * whether a list stands in one rule or in several make no difference. A group is its name and its
  * lists: an admin can put users into it by name. What differs is told by the rules that were
  * written. Two policies that come out as the same mean the same; some that mean the same in a

@@ -22,7 +22,7 @@ enum unit_key { /* kinds of names */
 		KEY_SET,    /* openings */
 		KEY_UNION,  /* numbers of sets */
 		KEY_CASE,
-		KEY_WHAT, /* and up, by round: resources of a rule */
+		KEY_WHAT, /* and up, by round and action: resources of a rule */
 };
 
 enum { TEXT_MAX = 1024, EXCEPTS_SHOWN = 4 };
@@ -48,9 +48,10 @@ static void *new_array(struct units *u, size_t n, size_t size)
 	return p;
 }
 
-void units_begin(struct units *u, const struct policy *p)
+void units_begin(struct units *u, const struct policy *p, bool leases_as_given)
 {
 	u->policy = p;
+	u->leases_as_given = leases_as_given;
 	u->round++;
 	u->hosts = new_array(u, p->n_resources, sizeof(*u->hosts));
 }
@@ -483,6 +484,8 @@ static int compare_openings(const void *a, const void *b)
 
 	if (x->host != y->host)
 		return x->host < y->host ? -1 : 1;
+	if (x->lease_s != y->lease_s)
+		return x->lease_s < y->lease_s ? -1 : 1;
 	if (x->proto != y->proto)
 		return x->proto < y->proto ? -1 : 1;
 	return (x->lo > y->lo) - (x->lo < y->lo);
@@ -498,8 +501,8 @@ static size_t join_openings(struct opening *v, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct opening *last = kept ? &v[kept - 1] : NULL;
 
-		if (!last || last->host != v[i].host || last->proto != v[i].proto ||
-		    v[i].lo > last->hi + 1)
+		if (!last || last->host != v[i].host || last->lease_s != v[i].lease_s ||
+		    last->proto != v[i].proto || v[i].lo > last->hi + 1)
 			v[kept++] = v[i];
 		else if (v[i].hi > last->hi)
 			last->hi = v[i].hi;
@@ -537,6 +540,11 @@ static struct ids host_units(struct units *u, const struct policy_resource *r)
 	return sorted(v, (uint32_t)(via.n * r->n_address));
 }
 
+static uint32_t lease_of(const struct units *u, const struct policy_resource *r)
+{
+	return u->leases_as_given || r->lease_s != u->policy->lease_s ? (uint32_t)r->lease_s : 0;
+}
+
 static struct openings openings_of_resource(struct units *u, uint32_t resource)
 {
 	const struct policy_resource *r = &u->policy->resources[resource];
@@ -554,6 +562,7 @@ static struct openings openings_of_resource(struct units *u, uint32_t resource)
 	for (uint32_t i = 0; v && i < hosts.n; i++)
 		for (size_t j = 0; j < ports.n; j++)
 			v[n++] = (struct opening){.host = hosts.v[i],
+						  .lease_s = lease_of(u, r),
 						  .proto = ports.v[j].proto,
 						  .lo = ports.v[j].lo,
 						  .hi = ports.v[j].hi};
@@ -594,12 +603,14 @@ static uint32_t collect_rule(struct units *u, const struct policy_rule *r)
 			memcpy(v + used, one.v, one.n * sizeof(*v));
 		used += one.n;
 	}
+	for (size_t i = 0; v && i < used && r->deny; i++)
+		v[i].lease_s = 0;
 	return number_of(u, v, used);
 }
 
 uint32_t openings_of_rule(struct units *u, const struct policy_rule *r)
 {
-	enum unit_key kind = (enum unit_key)(KEY_WHAT + u->round);
+	enum unit_key kind = (enum unit_key)(KEY_WHAT + 2 * u->round + r->deny);
 	size_t size = r->n_what * sizeof(*r->what);
 	uint32_t id = find(u, kind, r->what, size);
 
@@ -631,11 +642,11 @@ uint32_t openings_union(struct units *u, const uint32_t *v, uint32_t n)
 	return id;
 }
 
-/* "tag:db tcp/80, tcp/443" of the openings from..to, which are of one host. */
+/* "tag:db tcp/80, tcp/443, lease 5m" of n openings, which are of one host and lease. */
 static uint32_t unit_of_opening(struct units *u, const struct opening *v, size_t n)
 {
 	struct service *boxes = new_array(u, n, sizeof(*boxes));
-	char word[SERVICE_TEXT_MAX];
+	char word[SERVICE_TEXT_MAX], lease[32];
 	struct portset ports = {.v = boxes, .n = n};
 	uint32_t id = 0;
 	struct buf b;
@@ -651,6 +662,10 @@ static uint32_t unit_of_opening(struct units *u, const struct opening *v, size_t
 		portset_word(&ports, i, word);
 		buf_printf(&b, "%s%s", i ? ", " : " ", word);
 	}
+	if (v[0].lease_s) {
+		num_print_duration(v[0].lease_s, lease, sizeof(lease));
+		buf_printf(&b, ", lease %s", lease);
+	}
 	if (b.err)
 		fail(u, -ENOMEM);
 	else
@@ -665,7 +680,8 @@ struct ids units_of_openings(struct units *u, uint32_t set)
 	uint32_t *v = new_array(u, s.n, sizeof(*v)), n = 0;
 
 	for (size_t i = 0, j; v && i < s.n; i = j) {
-		for (j = i + 1; j < s.n && s.v[j].host == s.v[i].host;)
+		for (j = i + 1;
+		     j < s.n && s.v[j].host == s.v[i].host && s.v[j].lease_s == s.v[i].lease_s;)
 			j++;
 		v[n++] = unit_of_opening(u, s.v + i, j - i);
 	}

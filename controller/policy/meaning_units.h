@@ -5,11 +5,12 @@
 
 #include "controller/policy/index.h"
 
-struct opening {       /* ports of a host, that a rule opens or denies */
-	uint32_t host; /* unit */
+struct opening {	  /* ports of a host, that a rule opens or denies */
+	uint32_t host;	  /* unit */
+	uint32_t lease_s; /* 0: the network's, or of a deny */
 	uint32_t proto, lo, hi;
 };
-struct openings { /* sorted; of one host and protocol neither overlapping nor touching */
+struct openings { /* sorted; of one host, lease and protocol neither overlapping nor touching */
 	const struct opening *v;
 	size_t n;
 };
@@ -26,11 +27,13 @@ struct units {
 	const struct policy *policy; /* whose memos stand: openings of its resources and whats */
 	struct openings *hosts;	     /* by resource */
 	unsigned round;
+	bool leases_as_given;
 };
 
 void units_init(struct units *u, struct arena *a);
-/* From here on the units of p are asked for. */
-void units_begin(struct units *u, const struct policy *p);
+/* From here on the units of p are asked for. A resource with the network's own lease has none,
+ * unless leases_as_given: then it keeps it when the network's changes. */
+void units_begin(struct units *u, const struct policy *p, bool leases_as_given);
 uint32_t unit_of_text(struct units *u, const char *text);
 /* Sorted, in the arena. */
 struct ids units_of_selectors(struct units *u, const struct selectors *l);
@@ -41,7 +44,7 @@ struct ids units_of_how(struct units *u, const struct policy_rule *r);
 uint32_t openings_of_rule(struct units *u, const struct policy_rule *r);
 /* All of several sets; v sorted. */
 uint32_t openings_union(struct units *u, const uint32_t *v, uint32_t n);
-/* Its words: "tag:db tcp/5432". */
+/* Its words: "tag:db tcp/5432", "tag:db tcp/5432, lease 5m". */
 struct ids units_of_openings(struct units *u, uint32_t set);
 /* Number of (action, time, place, how). */
 uint32_t case_of(struct units *u, bool deny, uint32_t when, uint32_t where, const struct ids *how);

@@ -141,6 +141,8 @@ static void put_meaning(struct buf *b, const struct meaning_diff *d)
 	"[resource web]\non = tag:web\nports = tcp/80, tcp/443\n"
 #define CLERK "[rule clerk]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = w\n"
 #define SHOP "[rule shop]\nwho = user:ada@x.org, user:sam@x.org\nwhat = resource:web\nwhy = w\n"
+#define LEASE(key) "[resource db]\non = tag:db\nports = tcp/5432\n" key
+#define NO "[rule no]\naction = deny\nwho = user:ada@x.org\nwhat = resource:db\nwhy = w\n"
 #define DISK "[posture disk]\nrequire = custom.disk == yes\n"
 #define HOURS "[schedule hours]\nwhen = Mon-Fri 07:00-20:00, Sat 10:00-14:00\n"
 #define OFFICE "[place office]\nsource = 192.0.2.0/24\n"
@@ -311,6 +313,21 @@ static const struct {
 	   "[rule a]\nwho = group:crew\nwhat = resource:db\nwhy = w\n",
 	 "sam>db -tcp/5432; crew except +[user:sam@x.org]; "},
 	{"the lease", R CLERK, R CLERK "[network]\nlease = 10m\n", "network lease -[1h] +[10m]; "},
+	{"the lease of a resource", LEASE("") CLERK, LEASE("lease = 5m\n") CLERK,
+	 "clerk what -[tag:db tcp/5432] +[tag:db tcp/5432, lease 5m]; "},
+	{"another one", LEASE("lease = 1d\n") CLERK, LEASE("lease = 5m\n") CLERK,
+	 "clerk what -[tag:db tcp/5432, lease 1d] +[tag:db tcp/5432, lease 5m]; "},
+	{"the network's own said again", LEASE("") CLERK, LEASE("lease = 60m\n") CLERK, ""},
+	{"the lease of a resource that is denied alone", LEASE("") NO, LEASE("lease = 5m\n") NO,
+	 ""},
+	{"the network's changes, and not the resource's", LEASE("lease = 1h\n") CLERK,
+	 LEASE("lease = 1h\n") CLERK "[network]\nlease = 10m\n", "network lease -[1h] +[10m]; "},
+	{"the network's changes to the resource's", LEASE("lease = 10m\n") CLERK,
+	 LEASE("lease = 10m\n") CLERK "[network]\nlease = 10m\n", "network lease -[1h] +[10m]; "},
+	{"the network's changes, and the resource keeps it", LEASE("") CLERK,
+	 LEASE("lease = 1h\n") CLERK "[network]\nlease = 10m\n",
+	 "network lease -[1h] +[10m]; clerk what -[tag:db tcp/5432] +[tag:db tcp/5432, lease "
+	 "1h]; "},
 	{"what is behind gateways",
 	 "[resource lan]\nvia = tag:web\naddress = 10.0.0.0/8\nports = any\n"
 	 "[rule a]\nwho = device:ada\nwhat = resource:lan\nwhy = w\n",

@@ -93,11 +93,12 @@ static json_t *services_json(const struct service *v, size_t n)
 
 static json_t *row_json(struct app *a, const struct access *x)
 {
-	return json_pack("{s:o,s:o,s:o,s:s,s:o}", "from",
+	return json_pack("{s:o,s:o,s:o,s:s,s:o,s:i}", "from",
 			 api_end_json(model_device(app_model(a), x->src)), "to",
 			 api_end_json(model_device(app_model(a), x->dst)), "services",
 			 services_json(x->svc, x->n_svc), "rule", x->rule->name, "until",
-			 x->until_s == INT64_MAX ? json_null() : api_time(x->until_s));
+			 x->until_s == INT64_MAX ? json_null() : api_time(x->until_s), "lease_s",
+			 (int)x->lease_s);
 }
 
 static void add_rows(struct page *p, uint32_t device, const struct access *v, size_t n)

@@ -84,10 +84,12 @@ static int rows_of(const struct engine *e, struct grant *v, size_t n, struct are
 							 .dst = v[i].dst,
 							 .rule = r,
 							 .svc = &svc[i],
-							 .until_s = INT64_MAX};
+							 .until_s = INT64_MAX,
+							 .lease_s = v[i].lease_s};
 		last = &rows[n_rows - 1];
 		last->n_svc++;
 		last->until_s = end < last->until_s ? end : last->until_s;
+		last->lease_s = v[i].lease_s < last->lease_s ? v[i].lease_s : last->lease_s;
 	}
 	*ret = rows;
 	*ret_n = n_rows;

@@ -9,7 +9,8 @@ struct access {		   /* one rule's grants from one device to another */
 	const struct policy_rule *rule;
 	const struct service *svc; /* what of it no other rule denies */
 	size_t n_svc;
-	int64_t until_s; /* when the first of it ends by itself, Unix seconds; INT64_MAX never */
+	int64_t until_s;  /* when the first of it ends by itself, Unix seconds; INT64_MAX never */
+	uint32_t lease_s; /* how long all of it may go on without word from the controller */
 };
 
 /* Everything that src can reach, by (dst, rule); in a. None for an id that is not in. -ENOMEM. */

@@ -391,6 +391,7 @@ static void test_access_lists(void **state)
 	assert_string_equal(text_at(j, "rows.0.services.0"), "tcp/any");
 	assert_string_equal(text_at(j, "rows.0.rule"), "keep");
 	assert_true(json_is_null(at(j, "rows.0.until")));
+	assert_int_equal(json_integer_value(at(j, "rows.0.lease_s")), 3600);
 	assert_true(json_is_null(at(j, "next")));
 	assert_int_equal(json_array_size(at(j, "rules")), 0);
 	json_decref(j);

@@ -14,7 +14,7 @@ static const char policy_text[] =
 	"[place office]\nsource = 192.0.2.0/24\n"
 	"[resource db]\non = tag:db\nports = tcp/5432, icmp\n"
 	"[resource ssh]\non = tag:db, tag:web\nports = tcp/22\n"
-	"[resource all]\non = tag:web\nports = any\n"
+	"[resource all]\non = tag:web\nports = any\nlease = 5m\n"
 	"[rule clerks]\nwho = user:ada@x.org, user:sam@x.org\nwhat = resource:db\n"
 	"when = Mon-Fri 08:00-18:00\nwhy = they pay\n"
 	"[rule admin]\nwho = user:ada@x.org\nwhat = resource:ssh, resource:all\nexcept = tag:x\n"
@@ -91,6 +91,8 @@ static const char *text_of(const struct access *v, size_t n, struct arena *a)
 		buf_printf(&b, " %s", v[i].rule->name);
 		if (v[i].until_s != INT64_MAX)
 			buf_printf(&b, " %lldh", (long long)(v[i].until_s - now_s) / HOUR_S);
+		if (v[i].lease_s != ZT_LEASE_DEFAULT_S)
+			buf_printf(&b, " lease %us", v[i].lease_s);
 		buf_put_text(&b, "; ");
 	}
 	text = arena_text(a, buf_text(&b), b.len);
@@ -107,7 +109,7 @@ static void lists_of_access(void **state)
 	} rows[] = {
 		{"what one can reach, with the end of the working day", ADA, 0, NULL,
 		 "ada>db tcp/5432 clerks 6h; ada>db tcp/22 admin; ada>db2 tcp/5432 clerks 6h; "
-		 "ada>db2 tcp/22 admin; ada>web any tcp/22 admin; "},
+		 "ada>db2 tcp/22 admin; ada>web any tcp/22 admin lease 300s; "},
 		{"without what a deny takes, and until one begins", SAM, 0, NULL,
 		 "sam>db tcp/5432 clerks 5h; sam>db2 tcp/5432 clerks 5h; "},
 		{"until an end that is far away, and without one", FAR, 0, NULL,
@@ -123,7 +125,7 @@ static void lists_of_access(void **state)
 		 "ada>db tcp/22 admin; far>db tcp/22 ever; "},
 		{"a resource that nothing but a deny is about", 0, DB, "ping", ""},
 		{"who can reach a device that hosts two that overlap", 0, WEB, "ssh",
-		 "ada>web any tcp/22 admin; far>web tcp/22 ever; "},
+		 "ada>web any tcp/22 admin lease 300s; far>web tcp/22 ever; "},
 		{"nobody can reach a laptop", 0, ADA, NULL, ""},
 	};
 

@@ -176,6 +176,19 @@ static json_t *nots_json(struct asking *x, const struct can_way *w)
 	return list;
 }
 
+static json_t *holds_json(struct asking *x, const struct can_way *w)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < w->n_holds; i++)
+		json_array_append_new(list,
+				      json_pack("{s:s,s:s,s:o}", "invariant", w->holds[i]->name,
+						"why", w->holds[i]->why, "asks",
+						text_or_null(invariant_print(x->policy, w->holds[i],
+									     &x->arena))));
+	return list;
+}
+
 static json_t *way_json(struct asking *x, const struct can_way *w)
 {
 	json_t *postures = json_array();
@@ -183,12 +196,13 @@ static json_t *way_json(struct asking *x, const struct can_way *w)
 	for (uint64_t left = w->postures; left; left &= left - 1)
 		json_array_append_new(postures,
 				      json_string(x->policy->postures[__builtin_ctzll(left)].name));
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:o,s:i}", "rule", w->rule->name,
-			 "why", w->rule->why, "postures", postures, "how",
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:o,s:i}", "rule",
+			 w->rule->name, "why", w->rule->why, "postures", postures, "how",
 			 text_or_null(how_text(x, w->rule)), "when",
 			 text_or_null(w->timed ? when_text(x->policy, w->rule) : NULL), "where",
 			 text_or_null(w->placed ? where_text(x, w->rule) : NULL), "nots",
-			 nots_json(x, w), "ports", ports_json(w->ports, w->n_ports), "from",
+			 nots_json(x, w), "holds", holds_json(x, w), "ports",
+			 ports_json(w->ports, w->n_ports), "from",
 			 identities_json(w->from, w->n_from), "n_from", (int)w->n_from, "to",
 			 identities_json(w->to, w->n_to), "n_to", (int)w->n_to);
 }

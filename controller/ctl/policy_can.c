@@ -50,6 +50,17 @@ static void print_nots(struct ctl *c, const json_t *way)
 	}
 }
 
+/* "invariant guests asks for place:office" */
+static void print_holds(struct ctl *c, const json_t *way)
+{
+	const json_t *hold;
+	size_t i;
+
+	json_array_foreach(json_object_get(way, "holds"), i, hold)
+		fprintf(c->out, "     %-8s invariant %s %s\n", "and",
+			ctl_member(c, hold, "invariant"), ctl_member(c, hold, "asks"));
+}
+
 static void print_way(struct ctl *c, size_t i, const json_t *way)
 {
 	const char *why = ctl_member(c, way, "why");
@@ -61,6 +72,7 @@ static void print_way(struct ctl *c, size_t i, const json_t *way)
 	print_part(c, "when", ctl_member(c, way, "when"));
 	print_part(c, "where", ctl_member(c, way, "where"));
 	print_nots(c, way);
+	print_holds(c, way);
 	print_part(c, "ports", ctl_member(c, way, "ports"));
 	print_identities(c, "     from     ", way, "from", "n_from");
 	print_identities(c, "     to       ", way, "to", "n_to");

@@ -59,7 +59,11 @@ static bool same_option(const struct can_option *a, const struct can_option *b)
 	return a->rule == b->rule && a->postures == b->postures && a->timed == b->timed &&
 	       a->placed == b->placed && a->n_nots == b->n_nots &&
 	       (a->n_nots == 0 ||
-		memcmp(a->nots, b->nots, a->n_nots * sizeof(const struct policy_rule *)) == 0);
+		memcmp(a->nots, b->nots, a->n_nots * sizeof(const struct policy_rule *)) == 0) &&
+	       a->n_holds == b->n_holds &&
+	       (a->n_holds == 0 ||
+		memcmp(a->holds, b->holds, a->n_holds * sizeof(const struct policy_invariant *)) ==
+			0);
 }
 
 static int add_found(struct ask *k, const struct found *one)
@@ -177,6 +181,10 @@ static int compare_options(const struct can_option *a, const struct can_option *
 		c = compare_numbers(a->n_nots, b->n_nots);
 	for (size_t i = 0; !c && i < a->n_nots; i++)
 		c = compare_numbers(a->nots[i]->id, b->nots[i]->id);
+	if (!c)
+		c = compare_numbers(a->n_holds, b->n_holds);
+	for (size_t i = 0; !c && i < a->n_holds; i++) /* of one array */
+		c = compare_numbers((uintptr_t)a->holds[i], (uintptr_t)b->holds[i]);
 	return c;
 }
 
@@ -244,6 +252,8 @@ static int make_way(struct ask *k, const struct found *v, size_t n, const uint32
 				.placed = o->placed,
 				.nots = o->nots,
 				.n_nots = o->n_nots,
+				.holds = o->holds,
+				.n_holds = o->n_holds,
 				.ports = v->ports,
 				.n_ports = v->all ? 0 : v->n_ports};
 	if (!err && n < k->from.n)
@@ -406,6 +416,7 @@ int can_ask(const struct policy *p, const struct can_question *q, struct arena *
 
 	if (err)
 		return err;
+	k.x.held = true;
 	can_party_init(&k.to, &k.x, true, NULL);
 	err = find_hosts(&k, d);
 	if (!err)

@@ -51,6 +51,8 @@ struct can_way {
 	bool timed, placed;
 	const struct policy_rule *const *nots;
 	size_t n_nots;
+	const struct policy_invariant *const *holds;
+	size_t n_holds;
 	const struct service *ports; /* n_ports 0: everything that was asked about */
 	size_t n_ports;
 	const struct can_identity *from; /* n_from 0: all of the answer's */

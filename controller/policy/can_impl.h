@@ -45,6 +45,8 @@ struct can_option {
 	bool timed, placed;
 	const struct policy_rule *const *nots;
 	size_t n_nots;
+	const struct policy_invariant *const *holds;
+	size_t n_holds;
 	const uint64_t *cells; /* bits: time * 64 * row + place */
 };
 struct can_solution {
@@ -64,6 +66,7 @@ struct can_run {
 	size_t n_devices;
 	int64_t now_s;
 	struct arena *a;
+	bool held; /* what invariants hold back counts, too; they are looked at without */
 	/* Also told apart, beyond what the rules ask for: the invariant's. */
 	const struct policy_when *extra_when; /* the last bit of times; NULL */
 	uint64_t extra_spots;
@@ -79,15 +82,17 @@ void can_run_done(struct can_run *x);
 /* Other extras: what was kept does not hold any more. */
 void can_run_forget(struct can_run *x);
 
-/* Rules about one stretch of ports between two: indexes, sorted. */
+/* Rules about one stretch of ports between two: indexes, sorted. In deny, behind the rules,
+ * invariants (n_rules and more). */
 int can_solve(struct can_run *x, const uint32_t *allow, size_t n_allow, const uint32_t *deny,
 	      size_t n_deny, const struct can_solution **ret) ZT_MUST_USE;
 
 /* --- parties --- */
 
-/* All that are alike: about whom the same rules are, or that offer the same resources. */
+/* All that are alike: about whom the same rules (and invariants) are, or that offer the same
+ * resources. */
 struct can_class {
-	const uint32_t *v; /* rules, or resources; sorted */
+	const uint32_t *v; /* rules, then n_rules + invariant; or resources; sorted */
 	uint32_t n;
 	const struct can_identity *ids;
 	size_t n_ids;

@@ -88,6 +88,29 @@ static int party_add(struct can_party *y, const uint32_t *v, uint32_t n,
 
 /* --- from atoms to what counts --- */
 
+/* Invariants about one of the atoms, or about anyone, as numbers behind the rules. */
+static uint32_t holds_of(const struct can_party *y, const struct atoms *atoms, uint32_t *out)
+{
+	const struct policy_index *x = &y->x->index;
+	uint32_t first = (uint32_t)y->x->p->n_rules, n = 0;
+
+	for (uint32_t k = 0; k < x->watch_all.n; k++)
+		out[n++] = first + x->watch_all.v[k];
+	for (uint32_t i = 0; i < atoms->n; i++)
+		for (uint32_t k = 0; k < x->watched[atoms->v[i]].n; k++)
+			out[n++] = first + x->watched[atoms->v[i]].v[k];
+	return n;
+}
+
+static size_t count_holds(const struct can_party *y, const struct atoms *atoms)
+{
+	size_t n = y->x->index.watch_all.n;
+
+	for (uint32_t i = 0; i < atoms->n; i++)
+		n += y->x->index.watched[atoms->v[i]].n;
+	return n;
+}
+
 static uint32_t list_of(const struct can_party *y, const struct atoms *atoms, uint32_t *out)
 {
 	const struct ids *lists = y->hosts ? y->x->index.hosted : y->x->index.rules;
@@ -115,12 +138,16 @@ static size_t count_of(const struct can_party *y, const struct atoms *atoms)
 
 static int add_atoms(struct can_party *y, const struct atoms *atoms, const struct can_identity *id)
 {
-	uint32_t *v = arena_array(atoms->arena, count_of(y, atoms), sizeof(*v)), n;
+	bool holds = y->x->held && !y->hosts;
+	size_t most = count_of(y, atoms) + (holds ? count_holds(y, atoms) : 0);
+	uint32_t *v = arena_array(atoms->arena, most, sizeof(*v)), n;
 
 	if (!v)
 		return -ENOMEM;
-	n = ids_sort(v, list_of(y, atoms, v));
-	return party_add(y, v, n, id);
+	n = list_of(y, atoms, v);
+	if (holds)
+		n += holds_of(y, atoms, v + n);
+	return party_add(y, v, ids_sort(v, n), id);
 }
 
 static bool has_atom(const struct atoms *atoms, uint32_t atom)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "controller/policy/invariant.h"
 
 enum { WORK_MAX = 50 << 20 };
 
@@ -57,19 +58,47 @@ static bool has_id(const struct can_class *c, uint32_t id)
 	return false;
 }
 
-static size_t count_abouts(const struct can_run *x, const struct can_class *to)
+/* Where the invariants of a class begin. */
+static uint32_t first_hold(const struct can_run *x, const struct can_class *from)
 {
+	uint32_t i = from->n;
+
+	while (i > 0 && from->v[i - 1] >= x->p->n_rules)
+		i--;
+	return i;
+}
+
+static size_t count_abouts(const struct can_run *x, const struct can_class *from,
+			   const struct can_class *to)
+{
+	size_t n = 0, targets = 0;
+
+	for (uint32_t i = first_hold(x, from); i < from->n; i++)
+		targets += x->p->invariants[from->v[i] - x->p->n_rules].n_to;
+	for (uint32_t i = 0; i < to->n; i++)
+		n += (x->index.opened[to->v[i]].n + targets) * x->p->resources[to->v[i]].n_ports;
+	return n;
+}
+
+/* What an invariant is about of this resource: like a deny. */
+static size_t add_holds(const struct can_run *x, uint32_t hold, uint32_t resource, struct about *v)
+{
+	const struct policy_invariant *i = &x->p->invariants[hold - x->p->n_rules];
+	const struct policy_resource *r = &x->p->resources[resource];
 	size_t n = 0;
 
-	for (uint32_t i = 0; i < to->n; i++)
-		n += x->index.opened[to->v[i]].n * x->p->resources[to->v[i]].n_ports;
+	for (size_t k = 0; k < i->n_to; k++)
+		for (size_t j = 0; j < r->n_ports && target_means(x->p, &i->to[k], resource); j++) {
+			v[n] = (struct about){.rule = hold, .deny = true};
+			n += target_port(&i->to[k], &r->ports[j], &v[n].svc);
+		}
 	return n;
 }
 
 static int find_abouts(struct can_run *x, const struct can_class *from, const struct can_class *to,
 		       struct arena *a, struct abouts *ret)
 {
-	size_t most = count_abouts(x, to);
+	size_t most = count_abouts(x, from, to);
 	struct about *v;
 	size_t n = 0;
 
@@ -90,6 +119,8 @@ static int find_abouts(struct can_run *x, const struct can_class *from, const st
 				v[n++] = (struct about){r->ports[j], opened->v[k],
 							x->p->rules[opened->v[k]].deny};
 		}
+		for (uint32_t k = first_hold(x, from); k < from->n; k++)
+			n += add_holds(x, from->v[k], to->v[i], v + n);
 	}
 	*ret = (struct abouts){v, n};
 	return 0;

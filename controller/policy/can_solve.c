@@ -31,9 +31,17 @@ struct kinds {
 	size_t n;
 };
 
+/* What an invariant holds back beside postures. */
+struct hold {
+	const struct policy_invariant *i;
+	uint64_t *cells;
+};
+
 struct solve {
 	struct can_run *x;
 	struct kinds allow, deny;
+	struct hold *holds;
+	size_t n_holds;
 	const struct policy_when **whens; /* of these kinds, then the extra */
 	uint32_t *when_ids;
 	size_t n_whens;
@@ -120,9 +128,14 @@ static void drop_impossible(struct solve *s)
 
 /* --- moments --- */
 
+static uint32_t when_of(const struct solve *s, const struct policy_invariant *i)
+{
+	return (uint32_t)(i->when - s->x->p->whens);
+}
+
 static int gather_whens(struct solve *s)
 {
-	size_t most = s->allow.n + s->deny.n, n = 0;
+	size_t most = s->allow.n + s->deny.n + s->n_holds, n = 0;
 	const struct kinds *both[] = {&s->allow, &s->deny};
 
 	s->when_ids = arena_array(s->x->a, most + 1, sizeof(*s->when_ids));
@@ -133,6 +146,9 @@ static int gather_whens(struct solve *s)
 		for (size_t i = 0; i < both[k]->n; i++)
 			if (both[k]->v[i].rule->when != POLICY_ALWAYS)
 				s->when_ids[n++] = both[k]->v[i].rule->when;
+	for (size_t i = 0; i < s->n_holds; i++)
+		if (s->holds[i].i->when)
+			s->when_ids[n++] = when_of(s, s->holds[i].i);
 	n = ids_sort(s->when_ids, (uint32_t)n);
 	for (size_t i = 0; i < n; i++)
 		s->whens[i] = &s->x->p->whens[s->when_ids[i]];
@@ -150,6 +166,8 @@ static uint64_t spots_of(const struct solve *s)
 		spots |= s->allow.v[i].rule->where | s->allow.v[i].rule->where_except;
 	for (size_t i = 0; i < s->deny.n; i++)
 		spots |= s->deny.v[i].rule->where | s->deny.v[i].rule->where_except;
+	for (size_t i = 0; i < s->n_holds; i++)
+		spots |= s->holds[i].i->spots;
 	return spots;
 }
 
@@ -214,16 +232,38 @@ static bool rule_is_at(const struct policy_rule *r, const struct places *at)
 	return r->deny ? !where_fails(r, at) : where_holds(r, at);
 }
 
-/* Of the time i, is the rule's when open? */
-static bool rule_is_on(const struct solve *s, const struct policy_rule *r, size_t i)
+/* Of the time i, is the when open? */
+static bool when_is_on(const struct solve *s, uint32_t when, size_t i)
 {
 	size_t k = 0;
 
-	if (r->when == POLICY_ALWAYS)
-		return true;
-	while (s->when_ids[k] != r->when)
+	while (s->when_ids[k] != when)
 		k++;
 	return has(s->times->open[i], k);
+}
+
+static bool rule_is_on(const struct solve *s, const struct policy_rule *r, size_t i)
+{
+	return r->when == POLICY_ALWAYS || when_is_on(s, r->when, i);
+}
+
+static bool is_held_at(const struct solve *s, const struct policy_invariant *i, size_t time,
+		       size_t place)
+{
+	return (i->spots && !(s->places->v[place].at.in & i->spots)) ||
+	       (i->when && !when_is_on(s, when_of(s, i), time));
+}
+
+static int fill_hold(struct solve *s, struct hold *h)
+{
+	h->cells = words(s, s->n_words);
+	if (!h->cells)
+		return -ENOMEM;
+	for (size_t t = 0; t < s->times->n; t++)
+		for (size_t p = 0; p < s->places->n; p++)
+			if (is_held_at(s, h->i, t, p))
+				add(h->cells + t * s->row, p);
+	return 0;
 }
 
 static int fill_kind(struct solve *s, struct kind *k)
@@ -288,7 +328,7 @@ static int make_cells(struct solve *s)
 
 	s->row = s->places->n / 64 + 1;
 	s->n_words = s->times->n * s->row;
-	if (s->n_words > CELLS_MAX || s->n_words * (s->allow.n + 1) > CELLS_WORK_MAX)
+	if (s->n_words > CELLS_MAX || s->n_words * (s->allow.n + s->n_holds + 1) > CELLS_WORK_MAX)
 		return -ZT_ELIMIT;
 	s->denied = words(s, s->n_words);
 	s->all_times = words(s, s->times->n / 64 + 1);
@@ -304,6 +344,11 @@ static int make_cells(struct solve *s)
 		err = fill_kinds(s, &s->deny);
 	for (size_t i = 0; i < s->deny.n && !err; i++)
 		spread(s, s->deny.v[i].times, s->deny.v[i].places, s->denied);
+	for (size_t i = 0; i < s->n_holds && !err; i++) {
+		err = fill_hold(s, &s->holds[i]);
+		for (size_t w = 0; w < s->n_words && !err; w++)
+			s->denied[w] |= s->holds[i].cells[w];
+	}
 	for (size_t i = 0; i < s->allow.n && !err; i++) {
 		struct kind *k = &s->allow.v[i];
 
@@ -393,7 +438,7 @@ static int keep_weakest(struct solve *s)
 
 /* --- what must be said of a way --- */
 
-/* Cells of the way when only this is said of it. */
+/* Cells of the way when only this is said of it. nots: denies, then holds. */
 static void cells_said(const struct solve *s, const struct kind *k, bool timed, bool placed,
 		       const bool *nots, uint64_t *out)
 {
@@ -402,6 +447,9 @@ static void cells_said(const struct solve *s, const struct kind *k, bool timed, 
 	for (size_t i = 0; i < s->deny.n; i++)
 		if (nots[i])
 			cut(s, &s->deny.v[i], out);
+	for (size_t i = 0; i < s->n_holds; i++)
+		for (size_t w = 0; nots[s->deny.n + i] && w < s->n_words; w++)
+			out[w] &= ~s->holds[i].cells[w];
 }
 
 static bool is_enough(const struct solve *s, const struct kind *k, bool timed, bool placed,
@@ -422,24 +470,29 @@ static uint64_t postures_said(const struct solve *s, uint64_t needs)
 	return said;
 }
 
-/* A deny is left out before a condition is: people know the rule by its own conditions. */
+/* An invariant is left out before a deny, and that before a condition: people know the rule by its
+ * own conditions. */
 static int say_way(struct solve *s, const struct kind *k, uint64_t *room, struct can_option *ret)
 {
 	const struct policy_rule **nots =
 		arena_array(s->x->a, s->deny.n, sizeof(const struct policy_rule *));
-	bool *said = arena_array(s->x->a, s->deny.n, sizeof(*said));
+	const struct policy_invariant **holds =
+		arena_array(s->x->a, s->n_holds, sizeof(const struct policy_invariant *));
+	size_t n = s->deny.n + s->n_holds;
+	bool *said = arena_array(s->x->a, n, sizeof(*said));
 
-	if (!nots || !said)
+	if (!nots || !holds || !said)
 		return -ENOMEM;
 	*ret = (struct can_option){.rule = k->rule,
 				   .postures = postures_said(s, k->needs),
 				   .timed = k->rule->when != POLICY_ALWAYS,
 				   .placed = k->rule->where || k->rule->where_except,
 				   .nots = nots,
+				   .holds = holds,
 				   .cells = k->cells};
-	for (size_t i = 0; i < s->deny.n; i++)
+	for (size_t i = 0; i < n; i++)
 		said[i] = true;
-	for (size_t i = s->deny.n; i-- > 0;) {
+	for (size_t i = n; i-- > 0;) {
 		said[i] = false;
 		said[i] = !is_enough(s, k, true, true, said, room);
 	}
@@ -450,6 +503,9 @@ static int say_way(struct solve *s, const struct kind *k, uint64_t *room, struct
 	for (size_t i = 0; i < s->deny.n; i++)
 		if (said[i])
 			nots[ret->n_nots++] = s->deny.v[i].rule;
+	for (size_t i = 0; i < s->n_holds; i++)
+		if (said[s->deny.n + i])
+			holds[ret->n_holds++] = s->holds[i].i;
 	return 0;
 }
 
@@ -488,18 +544,50 @@ static int conclude(struct solve *s, struct can_solution *ret)
 	return 0;
 }
 
-static int solve(struct can_run *x, const uint32_t *allow, size_t n_allow, const uint32_t *deny,
-		 size_t n_deny, struct can_solution *ret)
+/* Invariants (numbers behind the rules): the postures they ask for become the rules' own.
+ * *ret_never: one lets nothing through. */
+static int make_holds(struct solve *s, const uint32_t *holds, size_t n, bool *ret_never)
 {
+	s->holds = arena_array(s->x->a, n, sizeof(*s->holds));
+	if (!s->holds)
+		return -ENOMEM;
+	for (size_t k = 0; k < n; k++) {
+		const struct policy_invariant *i =
+			&s->x->p->invariants[holds[k] - s->x->p->n_rules];
+
+		*ret_never = *ret_never || i->never;
+		for (size_t j = 0; j < s->allow.n; j++)
+			s->allow.v[j].needs |= i->postures;
+		if (i->spots || i->when)
+			s->holds[s->n_holds++].i = i;
+	}
+	return 0;
+}
+
+/* Where the invariants behind the rules that deny begin. */
+static size_t first_hold(const struct can_run *x, const uint32_t *deny, size_t n)
+{
+	while (n > 0 && deny[n - 1] >= x->p->n_rules)
+		n--;
+	return n;
+}
+
+static int solve(struct can_run *x, const uint32_t *allow, size_t n_allow, const uint32_t *deny,
+		 size_t n_all, struct can_solution *ret)
+{
+	size_t n_deny = first_hold(x, deny, n_all);
 	struct solve s = {.x = x};
+	bool never = false;
 	int err = make_kinds(&s, allow, n_allow, &s.allow);
 
 	if (!err)
 		err = make_kinds(&s, deny, n_deny, &s.deny);
+	if (!err)
+		err = make_holds(&s, deny + n_deny, n_all - n_deny, &never);
 	if (err)
 		return err;
 	drop_impossible(&s);
-	if (!s.allow.n || (s.deny.n && policy_rule_is_plain(s.deny.v[0].rule))) {
+	if (!s.allow.n || never || (s.deny.n && policy_rule_is_plain(s.deny.v[0].rule))) {
 		*ret = (struct can_solution){.verdict = CAN_NEVER};
 		return 0;
 	}
@@ -518,7 +606,7 @@ static int solve(struct can_run *x, const uint32_t *allow, size_t n_allow, const
 /* Of several rules one without any condition is all that counts. */
 static void leave_plain(const struct can_run *x, const uint32_t **rules, size_t *n)
 {
-	for (size_t i = 0; i < *n; i++)
+	for (size_t i = 0; i < first_hold(x, *rules, *n); i++)
 		if (policy_rule_is_plain(&x->p->rules[(*rules)[i]])) {
 			*rules += i;
 			*n = 1;

@@ -105,3 +105,30 @@ void time_print(int64_t t_s, char out[static DATE_TIME_TEXT_MAX])
 	snprintf(out, DATE_TIME_TEXT_MAX, "%s %02u:%02u UTC", day, minute / 60u % 24u,
 		 minute % 60u);
 }
+
+const char *invariant_print(const struct policy *p, const struct policy_invariant *i,
+			    struct arena *a)
+{
+	const char *text, *before = " ";
+	char spot[SPOT_TEXT_MAX];
+	struct buf b;
+
+	if (i->never)
+		return "forbids it";
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, "asks for");
+	for (uint64_t left = i->postures; left; left &= left - 1) {
+		buf_printf(&b, "%sposture:%s", before, p->postures[__builtin_ctzll(left)].name);
+		before = ", ";
+	}
+	for (uint64_t left = i->spots; left; left &= left - 1) {
+		spot_print(p, (uint32_t)__builtin_ctzll(left), spot);
+		buf_printf(&b, "%s%s", before, spot);
+		before = " or ";
+	}
+	if (i->when)
+		buf_printf(&b, "%s%s", i->spots || i->postures ? ", " : " ", i->when->text);
+	text = b.err ? NULL : arena_text(a, buf_text(&b), b.len);
+	buf_free(&b);
+	return text;
+}

@@ -16,3 +16,7 @@ const char *where_print(const struct policy *p, const struct policy_rule *r, str
 /* "2026-11-23 18:40 UTC" */
 enum { DATE_TIME_TEXT_MAX = 24 };
 void time_print(int64_t t_s, char out[static DATE_TIME_TEXT_MAX]);
+/* What it does to who is held back: "forbids it", "asks for posture:managed, place:office or
+ * place:home". */
+const char *invariant_print(const struct policy *p, const struct policy_invariant *i,
+			    struct arena *a);

@@ -11,6 +11,7 @@
  *     parse_shared     what several of these read
  *     parse_settle     lists less their excepts, groups in groups
  *     parse_problem    problems with their place, hints, near misses
+ *     parse_slip       hints from what shows in the refused text alone
  *     check            what needs the whole: contradictions
  *     check_warnings   what is no mistake and hardly meant
  *     check_tests      the file's own tests
@@ -101,7 +102,8 @@ struct parse {
 	struct arena *arena;   /* of the policy */
 	struct arena scratch;  /* of the run */
 	struct diag_list *problems;
-	int err;   /* 0, -ZT_EFORM once there is a problem, else what ended the run */
+	struct span *refused; /* the text that each problem is with; n = 0: it is with none */
+	int err;	      /* 0, -ZT_EFORM once there is a problem, else what ended the run */
 	bool stop; /* the run ends: memory or a limit; problems alone let it go on and find more */
 	const struct policy_env *env; /* never NULL */
 	const struct tz *zone;	      /* of windows that name none; NULL: UTC */
@@ -124,6 +126,10 @@ struct diag *problem_with(struct parse *c, const struct span *s, const char *fmt
 struct diag *problem_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
 /* What is no mistake, but hardly meant. NULL as above. */
 struct diag *warn_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
+/* For an item of a list that is two of them. */
+void hint_comma(struct diag *d, const struct span *item);
+/* For each problem with a text that has quotes, or characters that look like others. */
+void hint_slips(struct parse *c);
 /* Ends the run: out of memory or over a limit. */
 void parse_fail(struct parse *c, int err);
 void text_to_lower(char *s); /* ASCII */

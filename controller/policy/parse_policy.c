@@ -57,7 +57,7 @@ static void declare_all(struct parse *c, const char *text, size_t n)
 static void wrong_line(struct parse *c, const struct lex_item *item, struct section_run *run)
 {
 	diag_hint(problem_with(c, &item->name, "%s", item->wrong), "%s", item->hint);
-	if (item->name.p[0] != '[')
+	if (item->name.p[0] != '[' && !span_starts(&item->name, "\xef\xbb\xbf["))
 		return;
 	section_end(c, run);
 	*run = (struct section_run){.at = item->name.at};
@@ -90,6 +90,7 @@ static void parse_all(struct parse *c, const char *text, size_t n)
 		declare_all(c, text, n);
 	if (!c->stop)
 		read_all(c, text, n);
+	hint_slips(c);
 	if (c->stop)
 		return;
 	settle_policy(c);
@@ -133,7 +134,8 @@ int policy_parse(const char *file, const char *text, size_t n, const struct poli
 	c.policy->file = arena_text(c.arena, file, strlen(file));
 	arena_init(&c.scratch, POLICY_MEMORY_MAX);
 	names_init(&c.names, &c.scratch);
-	if (!c.policy->file) {
+	c.refused = arena_array(&c.scratch, problems->max, sizeof(*c.refused));
+	if (!c.policy->file || !c.refused) {
 		parse_fail(&c, -ENOMEM);
 	} else if (n > ZT_POLICY_MAX) {
 		problem_at(&c, (struct place){0},

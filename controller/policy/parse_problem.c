@@ -92,6 +92,7 @@ struct diag *problem_with(struct parse *c, const struct span *s, const char *fmt
 
 	if (!d)
 		return NULL;
+	c->refused[d - c->problems->items] = *s;
 	show(s, text);
 	n = snprintf(d->message, sizeof(d->message), "\"%s\" ", text);
 	va_start(ap, fmt);

@@ -150,7 +150,7 @@ int section_make_objects(struct parse *c) ZT_MUST_USE; /* -ENOMEM */
 const char *thing_name(const struct parse *c, enum thing thing, uint32_t i);
 
 /* Second pass: one section line, each of its keys, its end. */
-enum { SECTION_KEYS_MAX = 16 };
+enum { SECTION_KEYS_MAX = 16, UNKNOWN_KEYS_MAX = 8 };
 struct section_run {
 	const struct section
 		*section; /* NULL: keys are passed over, the section itself was refused */
@@ -158,6 +158,11 @@ struct section_run {
 	struct place at;
 	bool again; /* a second section of this name: it is not asked to be whole */
 	unsigned key_lines[SECTION_KEYS_MAX]; /* where each key stood; 0: not yet */
+	struct {
+		struct span name;
+		struct diag *problem;
+	} unknown[UNKNOWN_KEYS_MAX]; /* what was meant shows when all keys are read */
+	size_t n_unknown;
 };
 void section_begin(struct parse *c, const struct lex_item *item, struct section_run *ret);
 void section_key(struct parse *c, struct section_run *run, const struct lex_item *item);

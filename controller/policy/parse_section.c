@@ -190,21 +190,45 @@ static const struct key *key_find(const struct section *s, const char *p, size_t
 	return NULL;
 }
 
-static void key_unknown(struct parse *c, const struct section *s, const struct span *name)
+static void key_unknown(struct parse *c, struct section_run *run, const struct span *name)
 {
+	const struct section *s = run->section;
 	struct diag *d = problem_with(c, name, "is not a key of %s", s->form);
-	const char *names[SECTION_KEYS_MAX];
 	char all[160] = "its keys are";
-	size_t n = 0, used = strlen(all);
+	size_t used = strlen(all);
 
-	for (size_t i = 0; i < s->n_keys; i++) {
-		if (!s->keys[i].set)
-			continue;
-		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s %s", n ? "," : "",
-					 s->keys[i].name);
-		names[n++] = s->keys[i].name;
+	for (size_t i = 0; i < s->n_keys; i++)
+		if (s->keys[i].set)
+			used += (size_t)snprintf(all + used, sizeof(all) - used, "%s %s",
+						 i ? "," : "", s->keys[i].name);
+	diag_hint(d, "%s", all);
+	if (!d || run->n_unknown == UNKNOWN_KEYS_MAX)
+		return;
+	run->unknown[run->n_unknown].name = *name;
+	run->unknown[run->n_unknown++].problem = d;
+}
+
+/* "whi" is who or why: of those as near, the one that must stand there and does not is meant; one
+ * that stands there is meant least. */
+static void hint_unknown_keys(const struct section_run *run)
+{
+	const struct section *s = run->section;
+	const char *names[SECTION_KEYS_MAX], *near;
+	size_t n = 0;
+
+	for (int turn = 0; turn < 3 && run->n_unknown; turn++)
+		for (size_t i = 0; i < s->n_keys; i++) {
+			bool stands = run->key_lines[i] != 0;
+			int of_turn = stands ? 2 : s->keys[i].required ? 0 : 1;
+
+			if (s->keys[i].set && of_turn == turn)
+				names[n++] = s->keys[i].name;
+		}
+	for (size_t i = 0; i < run->n_unknown; i++) {
+		near = nearest_to(&run->unknown[i].name, names, n);
+		if (near)
+			diag_hint(run->unknown[i].problem, "did you mean %s?", near);
 	}
-	hint_nearest(d, name, "", names, n, all);
 }
 
 /* A line that continues a value by its indentation, but reads like the next key, would silently be
@@ -262,7 +286,7 @@ void section_key(struct parse *c, struct section_run *run, const struct lex_item
 		return;
 	k = key_find(s, item->name.p, item->name.n);
 	if (!k)
-		return key_unknown(c, s, &item->name);
+		return key_unknown(c, run, &item->name);
 	if (!k->set) {
 		diag_hint(problem_with(c, &item->name, "is not supported by this version"), "%s",
 			  k->help);
@@ -283,6 +307,8 @@ void section_end(struct parse *c, const struct section_run *run)
 {
 	const struct section *s = run->section;
 
+	if (s)
+		hint_unknown_keys(run);
 	for (size_t i = 0; s && !run->again && i < s->n_keys; i++) {
 		const struct key *k = &s->keys[i];
 

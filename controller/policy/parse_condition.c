@@ -18,6 +18,35 @@ static const struct {
 static const char condition_form[] =
 	"a condition is a fact, one of == != < <= > >=, and a value: os.version >= 12";
 
+/* Operators of other languages, longest first. */
+static const struct {
+	const char *text, *meant;
+} operator_slips[] = {{"===", "=="}, {"=>", ">="}, {"=<", "<="}, {"<>", "!="}, {"=", "=="}};
+
+/* rest: from the operator on. */
+static bool operator_wrong(struct parse *c, const struct span *s, const struct span *fact,
+			   const struct span *rest)
+{
+	struct diag *d;
+	struct span value;
+
+	if (span_starts(rest, "==") && !span_starts(rest, "==="))
+		return false;
+	for (size_t i = 0; i < sizeof(operator_slips) / sizeof(operator_slips[0]); i++) {
+		if (!span_starts(rest, operator_slips[i].text))
+			continue;
+		d = problem_with(c, s, "has no comparison");
+		value = span_trim(span_skip(*rest, strlen(operator_slips[i].text)));
+		if (value.n > 0 && s->n <= POLICY_TEXT_SHOWN)
+			diag_hint(d, "did you mean %.*s %s %.*s?", (int)fact->n, fact->p,
+				  operator_slips[i].meant, (int)value.n, value.p);
+		else
+			diag_hint(d, "did you mean %s?", operator_slips[i].meant);
+		return true;
+	}
+	return false;
+}
+
 /* "fact op value" -> its three parts. */
 static bool condition_split(struct parse *c, const struct span *s, struct span *ret_fact,
 			    enum condition_op *ret_op, struct span *ret_value)
@@ -30,6 +59,8 @@ static bool condition_split(struct parse *c, const struct span *s, struct span *
 	ret_fact->n = n;
 	*ret_fact = span_trim(*ret_fact);
 	*ret_value = span_skip(*s, n);
+	if (operator_wrong(c, s, ret_fact, ret_value))
+		return false;
 	for (size_t i = 0; i < sizeof(condition_ops) / sizeof(condition_ops[0]); i++) {
 		if (!span_starts(ret_value, condition_ops[i].text))
 			continue;
@@ -37,8 +68,7 @@ static bool condition_split(struct parse *c, const struct span *s, struct span *
 		*ret_value = span_trim(span_skip(*ret_value, strlen(condition_ops[i].text)));
 		return true;
 	}
-	diag_hint(problem_with(c, s, "has no comparison"), "%s",
-		  span_starts(ret_value, "=") ? "write == to compare" : condition_form);
+	diag_hint(problem_with(c, s, "has no comparison"), "%s", condition_form);
 	return false;
 }
 
@@ -97,13 +127,14 @@ static bool condition_fact(struct parse *c, const struct span *s, struct conditi
 	return (ret->fact = parse_text(c, s)) != NULL;
 }
 
-static const char *type_form(enum fact_type type)
+static const char *value_form(const struct fact_kind *k)
 {
-	switch (type) {
+	switch (k->type) {
 	case FACT_TYPE_BOOL:
 		return "true or false";
 	case FACT_TYPE_NUMBER:
-		return "a whole number";
+		return txt_equal(k->name, "time.offset") ? "a whole number, of milliseconds"
+							 : "a whole number";
 	case FACT_TYPE_VERSION:
 		return "a version: numbers with dots, as in 12.4";
 	case FACT_TYPE_TEXT:
@@ -133,7 +164,7 @@ static bool condition_value(struct parse *c, const struct span *s, const struct 
 
 	if (s->n == 0) {
 		diag_hint(problem_with(c, whole, "has no value to compare with"), "write %s",
-			  type_form(ret->kind->type));
+			  value_form(ret->kind));
 		return false;
 	}
 	ret->value = parse_text(c, s);
@@ -142,7 +173,7 @@ static bool condition_value(struct parse *c, const struct span *s, const struct 
 	if (!quoted && condition_set_value(ret) == 0)
 		return true;
 	diag_hint(problem_with(c, s, "is no value of %s", ret->fact), "write %s",
-		  type_form(ret->kind->type));
+		  value_form(ret->kind));
 	return false;
 }
 

@@ -62,8 +62,11 @@ static bool item_place_except(struct parse *c, const struct span *s, const char 
 
 static bool item_window(struct parse *c, const struct span *s, const char *help, void *ret)
 {
-	(void)help; /* each part of a window says its own */
-	return value_window(c, s, ret);
+	if (!span_starts(s, "schedule:"))
+		return value_window(c, s, ret);
+	diag_hint(problem_with(c, s, "is not allowed here: a schedule cannot name another"),
+		  "write %s; a rule can name both schedules", help);
+	return false;
 }
 
 /* --- readers of keys --- */

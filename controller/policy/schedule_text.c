@@ -136,13 +136,36 @@ static const char *nearest_day(struct word word)
 	return near ? day_names[day_of((struct word){near, strlen(near)})] : NULL;
 }
 
+/* Words that other schedulers know. */
+static const struct {
+	const char *word, *hint;
+} time_words[] = {
+	{"always", "leave it out: without a time it is always"},
+	{"anytime", "leave it out: without a time it is always"},
+	{"daily", "leave the days out: hours alone are those of every day"},
+	{"everyday", "leave the days out: hours alone are those of every day"},
+	{"weekday", "write Mon-Fri"},
+	{"weekdays", "write Mon-Fri"},
+	{"weekend", "write Sat+Sun"},
+	{"weekends", "write Sat+Sun"},
+};
+
+static const char *time_word_hint(struct word word)
+{
+	for (size_t i = 0; i < sizeof(time_words) / sizeof(time_words[0]); i++)
+		if (strlen(time_words[i].word) == word.n &&
+		    strncasecmp(time_words[i].word, word.p, word.n) == 0)
+			return time_words[i].hint;
+	return NULL;
+}
+
 static bool wrong_day(struct reader *r, struct word word)
 {
-	const char *near = nearest_day(word);
+	const char *near = nearest_day(word), *meant = time_word_hint(word);
 	char hint[sizeof(r->problem->hint)];
 
-	if (!near)
-		return wrong(r, word, "is not a day", help_days);
+	if (meant || !near)
+		return wrong(r, word, "is not a day", meant ? meant : help_days);
 	snprintf(hint, sizeof(hint), "did you mean %.3s?", near);
 	return wrong(r, word, "is not a day", hint);
 }
@@ -220,12 +243,64 @@ static int minutes_of(const char *s)
 	return hours * 60 + minutes;
 }
 
+/* "9", "9:30", "9am", "9:30pm" at p[0..n) in minutes; -1 when it is none. */
+static int spoken_minutes(const char *p, size_t n)
+{
+	bool pm = n > 2 && strncasecmp(p + n - 2, "pm", 2) == 0;
+	bool am = n > 2 && strncasecmp(p + n - 2, "am", 2) == 0;
+	char text[] = "00:00";
+	size_t digits;
+	int minutes;
+
+	n -= pm || am ? 2 : 0;
+	digits = n > 3 && p[n - 3] == ':' ? n - 3 : n;
+	if (digits == 0 || digits > 2)
+		return -1;
+	memcpy(text + 2 - digits, p, digits);
+	if (digits < n)
+		memcpy(text + 3, p + n - 2, 2);
+	minutes = minutes_of(text);
+	if (!(am || pm) || minutes < 0)
+		return minutes;
+	if (minutes < 60 || minutes >= 13 * 60)
+		return -1;
+	return minutes % 720 + (pm ? 720 : 0);
+}
+
+/* "9am-5pm" -> "09:00-17:00": how hours are spoken. False: these are none. */
+static bool hours_meant(struct word word, char out[static 12])
+{
+	const char *dash = memchr(word.p, '-', word.n);
+	size_t n = dash ? (size_t)(dash - word.p) : 0;
+	int start, end;
+
+	if (!dash)
+		return false;
+	start = spoken_minutes(word.p, n);
+	end = spoken_minutes(dash + 1, word.n - n - 1);
+	if (start < 0 || end < 0)
+		return false;
+	snprintf(out, 12, "%02d:%02d-%02d:%02d", start / 60 % 100, start % 60, end / 60 % 100,
+		 end % 60);
+	return true;
+}
+
+static bool wrong_hours(struct reader *r, struct word word)
+{
+	char hint[sizeof(r->problem->hint)], hours[12];
+
+	if (!hours_meant(word, hours))
+		return wrong(r, word, "is not a range of hours", help_hours);
+	snprintf(hint, sizeof(hint), "did you mean %s?", hours);
+	return wrong(r, word, "is not a range of hours", hint);
+}
+
 static bool read_hours(struct reader *r, struct word word)
 {
 	int start, end;
 
 	if (word.n != 11 || word.p[5] != '-')
-		return wrong(r, word, "is not a range of hours", help_hours);
+		return wrong_hours(r, word);
 	start = minutes_of(word.p);
 	end = minutes_of(word.p + 6);
 	if (start < 0 || end < 0)
@@ -246,13 +321,15 @@ static bool read_hours(struct reader *r, struct word word)
 
 static bool wrong_zone(struct reader *r, struct word word, const char *reason)
 {
-	const char *near = nearest_day(word);
+	const char *near = nearest_day(word), *meant = time_word_hint(word);
 	char hint[sizeof(r->problem->hint)];
 
 	if (reason)
 		return wrong(r, word, reason,
 			     "install or mend the system's time zones (tzdata), or "
 			     "write another");
+	if (meant)
+		return wrong(r, word, "is neither a day nor a time zone", meant);
 	if (near) {
 		snprintf(hint, sizeof(hint), "did you mean %.3s?", near);
 		return wrong(r, word, "is neither a day nor a time zone", hint);
@@ -291,9 +368,11 @@ static bool has_day(struct word word)
 
 static enum part part_of(struct word word)
 {
+	char hours[12];
+
 	if (is_letter(word.p[0]))
 		return has_day(word) ? PART_DAYS : PART_ZONE;
-	if (memchr(word.p, ':', word.n))
+	if (memchr(word.p, ':', word.n) || hours_meant(word, hours))
 		return PART_HOURS;
 	if ((word.p[0] >= '0' && word.p[0] <= '9') || word.p[0] == '.')
 		return PART_DATES;

@@ -45,17 +45,22 @@ static bool item_overlay(struct parse *c, const struct span *s, const char *help
 
 static bool item_country(struct parse *c, const struct span *s, const char *help, void *ret)
 {
+	static const char prefix[] = "country:";
 	struct place_item *i = ret;
 
 	(void)help;
 	i->kind = PLACE_COUNTRY;
-	return value_country(c, s, s, i->country);
+	if (!span_starts(s, prefix))
+		return value_country(c, s, s, i->country);
+	diag_hint(problem_with(c, s, "needs no prefix here"), "write %.*s",
+		  (int)(s->n - strlen(prefix)), s->p + strlen(prefix));
+	return false;
 }
 
 /* A network is kept out by both of a device's addresses. */
 static bool item_place_except(struct parse *c, const struct span *s, const char *help, void *ret)
 {
-	if (s->n == 2)
+	if (s->n == 2 || span_starts(s, "country:"))
 		return item_country(c, s, help, ret);
 	return item_source(c, s, help, ret);
 }

@@ -159,7 +159,7 @@ static void section_item(const struct span *s, struct lex_item *ret)
 	size_t n = 0;
 
 	if (!close)
-		return wrong_line(ret, s, "has no closing bracket", "write it as [group finance]");
+		return wrong_line(ret, s, "has no closing bracket", NULL);
 	if (close != s->p + s->n - 1)
 		return wrong_line(ret, s, "goes on after its closing bracket",
 				  "keys begin on a line of their own; comments with \" ;\"");

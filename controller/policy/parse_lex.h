@@ -32,7 +32,7 @@ struct lex_item {
 	struct span arg;   /* section: what follows the name; may be empty */
 	struct lex value;  /* key: what follows the equals sign, continuation lines too */
 	const char *wrong; /* LEX_WRONG: what is wrong with the line, and what would mend it */
-	const char *hint;
+	const char *hint;  /* NULL: the line with a bracket behind it */
 };
 
 /* A byte order mark at the start is skipped. */

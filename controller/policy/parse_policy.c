@@ -56,7 +56,12 @@ static void declare_all(struct parse *c, const char *text, size_t n)
 /* A broken section line: its keys have no section to belong to. */
 static void wrong_line(struct parse *c, const struct lex_item *item, struct section_run *run)
 {
-	diag_hint(problem_with(c, &item->name, "%s", item->wrong), "%s", item->hint);
+	struct diag *d = problem_with(c, &item->name, "%s", item->wrong);
+
+	if (item->hint)
+		diag_hint(d, "%s", item->hint);
+	else
+		diag_hint(d, "write %.*s]", (int)item->name.n, item->name.p);
 	if (item->name.p[0] != '[' && !span_starts(&item->name, "\xef\xbb\xbf["))
 		return;
 	section_end(c, run);

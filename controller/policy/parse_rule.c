@@ -232,7 +232,6 @@ static const struct key rule_keys[] = {
 	{"why", set_why, true, "the reason for this access, in words, at most 500 bytes"},
 	{"owner", set_rule_owner, false, "user:EMAIL or group:NAME: who answers for the rule"},
 	{"ticket", set_ticket, false, "where it was asked for, in words, at most 500 bytes"},
-	{"deny", NULL, false, "write action = deny"},
 };
 _Static_assert(sizeof(rule_keys) / sizeof(rule_keys[0]) <= SECTION_KEYS_MAX,
 	       "rules have the most keys");

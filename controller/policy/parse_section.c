@@ -190,10 +190,32 @@ static const struct key *key_find(const struct section *s, const char *p, size_t
 	return NULL;
 }
 
+/* What the keys of other policy languages are called here. */
+static const char *foreign_key_hint(const struct section *s, const struct span *name)
+{
+	static const struct {
+		enum thing thing;
+		const char *name, *hint;
+	} rows[] = {
+		{THING_RULE, "deny", "write action = deny"},
+		{THING_RULE, "effect", "write action = deny; without it a rule allows"},
+		{THING_RULE, "allow", "leave it out: without action = deny a rule allows"},
+		{THING_INVARIANT, "never", "write expect = never"},
+		{THING_INVARIANT, "who", "write from = ..."},
+		{THING_INVARIANT, "what", "write to = ..."},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (s->thing == rows[i].thing && span_is(name, rows[i].name))
+			return rows[i].hint;
+	return NULL;
+}
+
 static void key_unknown(struct parse *c, struct section_run *run, const struct span *name)
 {
 	const struct section *s = run->section;
 	struct diag *d = problem_with(c, name, "is not a key of %s", s->form);
+	const char *foreign = foreign_key_hint(s, name);
 	char all[160] = "its keys are";
 	size_t used = strlen(all);
 
@@ -201,8 +223,8 @@ static void key_unknown(struct parse *c, struct section_run *run, const struct s
 		if (s->keys[i].set)
 			used += (size_t)snprintf(all + used, sizeof(all) - used, "%s %s",
 						 i ? "," : "", s->keys[i].name);
-	diag_hint(d, "%s", all);
-	if (!d || run->n_unknown == UNKNOWN_KEYS_MAX)
+	diag_hint(d, "%s", foreign ? foreign : all);
+	if (!d || foreign || run->n_unknown == UNKNOWN_KEYS_MAX)
 		return;
 	run->unknown[run->n_unknown].name = *name;
 	run->unknown[run->n_unknown++].problem = d;

@@ -352,10 +352,27 @@ bool value_selector(struct parse *c, const struct span *s, unsigned allowed, con
 
 /* --- services --- */
 
+/* "tpc/5432" -> "tcp/5432", "icpm" -> "icmp". word: in lower case. */
+static bool service_meant(const char *word, char out[static 40])
+{
+	static const char *const protos[] = {"tcp", "udp", "icmp", "any"};
+	char head[8];
+	const char *near;
+	struct service s;
+	size_t n = strcspn(word, "/");
+
+	if (n == 0 || n >= sizeof(head))
+		return false;
+	snprintf(head, sizeof(head), "%.*s", (int)n, word);
+	near = txt_nearest(head, protos, sizeof(protos) / sizeof(protos[0]));
+	if (near)
+		snprintf(out, 40, "%s%s", near, word + n);
+	return near && service_parse(out, &s) == 0;
+}
+
 bool value_service(struct parse *c, const struct span *s, const char *help, struct service *ret)
 {
-	char word[32];
-	struct service lower;
+	char word[32], meant[40];
 	uint64_t port;
 	int err = -ZT_EFORM;
 	struct diag *d;
@@ -373,8 +390,8 @@ bool value_service(struct parse *c, const struct span *s, const char *help, stru
 	text_to_lower(word);
 	if (word[0] && num_parse_u64(word, 1, UINT16_MAX, &port) == 0)
 		diag_hint(d, "did you mean tcp/%s?", word);
-	else if (word[0] && service_parse(word, &lower) == 0)
-		diag_hint(d, "did you mean %s?", word);
+	else if (service_meant(word, meant))
+		diag_hint(d, "did you mean %s?", meant);
 	else
 		diag_hint(d, "write %s", help);
 	return false;

@@ -17,13 +17,10 @@ static struct place place_at(unsigned line, unsigned column)
 
 static void warn_review(struct parse *c, const struct policy_rule *r)
 {
-	char day[DATE_TIME_TEXT_MAX];
-
 	if (!c->env->now_s || r->review_s > c->env->now_s)
 		return;
-	time_print(r->review_s, day);
 	diag_hint(warn_at(c, place_at(r->line, r->column), "rule \"%s\" is past its review, %s",
-			  r->name, day),
+			  r->name, r->review),
 		  "look at it with %s, and give it another day",
 		  r->owner[0] ? r->owner : "its owner");
 }

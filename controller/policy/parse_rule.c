@@ -77,8 +77,8 @@ static void set_review(struct parse *c, void *object, const struct lex *v, const
 	struct policy_rule *r = &((struct parse_rule *)object)->r;
 	struct span s;
 
-	if (value_line(c, v, help, &s))
-		value_until(c, &s, &r->review_s);
+	if (value_line(c, v, help, &s) && value_until(c, &s, &r->review_s))
+		r->review = parse_text(c, &s);
 }
 
 static void set_where(struct parse *c, void *object, const struct lex *v, const char *help)

@@ -165,6 +165,7 @@ struct policy_rule {
 	uint64_t where, where_except; /* bits by spot: one of where (0: anywhere), none of except */
 	const char *why;
 	const char *owner, *ticket; /* "" if not given; for reviews */
+	const char *review;	    /* as written; NULL: none */
 	int64_t review_s;	    /* when it should be looked at again; INT64_MAX never */
 	unsigned line, column;
 };

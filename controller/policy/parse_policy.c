@@ -6,13 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* NUL means that this is not text at all: one problem is enough then. */
+/* Of a file in another form everything would be wrong: one problem is enough. */
+static bool check_form(struct parse *c, const char *text, size_t n)
+{
+	static const char le[] = "\xff\xfe", be[] = "\xfe\xff", tag[] = "[\0";
+	const char *cr = memchr(text, '\r', n);
+	struct place at = {.line = 1, .column = 1};
+
+	if (n >= 2 && (memcmp(text, le, 2) == 0 || memcmp(text, be, 2) == 0 ||
+		       memcmp(text, tag, 2) == 0 || (text[0] == '\0' && text[1] == '['))) {
+		diag_hint(problem_at(c, at, "this is UTF-16"), "save it as UTF-8");
+		c->stop = true;
+	} else if (cr && cr + 1 < text + n && !memchr(text, '\n', n)) {
+		diag_hint(problem_at(c, at, "the lines of this file end with CR alone"),
+			  "save it with line ends LF or CR LF");
+		c->stop = true;
+	}
+	return !c->stop;
+}
+
+/* NUL means that this is not text at all: no more of it is looked at. */
 static void check_bytes(struct parse *c, const char *text, size_t n)
 {
 	struct lex l;
 	struct span s;
 	const char *what;
 
+	if (n == 0 || !check_form(c, text, n))
+		return;
 	lex_init(&l, text, n);
 	while (!c->stop && lex_find_bad(&l, &s, &what)) {
 		diag_hint(problem_at(c, s.at, "%s", what),

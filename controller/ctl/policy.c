@@ -51,12 +51,15 @@ static const struct ctl_column log_columns[] = {
 static int read_all(int fd, struct buf *out)
 {
 	char part[65536];
-	ssize_t n;
+	ssize_t n = 0;
 
-	while ((n = read(fd, part, sizeof(part))) > 0)
+	/* over the limit no more is read: a pipe may have no end */
+	while (!out->err && (n = read(fd, part, sizeof(part))) > 0)
 		buf_put(out, part, (size_t)n);
 	return n < 0 ? -errno : out->err;
 }
+
+static const char file_hint[] = "FILE is a policy file; - is stdin";
 
 /* "-" is stdin. Says what is wrong. */
 static int read_file(struct ctl *c, const char *path, struct buf *out)
@@ -65,16 +68,16 @@ static int read_file(struct ctl *c, const char *path, struct buf *out)
 	int err;
 
 	if (fd < 0)
-		return ctl_failf(c, ZT_EXIT_FAILED, "", "cannot read %s: %s", path,
+		return ctl_failf(c, ZT_EXIT_FAILED, file_hint, "cannot read %s: %s", path,
 				 zt_strerror(errno));
 	err = read_all(fd, out);
 	if (fd != STDIN_FILENO)
 		close(fd);
 	if (err == -ZT_ELIMIT)
-		return ctl_failf(c, ZT_EXIT_FAILED, "",
+		return ctl_failf(c, ZT_EXIT_FAILED, file_hint,
 				 "%s is larger than a policy may be (50 MiB)", path);
 	if (err < 0)
-		return ctl_failf(c, ZT_EXIT_FAILED, "", "cannot read %s: %s", path,
+		return ctl_failf(c, ZT_EXIT_FAILED, file_hint, "cannot read %s: %s", path,
 				 zt_strerror(err));
 	return ZT_EXIT_OK;
 }
@@ -98,6 +101,11 @@ static void print_problem(struct ctl *c, const char *kind, const char *file, con
 		fprintf(c->err, "hint: %s\n", hint);
 }
 
+static const char *file_name(const char *file)
+{
+	return txt_equal(file, "-") ? "<stdin>" : file;
+}
+
 /* The controller saw bytes, not a file: its name is ours. */
 static void print_list(struct ctl *c, const char *kind, const char *file, const json_t *list)
 {
@@ -106,13 +114,29 @@ static void print_list(struct ctl *c, const char *kind, const char *file, const 
 
 	json_array_foreach((json_t *)list, i, problem)
 	{
-		print_problem(c, kind, txt_equal(file, "-") ? "<stdin>" : file, problem);
+		print_problem(c, kind, file_name(file), problem);
+	}
+}
+
+static void name_file(const char *file, json_t *list)
+{
+	json_t *problem;
+	size_t i;
+
+	json_array_foreach(list, i, problem)
+	{
+		/* a name that is no UTF-8 is no JSON: then the controller's word stays */
+		(void)json_object_set_new(problem, "file", json_string(file_name(file)));
 	}
 }
 
 static int print_problems(struct ctl *c, const char *file, const json_t *answer)
 {
+	json_int_t more = json_integer_value(json_object_get(answer, "more"));
+
 	print_list(c, "", file, json_object_get(answer, "problems"));
+	if (more > 0)
+		fprintf(c->err, "and %lld more\n", (long long)more);
 	return ZT_EXIT_FAILED;
 }
 
@@ -132,6 +156,8 @@ static int send_file(struct ctl *c, const char *file, const char *method, const 
 		rc = ctl_ask(c, &q, &a);
 	}
 	if (a.json && c->json) {
+		name_file(file, json_object_get(a.json, "problems"));
+		name_file(file, json_object_get(a.json, "warnings"));
 		ctl_print_json(c, a.json);
 	} else if (rc == ZT_EXIT_OK) {
 		print_list(c, "warning: ", file, json_object_get(a.json, "warnings"));
@@ -347,8 +373,10 @@ static int get(struct ctl *c, const struct ctl_args *a)
 		q.path = ctl_path(c, "/v1/admin/policy?version=%", text);
 	rc = ctl_ask(c, &q, &answer);
 	if (rc == ZT_EXIT_OK && c->json) {
-		json_t *j = json_pack("{s:s, s:s%}", "version", answer.version, "policy",
-				      answer.text, answer.n_text);
+		bool known = num_parse_u64(answer.version, 1, UINT32_MAX, &version) == 0;
+		json_t *j = json_pack("{s:o, s:s%}", "version",
+				      known ? json_integer((json_int_t)version) : json_null(),
+				      "policy", answer.text, answer.n_text);
 
 		ctl_print_json(c, j);
 		json_decref(j);

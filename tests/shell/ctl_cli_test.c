@@ -175,7 +175,8 @@ static void take_policy(void *arg, struct http_request *r)
 		      "problems\",\"hint\":\"\"},\"problems\":[{\"file\":\"\","
 		      "\"line\":2,\"column\":5,\"message\":\"no group 'x'\",\"hint\":\"did you "
 		      "mean y?\"},"
-		      "{\"file\":\"\",\"line\":9,\"column\":1,\"message\":\"no why\"}]}");
+		      "{\"file\":\"\",\"line\":9,\"column\":1,\"message\":\"no "
+		      "why\"}],\"more\":4900}");
 	else
 		reply(r, 200, http_query(r, "why") ? "{\"version\":4}" : "{\"ok\":true}");
 }
@@ -650,15 +651,21 @@ static void test_help_everywhere(void **state)
 
 static void test_policy(void **state)
 {
-	char file[128], want[600];
+	char file[128], want[600], want_file[160];
 
 	(void)state;
 	snprintf(file, sizeof(file), "%s", in_dir("policy.ini"));
 	make_file("policy.ini", "bad\n");
 	snprintf(want, sizeof(want),
-		 "%s:2:5: no group 'x'\nhint: did you mean y?\n%s:9:1: no why\n", file, file);
+		 "%s:2:5: no group 'x'\nhint: did you mean y?\n%s:9:1: no why\nand 4900 more\n",
+		 file, file);
 	ztctl("policy", "check", file);
 	expect(1, "", want);
+	ztctl("policy", "check", file, "--json");
+	assert_int_equal(got.status, 1);
+	snprintf(want_file, sizeof(want_file), "\"file\": \"%s\"", file);
+	assert_non_null(strstr(got.out, want_file));
+	assert_null(strstr(got.out, "\"file\": \"\""));
 	ztctl("policy", "put", file, "--why", "try & see");
 	expect(1, "", want);
 	assert_string_equal(fake.seen, "try & see bad\n");
@@ -671,12 +678,18 @@ static void test_policy(void **state)
 	ztctl("policy", "get");
 	expect(0, "[rule a]\n", "");
 	ztctl("policy", "get", "--json");
-	expect(0, "{\n  \"version\": \"4\",\n  \"policy\": \"[rule a]\\n\"\n}\n", "");
+	expect(0, "{\n  \"version\": 4,\n  \"policy\": \"[rule a]\\n\"\n}\n", "");
 	ztctl("policy", "put", "--force", "--why", "better", "-");
 	expect(0, "policy version 4 is in force\n", "");
 	assert_string_equal(fake.seen, "force better [rule a]\n");
 	ztctl("policy", "check", "/nonexistent/x");
-	expect(1, "", "ztctl: cannot read /nonexistent/x: no such file or directory\n");
+	expect(1, "",
+	       "ztctl: cannot read /nonexistent/x: no such file or directory\n"
+	       "hint: FILE is a policy file; - is stdin\n");
+	ztctl("policy", "check", "/dev/zero"); /* which has no end */
+	expect(1, "",
+	       "ztctl: /dev/zero is larger than a policy may be (50 MiB)\n"
+	       "hint: FILE is a policy file; - is stdin\n");
 }
 
 static void test_policy_on_trial(void **state)

@@ -97,13 +97,38 @@ static void print_help(FILE *out, const char *noun)
 			HELP_WIDTH, "--version", "the version of this program");
 }
 
+/* What a command says more of itself than others: a way to call it. */
+static const struct {
+	const char *noun, *verb, *line;
+} examples[] = {
+	{"policy", "check", "ztctl policy check policy.ini && echo fine"},
+	{"policy", "put", "ztctl policy put policy.ini --why 'Sam joins finance' --confirm 10m"},
+	{"policy", "preview", "ztctl policy preview policy.ini"},
+	{"policy", "can", "ztctl policy can group:interns payroll-db tcp/5432"},
+	{"explain", NULL, "ztctl explain ada@example.com payroll-db tcp/5432"},
+};
+
+static void print_example(FILE *out, const struct ctl_command *c)
+{
+	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++)
+		if (txt_equal(c->noun, examples[i].noun) && txt_equal(c->verb, examples[i].verb))
+			fprintf(out, "\nexample: %s\n", examples[i].line);
+}
+
 static void print_command_help(FILE *out, const struct ctl_command *c)
 {
+	bool denies = txt_equal(c->noun, "explain") || txt_equal(c->verb, "can");
+
 	fprintf(out, "usage: ztctl %s%s%s%s%s%s\n\n%s\n\noptions:\n", c->noun, c->verb ? " " : "",
 		c->verb ? c->verb : "", *c->words ? " " : "", c->words,
 		c->options ? " [OPTIONS]" : "", c->help);
 	print_options(out, c->options);
 	print_options(out, global_options);
+	fprintf(out,
+		"\nexit: 0 done, 1 refused or failed, 2 wrong usage, 3 cannot reach the "
+		"controller%s\n",
+		denies ? ", 4 denied" : "");
+	print_example(out, c);
 }
 
 /* --- completion --- */

@@ -690,6 +690,13 @@ static void test_policy(void **state)
 	expect(1, "",
 	       "ztctl: /dev/zero is larger than a policy may be (50 MiB)\n"
 	       "hint: FILE is a policy file; - is stdin\n");
+	ztctl("policy", "put", "--help");
+	assert_int_equal(got.status, 0);
+	assert_non_null(strstr(got.out,
+			       "\nexit: 0 done, 1 refused or failed, 2 wrong usage, 3 "
+			       "cannot reach the controller\n\nexample: ztctl policy put "));
+	ztctl("policy", "can", "--help");
+	assert_non_null(strstr(got.out, "controller, 4 denied\n\nexample: ztctl policy can "));
 }
 
 static void test_policy_on_trial(void **state)

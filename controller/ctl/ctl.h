@@ -137,6 +137,9 @@ const char *ctl_plain(const struct ctl *c);			/* ends a colour */
 
 /* --- for the commands: ask, and print what came --- */
 
+/* Is this "tcp/5432", "icmp" or "any"? Else ZT_EXIT_USAGE, and it has been said. */
+int ctl_need_service(struct ctl *c, const char *text);
+
 /* GET path, then JSON or a table. */
 int ctl_show_table(struct ctl *c, const char *path, const struct ctl_column *columns, size_t n);
 /* A change: with --json the answer, else what `done` says of it ("%s" is never interpreted). */

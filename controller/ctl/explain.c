@@ -57,8 +57,10 @@ static int explain_one(struct ctl *c, const struct ctl_args *a)
 {
 	struct ctl_request q = {.method = "GET"};
 	struct ctl_answer answer;
-	int rc;
+	int rc = ctl_need_service(c, a->words[2]);
 
+	if (rc != ZT_EXIT_OK)
+		return rc;
 	q.path = ctl_path(c, "/v1/admin/explain?from=%&to=%&service=%", a->words[0], a->words[1],
 			  a->words[2]);
 	rc = ctl_ask(c, &q, &answer);

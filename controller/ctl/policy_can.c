@@ -109,8 +109,10 @@ int ctl_policy_can(struct ctl *c, const struct ctl_args *a)
 {
 	struct ctl_request q = {.method = "GET"};
 	struct ctl_answer answer;
-	int rc;
+	int rc = a->n_words == 3 ? ctl_need_service(c, a->words[2]) : ZT_EXIT_OK;
 
+	if (rc != ZT_EXIT_OK)
+		return rc;
 	if (a->n_words == 3)
 		q.path = ctl_path(c, "/v1/admin/policy/can?from=%&to=%&service=%", a->words[0],
 				  a->words[1], a->words[2]);

@@ -1,8 +1,11 @@
 /* What the commands share: failing, asking and printing, small texts. */
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "controller/ctl/ctl.h"
+#include "zt/addr.h"
+#include "zt/num.h"
 #include "zt/txt.h"
 
 int ctl_fail(struct ctl *c, enum zt_exit status, const struct diag *d)
@@ -28,6 +31,28 @@ int ctl_failf(struct ctl *c, enum zt_exit status, const char *hint, const char *
 const char *ctl_bare(const char *s, const char *prefix)
 {
 	return txt_starts(s, prefix) ? s + strlen(prefix) : s;
+}
+
+int ctl_need_service(struct ctl *c, const char *text)
+{
+	struct service svc;
+	uint64_t port;
+	char hint[32];
+	int err = service_parse(text, &svc);
+
+	if (err == 0)
+		return ZT_EXIT_OK;
+	if (err == -ERANGE)
+		return ctl_failf(c, ZT_EXIT_USAGE,
+				 "ports are 1 to 65535, and a range begins with its lower end",
+				 "'%s' has a port out of range", text);
+	if (num_parse_u64(text, 1, UINT16_MAX, &port) == 0) {
+		snprintf(hint, sizeof(hint), "did you mean tcp/%u?", (unsigned)port);
+		return ctl_failf(c, ZT_EXIT_USAGE, hint, "'%s' is not a protocol with a port",
+				 text);
+	}
+	return ctl_failf(c, ZT_EXIT_USAGE, "write tcp/5432, tcp/8000-8100, udp/53, icmp or any",
+			 "'%s' is not a protocol with a port", text);
 }
 
 json_t *ctl_why(const struct ctl_args *a)

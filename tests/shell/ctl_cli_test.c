@@ -898,6 +898,32 @@ static void test_can(void **state)
 	assert_true(txt_starts(got.out, "{\n  \"verdict\": \"never\","));
 }
 
+static void test_a_port_that_is_none(void **state)
+{
+	static const char form[] = "write tcp/5432, tcp/8000-8100, udp/53, icmp or any";
+	static const char range[] = "ports are 1 to 65535, and a range begins with its lower end";
+	static const struct {
+		const char *port, *says, *hint;
+	} rows[] = {
+		{"5432", "is not a protocol with a port", "did you mean tcp/5432?"},
+		{"tcp/99999", "has a port out of range", range},
+		{"tcp/90-80", "has a port out of range", range},
+		{"http", "is not a protocol with a port", form},
+		{"", "is not a protocol with a port", form},
+	};
+	char want[256];
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		snprintf(want, sizeof(want), "ztctl: '%s' %s\nhint: %s\n", rows[i].port,
+			 rows[i].says, rows[i].hint);
+		ztctl("explain", "a", "b", rows[i].port);
+		expect(2, "", want);
+		ztctl("policy", "can", "a", "b", rows[i].port);
+		expect(2, "", want);
+	}
+}
+
 static void test_access_lists(void **state)
 {
 	(void)state;
@@ -1037,6 +1063,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_trials_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_can, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_port_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_access_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answer_has_a_limit, setup, teardown),

@@ -327,13 +327,11 @@ void api_access(void *app, struct http_request *r)
 				 "ztctl explain FROM, or ztctl explain --to RESOURCE");
 		goto out;
 	}
+	if (api_refuse_many(r, to ? to : from))
+		goto out;
 	err = to ? find_destinations(&p, to) : find_sources(&p, from);
 	if (err == -ZT_EABSENT)
-		http_reply_error(
-			r, 404, "absent",
-			to ? "there is no such device or resource"
-			   : "there is no such device or user",
-			"ztctl device list, ztctl user list and ztctl policy get show them");
+		api_reply_absent(app, r, to != NULL, to ? to : from);
 	else if (err)
 		http_reply_error(r, 500, "internal", zt_strerror(err), "");
 	else

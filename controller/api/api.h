@@ -74,6 +74,10 @@ bool api_explanation_is_better(const struct explanation *x, const struct explana
 json_t *api_time(int64_t s); /* RFC 3339 string; null for 0 */
 /* By an overlay address, but not a revoked one; NULL: none. */
 struct device *api_find_address(const struct model *m, const char *text);
+/* 404: a FROM (is_to: TO) of explain that is not there, with what may have been meant. */
+void api_reply_absent(struct app *a, struct http_request *r, bool is_to, const char *text);
+/* Is it a tag, a group or anyone, which explain knows nothing of? Then that is answered. */
+bool api_refuse_many(struct http_request *r, const char *text);
 /* Explain from one device to a destination text (device id, name, overlay address, resource). */
 int api_explain_to(struct app *a, const struct device *from, const char *to,
 		   const struct service *svc, bool own_only, struct arena *arena,

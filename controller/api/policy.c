@@ -374,9 +374,29 @@ void api_policy_log(void *app, struct http_request *r)
 
 /* --- explain --- */
 
+/* "device:lap" is lap. */
+static const char *device_name(const char *text)
+{
+	return txt_starts(text, "device:") ? text + strlen("device:") : text;
+}
+
 static const char *user_email(const char *text)
 {
 	return txt_starts(text, "user:") ? text + strlen("user:") : text;
+}
+
+/* Is there a device in force that FROM means? */
+static bool knows_from(const struct model *m, const char *from)
+{
+	const char *email = user_email(from);
+
+	if (!strchr(from, '@') && model_find_device(m, from))
+		return true;
+	for (size_t i = 0; i < m->n_devices; i++)
+		if (m->devices[i] && m->devices[i]->standing == STANDING_ACTIVE &&
+		    strcmp(m->devices[i]->row.owner, email) == 0)
+			return true;
+	return false;
 }
 
 /* The best answer over the devices that FROM means. */
@@ -477,6 +497,7 @@ void api_explain(void *app, struct http_request *r)
 	struct service svc;
 	struct arena arena;
 	json_t *j;
+	bool known;
 
 	if (!from || !to || !service || service_parse(service, &svc)) {
 		http_reply_error(
@@ -484,16 +505,22 @@ void api_explain(void *app, struct http_request *r)
 			"ztctl explain FROM TO PROTO/PORT, for example tcp/443, udp/53, icmp");
 		return;
 	}
+	if (api_refuse_many(r, from) || api_refuse_many(r, to))
+		return;
+	from = device_name(from);
+	if (to != device_name(to) && !model_find_device(app_model(app), device_name(to))) {
+		api_reply_absent(app, r, true, to); /* a resource of that name is not meant */
+		return;
+	}
+	to = device_name(to);
 	if ((inactive = find_inactive(app, from, to))) {
 		http_reply_json(r, 200, inactive_json(inactive));
 		return;
 	}
 	arena_init(&arena, 4 << 20);
 	if (explain_from(app, from, to, &svc, &arena, &x, &src, &dst)) {
-		http_reply_error(
-			r, 404, "absent",
-			"there is no such device, user with a device, address or hosted resource",
-			"ztctl device list shows devices; a resource needs a device that hosts it");
+		known = knows_from(app_model(app), from);
+		api_reply_absent(app, r, known, known ? to : from);
 	} else {
 		j = api_explanation_json(&x, true);
 		json_object_set_new(j, "from", api_end_json(src));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "zt/buf.h"
+#include "zt/txt.h"
 #include "controller/policy/words.h"
 
 /* --- the run --- */
@@ -334,6 +335,85 @@ static int ask_resource(struct ask *k, bool *ret_some)
 	return can_party_add_hosts(&k->to, i);
 }
 
+/* --- what there is not --- */
+
+enum { CANDIDATES_MAX = 4000 }; /* more would take longer than it helps */
+
+/* Names of that kind: those of devices that exist, and those that the policy knows. */
+static size_t names_of(const struct can_run *x, enum selector_kind kind, const char **out)
+{
+	const struct names *all = &x->index.names;
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->n_devices && n < CANDIDATES_MAX; i++) {
+		const struct subject *s = &x->devices[i];
+		const char *name = kind == SELECTOR_USER ? s->owner : s->name;
+
+		if ((kind == SELECTOR_USER || kind == SELECTOR_DEVICE) && name && name[0])
+			out[n++] = name;
+	}
+	for (size_t i = 0; i < all->cap && n < CANDIDATES_MAX; i++)
+		if (all->slots[i].p && all->slots[i].kind == (uint32_t)kind) {
+			out[n] = arena_text(x->a, all->slots[i].p, all->slots[i].n);
+			n += out[n] != NULL;
+		}
+	return n;
+}
+
+static size_t names_of_resources(const struct policy *p, const char **out, size_t n)
+{
+	for (size_t i = 0; i < p->n_resources && n < CANDIDATES_MAX; i++)
+		out[n++] = p->resources[i].name;
+	return n;
+}
+
+static int no_such_target(struct ask *k, struct diag *d)
+{
+	const struct can_target *t = &k->q->to;
+	const char **names = arena_array(k->x.a, CANDIDATES_MAX, sizeof(*names)), *near = NULL;
+	size_t n = 0;
+
+	if (!names)
+		return -ENOMEM;
+	if (t->kind == CAN_TO_ADDRESS) {
+		diag_set(d, 0, "TO: no resource behind gateways has that address");
+	} else {
+		diag_set(d, 0, "TO: there is no resource, device or user \"%s\"", t->name);
+		n = names_of(&k->x, t->kind == CAN_TO_USER ? SELECTOR_USER : SELECTOR_DEVICE,
+			     names);
+		n = t->kind == CAN_TO_RESOURCE ? names_of_resources(k->x.p, names, n) : n;
+		near = txt_nearest(t->name, names, n);
+	}
+	if (near)
+		diag_hint(d, "did you mean %s?", near);
+	else
+		diag_hint(d, "TO is a resource, a device, a user, or an address behind gateways");
+	return -ZT_EABSENT;
+}
+
+static int no_such_asker(struct ask *k, struct diag *d)
+{
+	const char **names = arena_array(k->x.a, CANDIDATES_MAX, sizeof(*names)), *near;
+	struct selector meant = k->q->from;
+	char name[SELECTOR_TEXT_MAX];
+
+	if (!names)
+		return -ENOMEM;
+	selector_print(&meant, name);
+	diag_set(d, 0, "FROM: %s is no device's, and the policy does not know it", name);
+	near = txt_nearest(meant.name, names, names_of(&k->x, meant.kind, names));
+	if (!near) {
+		diag_hint(d, "FROM is a device, or user:EMAIL, group:NAME, tag:NAME or anyone");
+		return -ZT_EABSENT;
+	}
+	meant.name = near;
+	selector_print(&meant, name);
+	diag_hint(d, "did you mean %s?", name);
+	return -ZT_EABSENT;
+}
+
+/* --- the parties --- */
+
 static int find_hosts(struct ask *k, struct diag *d)
 {
 	const struct can_target *t = &k->q->to;
@@ -358,16 +438,11 @@ static int find_hosts(struct ask *k, struct diag *d)
 		err = can_party_add_address(&k->to, &t->addr, &some);
 		break;
 	}
-	if (err || some)
-		return err;
-	err = diag_set(d, -ZT_EABSENT, "there is no such resource, device, user or address");
-	diag_hint(d, "TO is a resource, a device, a user, or an address behind gateways");
-	return err;
+	return err || some ? err : no_such_target(k, d);
 }
 
 static int find_askers(struct ask *k, struct diag *d)
 {
-	char name[SELECTOR_TEXT_MAX];
 	bool some = false;
 	int err;
 
@@ -375,12 +450,7 @@ static int find_askers(struct ask *k, struct diag *d)
 	if (!k->from.rules)
 		return -ENOMEM;
 	err = can_party_add(&k->from, &k->q->from, &some);
-	if (err || some)
-		return err;
-	selector_print(&k->q->from, name);
-	err = diag_set(d, -ZT_EABSENT, "%s is no device's, and the policy does not know it", name);
-	diag_hint(d, "FROM is a device, or user:EMAIL, group:NAME, tag:NAME or anyone");
-	return err;
+	return err || some ? err : no_such_asker(k, d);
 }
 
 static int ask_all(struct ask *k, struct can_answer *ret)

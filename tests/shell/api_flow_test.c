@@ -1075,6 +1075,63 @@ static void test_can(void **state)
 	expect_error("from=lap&to=db&service=tcp", 400, "form");
 }
 
+/* Which of FROM and TO it is, and what was probably meant. */
+static void test_explain_names_what_is_not_there(void **state)
+{
+	static const struct {
+		const char *question;
+		long status;
+		const char *message, *hint; /* hint: its beginning */
+	} rows[] = {
+		{"explain?from=device:lap&to=device:server&service=tcp/5432", 200, NULL, NULL},
+		{"explain?from=lap&to=resource:db&service=tcp/5432", 200, NULL, NULL},
+		{"explain?from=lep&to=nowhere&service=icmp", 404,
+		 "FROM: there is no device or user \"lep\"", "did you mean lap?"},
+		{"explain?from=ada@x.or&to=db&service=icmp", 404,
+		 "FROM: there is no device or user \"ada@x.or\"", "did you mean ada@x.org?"},
+		{"explain?from=user:eve@x.org&to=db&service=icmp", 404,
+		 "FROM: user eve@x.org has no device", "ztctl token create --user"},
+		{"explain?from=lap&to=resource:spaer&service=icmp", 404,
+		 "TO: there is no device, resource or address \"spaer\"", "did you mean spare?"},
+		{"explain?from=lap&to=device:db&service=icmp", 404,
+		 "TO: there is no device, resource or address \"db\"", "ztctl device list"},
+		{"explain?from=lap&to=spare&service=icmp", 404,
+		 "TO: no device offers resource \"spare\" now", "its on has no active"},
+		{"explain?from=group:auditors&to=db&service=icmp", 400,
+		 "explain is about one device or user now, and group:auditors is many",
+		 "ztctl policy can"},
+		{"explain?from=lap&to=tag:db&service=icmp", 400,
+		 "explain is about one device or user now, and tag:db is many", "ztctl policy can"},
+		{"access?from=lep", 404, "FROM: there is no device or user \"lep\"",
+		 "did you mean lap?"},
+		{"access?to=sever", 404, "TO: there is no device, resource or address \"sever\"",
+		 "did you mean server?"},
+		{"access?from=tag:db", 400,
+		 "explain is about one device or user now, and tag:db is many", "ztctl policy can"},
+	};
+	char text[2048], path[256];
+
+	(void)state;
+	snprintf(text, sizeof(text), "%s[resource spare]\non = tag:spare\nports = icmp\n",
+		 can_policy);
+	policy_ok(text);
+	dev_free(enrolled("\"user\":\"ada@x.org\"", "lap"));
+	dev_free(enrolled("\"tags\":[\"db\"]", "server"));
+	admin_do("PUT", "/v1/admin/users/eve@x.org", "{\"groups\":[]}");
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct reply r;
+
+		snprintf(path, sizeof(path), "/v1/admin/%s", rows[i].question);
+		r = admin("GET", path, NULL);
+		if (r.status != rows[i].status ||
+		    (rows[i].message &&
+		     strcmp(text_at(r.json, "error.message"), rows[i].message)) ||
+		    (rows[i].hint && !txt_starts(text_at(r.json, "error.hint"), rows[i].hint)))
+			fail_msg("%s: %ld %s", path, r.status, r.text);
+		drop(&r);
+	}
+}
+
 /* The same file, put while nobody breaks it and while somebody does. */
 static void test_invariants_know_the_devices(void **state)
 {
@@ -1135,6 +1192,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_big_policy_does_not_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_answers_who_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_can, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_explain_names_what_is_not_there, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_invariants_know_the_devices, setup, teardown),
 	};
 

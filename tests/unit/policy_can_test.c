@@ -114,8 +114,17 @@ static const struct row rows[] = {
 	{"a rule about another", R RULE("a", ""), "tag:s resource:r", "never"},
 	{"one rule more changes nothing", R RULE("a", "") RULE("b", "when = Mon\n"), ASK,
 	 "always: a"},
-	{"nobody knows him", R RULE("a", ""), "user:nobody@x.org resource:r", "absent"},
-	{"no such resource", R RULE("a", ""), "user:u@x.org resource:q", "absent"},
+	{"nobody knows him", R RULE("a", ""), "user:nobody@x.org resource:r",
+	 "absent: FROM: user:nobody@x.org is no device's, and the policy does not know it "
+	 "(FROM is a device, or user:EMAIL, group:NAME, tag:NAME or anyone)"},
+	{"nearly somebody", R RULE("a", ""), "user:eva@x.org resource:r cast",
+	 "absent: FROM: user:eva@x.org is no device's, and the policy does not know it (did you "
+	 "mean user:eve@x.org?)"},
+	{"nearly a device", R RULE("a", ""), "user:u@x.org resource:db3 cast",
+	 "absent: TO: there is no resource, device or user \"db3\" (did you mean db?)"},
+	{"no such resource", R RULE("a", ""), "user:u@x.org resource:q",
+	 "absent: TO: there is no resource, device or user \"q\" (TO is a resource, a device, a "
+	 "user, or an address behind gateways)"},
 	/* postures */
 	{"a posture", R POSTURE("p", "os.version >= 11") RULE("a", "how = posture:p\n"), ASK,
 	 "only if: a p"},
@@ -459,7 +468,9 @@ static const struct row rows[] = {
 	 ASK, "only if: a to{10.20.0.0* 10.20.2.0*} (gateway)"},
 	{"an address that no resource has",
 	 "[resource r]\nvia = tag:gw\naddress = 10.20.0.0/16\nports = tcp/22\n" RULE("a", ""),
-	 "user:u@x.org 10.21.0.7", "absent"},
+	 "user:u@x.org 10.21.0.7",
+	 "absent: TO: no resource behind gateways has that address (TO is a resource, a device, a "
+	 "user, or an address behind gateways)"},
 };
 
 /* --- the test --- */
@@ -489,7 +500,7 @@ static void ask(const struct policy *p, const char *asks, struct buf *out)
 	arena_init(&a, 1 << 26);
 	err = can_ask(p, &q, &a, &answer, &d);
 	if (err == -ZT_EABSENT)
-		buf_put_text(out, d.message[0] && d.hint[0] ? "absent" : "absent, and not said");
+		buf_printf(out, "absent: %s (%s)", d.message, d.hint);
 	else if (err)
 		buf_printf(out, "error %d", err);
 	else

@@ -215,26 +215,42 @@ static bool same_askers(const struct found *x, const struct found *y, size_t n)
 	return true;
 }
 
+/* A user who is known by a group that an admin gave, and by name alone, is two classes and one
+ * name. */
+static int identity_add(struct names *known, struct can_identity *v, size_t *n,
+			const struct can_identity *one)
+{
+	size_t len = strlen(one->name);
+
+	if (!one->exists && names_find(known, 0, one->name, len) != NAMES_ABSENT)
+		return 0;
+	v[(*n)++] = *one;
+	return one->exists ? 0 : names_add(known, 0, one->name, len, 0);
+}
+
 static int identities(const struct can_party *y, const uint32_t *classes, size_t n,
 		      const struct can_identity **ret, size_t *ret_n)
 {
 	struct can_identity *v;
+	struct names known;
 	size_t all = 0;
+	int err = 0;
 
 	for (size_t i = 0; i < n; i++)
 		all += y->classes[classes ? classes[i] : i].n_ids;
 	v = arena_array(y->x->a, all, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
+	*ret_n = 0;
+	names_init(&known, y->x->a);
 	*ret = v;
-	*ret_n = all;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !err; i++) {
 		const struct can_class *c = &y->classes[classes ? classes[i] : i];
 
-		memcpy(v, c->ids, c->n_ids * sizeof(*v));
-		v += c->n_ids;
+		for (size_t k = 0; k < c->n_ids && !err; k++)
+			err = identity_add(&known, v, ret_n, &c->ids[k]);
 	}
-	return 0;
+	return err;
 }
 
 /* v: n entries of one to. Those to's with the same list of askers follow in tos. */

@@ -36,7 +36,7 @@ struct can_question {
 
 struct can_identity {
 	const char *name; /* "device:lap-1", "user:ada@example.com", an address */
-	bool exists;	  /* else: whoever is this and nothing else */
+	bool exists;	  /* as addresses do; else: whoever is this and nothing else */
 };
 
 /* Protocols that a service has no name for, beside tcp, udp and icmp: open where everything is. */

@@ -366,7 +366,7 @@ static int add_point(struct can_party *y, const struct addr *addr)
 	const struct policy *p = y->x->p;
 	uint32_t *v = arena_array(y->x->a, p->n_resources, sizeof(*v)), n = 0;
 	char text[ADDR_TEXT_MAX];
-	struct can_identity id = {0};
+	struct can_identity id = {.exists = true}; /* an address is itself, and nothing else */
 
 	if (!v)
 		return -ENOMEM;

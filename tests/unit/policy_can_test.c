@@ -51,11 +51,23 @@ static void put_way(struct buf *b, const struct policy *p, const struct can_way 
 	put_identities(b, "to", y->to, y->n_to);
 }
 
+/* Nobody is named twice. */
+static bool is_once(const struct can_identity *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(v[i].name, v[k].name) == 0 && v[i].exists == v[k].exists)
+				return false;
+	return true;
+}
+
 static void put_answer(struct buf *b, const struct policy *p, const struct can_answer *x,
 		       struct arena *a)
 {
 	static const char *const words[] = {"never", "only if", "always"};
 
+	if (!is_once(x->from, x->n_from) || !is_once(x->to, x->n_to))
+		buf_put_text(b, "twice! ");
 	buf_put_text(b, words[x->verdict]);
 	for (size_t i = 0; i < x->n_ways; i++) {
 		buf_put_text(b, i ? "; " : ": ");
@@ -465,7 +477,7 @@ static const struct row rows[] = {
 	 "[resource r]\nvia = tag:gw\naddress = 10.20.0.0/16\nports = tcp/22\n"
 	 "[resource q]\nvia = tag:gw\naddress = 10.20.1.0/24\nports = tcp/any\n" RULE(
 		 "a", "") "[rule d]\nwhy = x\naction = deny\nwho = anyone\nwhat = resource:q\n",
-	 ASK, "only if: a to{10.20.0.0* 10.20.2.0*} (gateway)"},
+	 ASK, "only if: a to{10.20.0.0 10.20.2.0} (gateway)"},
 	{"an address that no resource has",
 	 "[resource r]\nvia = tag:gw\naddress = 10.20.0.0/16\nports = tcp/22\n" RULE("a", ""),
 	 "user:u@x.org 10.21.0.7",

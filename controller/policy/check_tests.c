@@ -131,40 +131,13 @@ static int add_members(struct test_run *t, struct kinds *k, uint32_t key, uint32
 	return err;
 }
 
-/* To deny a group, each of its members must be denied with all that they are. To allow it, the
- * group itself must be allowed, because an admin can give it further members. */
-static int make_kinds(struct test_run *t, const struct policy_test *test, struct kinds *k,
-		      uint32_t key)
-{
-	int err = add_one(t, k, key, &test->from, NAMES_ABSENT);
-
-	if (!err && test->from.kind == SELECTOR_GROUP && !test->expect_allow)
-		err = add_members(t, k, key, test->from.group);
-	k->made = true;
-	return err;
-}
-
-static int kinds_of(struct test_run *t, const struct policy_test *test, struct kinds *room,
-		    const struct kinds **ret)
-{
-	uint32_t i = test->from.kind == SELECTOR_GROUP ? 2 * test->from.group + test->expect_allow
-						       : 2 * (uint32_t)t->c->policy->n_groups;
-	struct kinds *k = test->from.kind == SELECTOR_GROUP ? &t->by_group[i] : room;
-
-	*ret = k;
-	if (k->made)
-		return 0;
-	if (k == room)
-		i += (uint32_t)(test - t->c->policy->tests);
-	return make_kinds(t, test, k, i);
-}
-
 /* --- what: a rule that opens it, and rules that close it again --- */
 
 static bool is_named_by(const struct selector *s, const struct selectors *l)
 {
 	for (size_t i = 0; i < l->n_in; i++)
-		if (l->in[i].kind == s->kind && strcmp(l->in[i].name, s->name) == 0)
+		if (l->in[i].kind == s->kind &&
+		    (s->kind == SELECTOR_ANYONE || strcmp(l->in[i].name, s->name) == 0))
 			return true;
 	return false;
 }
@@ -293,6 +266,83 @@ static int how_open(struct test_run *t, const struct policy_test *test, const ui
 	return 0;
 }
 
+/* --- nobody at all --- */
+
+/* Is whoever the rule is about sure to be denied by the other, whatever else they are? */
+static bool denies_all_of(const struct policy_rule *deny, const struct policy_rule *r)
+{
+	static const struct selector anyone = {.kind = SELECTOR_ANYONE};
+
+	if (!deny->deny || !policy_rule_is_plain(deny) || deny->who.n_except)
+		return false;
+	if (is_named_by(&anyone, &deny->who))
+		return true;
+	for (size_t i = 0; i < r->who.n_in; i++)
+		if (!is_named_by(&r->who.in[i], &deny->who))
+			return false;
+	return true;
+}
+
+/* Each rule that opens the resource, with the denies that nobody of it can escape by what they are
+ * beside: that a rule is about nobody is not relied on. */
+static int add_rules(struct test_run *t, const struct policy_test *test, struct kinds *k,
+		     uint32_t key)
+{
+	const struct policy *p = t->c->policy;
+	const struct ids *about = &t->index.opened[test->to];
+	int err = 0;
+
+	for (uint32_t i = 0; i < about->n && !err; i++) {
+		const struct policy_rule *r = &p->rules[about->v[i]];
+		uint64_t *bits;
+
+		if (r->deny)
+			continue;
+		bits = arena_array(&t->c->scratch, rule_words(t), sizeof(*bits));
+		if (!bits)
+			return -ENOMEM;
+		bits[about->v[i] / 64] |= UINT64_C(1) << (about->v[i] % 64);
+		for (uint32_t j = 0; j < p->n_rules && t->index.n_denies; j++)
+			if (denies_all_of(&p->rules[j], r))
+				bits[j / 64] |= UINT64_C(1) << (j % 64);
+		err = kinds_add(t, k, key, bits);
+	}
+	return err;
+}
+
+/* --- who is meant --- */
+
+/* To deny a group, each of its members must be denied with all that they are. To allow it, the
+ * group itself must be allowed, because an admin can give it further members. Anyone is denied when
+ * nobody is allowed, whatever they are, and allowed when somebody is who is nothing else. */
+static int make_kinds(struct test_run *t, const struct policy_test *test, struct kinds *k,
+		      uint32_t key)
+{
+	bool nobody = test->from.kind == SELECTOR_ANYONE && !test->expect_allow;
+	int err =
+		nobody ? add_rules(t, test, k, key) : add_one(t, k, key, &test->from, NAMES_ABSENT);
+
+	if (!err && test->from.kind == SELECTOR_GROUP && !test->expect_allow)
+		err = add_members(t, k, key, test->from.group);
+	k->made = true;
+	return err;
+}
+
+static int kinds_of(struct test_run *t, const struct policy_test *test, struct kinds *room,
+		    const struct kinds **ret)
+{
+	uint32_t i = test->from.kind == SELECTOR_GROUP ? 2 * test->from.group + test->expect_allow
+						       : 2 * (uint32_t)t->c->policy->n_groups;
+	struct kinds *k = test->from.kind == SELECTOR_GROUP ? &t->by_group[i] : room;
+
+	*ret = k;
+	if (k->made)
+		return 0;
+	if (k == room)
+		i += (uint32_t)(test - t->c->policy->tests);
+	return make_kinds(t, test, k, i);
+}
+
 /* --- what is said --- */
 
 static struct diag *test_failed(const struct test_run *t, const struct policy_test *test,
@@ -314,13 +364,15 @@ static void denied_but_allowed(const struct test_run *t, const struct policy_tes
 			       const struct policy_rule *rule)
 {
 	const struct policy_resource *r = &t->c->policy->resources[test->to];
+	const char *all =
+		test->from.kind == SELECTOR_ANYONE ? list_print(&rule->who, &t->c->scratch) : NULL;
 	char from[SELECTOR_TEXT_MAX], svc[SERVICE_TEXT_MAX];
 
 	selector_print(&test->from, from);
 	service_print(&test->svc, svc);
 	diag_hint(test_failed(t, test, "rule \"%s\" (line %u) lets %s%s reach %s %s", rule->name,
 			      rule->line, test->from.kind == SELECTOR_GROUP ? "a member of " : "",
-			      from, r->name, svc),
+			      all ? all : from, r->name, svc),
 		  "change the who of the rule, or expect = allow");
 }
 

@@ -202,15 +202,16 @@ static void set_from(struct parse *c, void *object, const struct lex *v, const c
 	struct span s;
 
 	if (value_line(c, v, help, &s))
-		value_selector(c, &s, ALLOW_USER | ALLOW_GROUP | ALLOW_TAG | ALLOW_DEVICE, help,
-			       &t->from);
+		value_selector(c, &s,
+			       ALLOW_USER | ALLOW_GROUP | ALLOW_TAG | ALLOW_DEVICE | ALLOW_ANYONE,
+			       help, &t->from);
 }
 
-/* "payroll-db tcp/5432" */
+/* "payroll-db tcp/5432", "resource:payroll-db tcp/5432" */
 static void set_to(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct policy_test *t = object;
-	struct span s, name, svc;
+	struct span s, name, bare, svc;
 	size_t n = 0;
 
 	if (!value_line(c, v, help, &s))
@@ -224,11 +225,8 @@ static void set_to(struct parse *c, void *object, const struct lex *v, const cha
 		diag_hint(problem_with(c, &s, "has no port"), "write %s", help);
 		return;
 	}
-	if (span_starts(&name, "resource:"))
-		diag_hint(problem_with(c, &name, "needs no prefix here"), "write %.*s",
-			  (int)(n - strlen("resource:")), name.p + strlen("resource:"));
-	else
-		value_reference(c, &name, &name, THING_RESOURCE, &t->to);
+	bare = span_starts(&name, "resource:") ? span_skip(name, strlen("resource:")) : name;
+	value_reference(c, &bare, &name, THING_RESOURCE, &t->to);
 	value_service(c, &svc, "tcp/5432, tcp/8000-8100, udp/53, icmp or any", &t->svc);
 }
 
@@ -275,7 +273,7 @@ static const struct key place_keys[] = {
 	{"except", set_place_except, false, "a list of networks and countries: what is not there"},
 };
 static const struct key test_keys[] = {
-	{"from", set_from, true, "user:EMAIL, group:NAME, tag:NAME or device:NAME"},
+	{"from", set_from, true, "user:EMAIL, group:NAME, tag:NAME, device:NAME or anyone"},
 	{"to", set_to, true, "a resource and a port: payroll-db tcp/5432"},
 	{"expect", set_expect, true, "allow or deny"},
 };

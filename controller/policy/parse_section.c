@@ -220,9 +220,8 @@ static void key_unknown(struct parse *c, struct section_run *run, const struct s
 	size_t used = strlen(all);
 
 	for (size_t i = 0; i < s->n_keys; i++)
-		if (s->keys[i].set)
-			used += (size_t)snprintf(all + used, sizeof(all) - used, "%s %s",
-						 i ? "," : "", s->keys[i].name);
+		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s %s", i ? "," : "",
+					 s->keys[i].name);
 	diag_hint(d, "%s", foreign ? foreign : all);
 	if (!d || foreign || run->n_unknown == UNKNOWN_KEYS_MAX)
 		return;
@@ -243,7 +242,7 @@ static void hint_unknown_keys(const struct section_run *run)
 			bool stands = run->key_lines[i] != 0;
 			int of_turn = stands ? 2 : s->keys[i].required ? 0 : 1;
 
-			if (s->keys[i].set && of_turn == turn)
+			if (of_turn == turn)
 				names[n++] = s->keys[i].name;
 		}
 	for (size_t i = 0; i < run->n_unknown; i++) {
@@ -309,11 +308,6 @@ void section_key(struct parse *c, struct section_run *run, const struct lex_item
 	k = key_find(s, item->name.p, item->name.n);
 	if (!k)
 		return key_unknown(c, run, &item->name);
-	if (!k->set) {
-		diag_hint(problem_with(c, &item->name, "is not supported by this version"), "%s",
-			  k->help);
-		return;
-	}
 	line = &run->key_lines[k - s->keys];
 	if (*line) {
 		diag_hint(problem_with(c, &item->name,

@@ -7,9 +7,9 @@ typedef void (*key_fn)(struct parse *c, void *object, const struct lex *v, const
 
 struct key {
 	const char *name;
-	key_fn set; /* NULL: not in this version */
+	key_fn set;
 	bool required;
-	const char *help; /* what is allowed; when not in this version, what to do instead */
+	const char *help; /* what is allowed */
 };
 
 struct section {

@@ -7,7 +7,10 @@
 #include "zt/txt.h"
 #include "controller/api/api.h"
 
-enum { CANDIDATES_MAX = 4000 }; /* more would take longer than it helps */
+enum {
+	CANDIDATES_MAX = 4000, /* more would take longer than it helps */
+	TEXT_SHOWN = 128,
+};
 
 static size_t device_names(const struct model *m, const char **out, size_t n)
 {
@@ -46,6 +49,13 @@ static const char *bare(const char *text)
 	return text;
 }
 
+/* As a message may hold it: bytes that are no text for people are shown as such, long ones cut. */
+static const char *shown(const char *text, char out[static TEXT_SHOWN])
+{
+	txt_safe(text, out, TEXT_SHOWN);
+	return out;
+}
+
 static void reply(struct http_request *r, const char *message, const char *near,
 		  const char *otherwise)
 {
@@ -59,7 +69,7 @@ void api_reply_absent(struct app *a, struct http_request *r, bool is_to, const c
 {
 	const struct model *m = app_model(a);
 	const char **names = calloc(CANDIDATES_MAX, sizeof(*names)), *near = NULL;
-	char message[ZT_EMAIL_MAX + 64];
+	char message[TEXT_SHOWN + 64], name[TEXT_SHOWN];
 	bool device = txt_starts(text, "device:");
 	size_t n = 0;
 
@@ -71,19 +81,19 @@ void api_reply_absent(struct app *a, struct http_request *r, bool is_to, const c
 		near = txt_nearest(text, names, n);
 	}
 	if (!is_to && model_user(m, text)) {
-		snprintf(message, sizeof(message), "FROM: user %.*s has no device", ZT_EMAIL_MAX,
-			 text);
+		snprintf(message, sizeof(message), "FROM: user %s has no device",
+			 shown(text, name));
 		reply(r, message, NULL, "ztctl token create --user makes a token to enrol one");
 	} else if (is_to && near && txt_equal(near, text)) {
-		snprintf(message, sizeof(message), "TO: no device offers resource \"%.*s\" now",
-			 ZT_NAME_MAX, text);
+		snprintf(message, sizeof(message), "TO: no device offers resource \"%s\" now",
+			 shown(text, name));
 		reply(r, message, NULL,
 		      "its on has no active device yet; ztctl device list shows their tags");
 	} else {
-		snprintf(message, sizeof(message), "%s \"%.*s\"",
+		snprintf(message, sizeof(message), "%s \"%s\"",
 			 is_to ? "TO: there is no device, resource or address"
 			       : "FROM: there is no device or user",
-			 128, text);
+			 shown(text, name));
 		reply(r, message, near,
 		      is_to ? "ztctl device list shows devices, ztctl policy get the resources"
 			    : "ztctl device list and ztctl user list show them");
@@ -93,12 +103,12 @@ void api_reply_absent(struct app *a, struct http_request *r, bool is_to, const c
 
 bool api_refuse_many(struct http_request *r, const char *text)
 {
-	char message[160];
+	char message[TEXT_SHOWN + 64], name[TEXT_SHOWN];
 
 	if (!txt_starts(text, "tag:") && !txt_starts(text, "group:") && !txt_equal(text, "anyone"))
 		return false;
 	snprintf(message, sizeof(message),
-		 "explain is about one device or user now, and %.64s is many", text);
+		 "explain is about one device or user now, and %s is many", shown(text, name));
 	http_reply_error(r, 400, "form", message,
 			 "ztctl policy can FROM TO [PROTO/PORT] asks about all of them");
 	return true;

@@ -316,6 +316,7 @@ void section_key(struct parse *c, struct section_run *run, const struct lex_item
 		return;
 	}
 	*line = item->name.at.line;
+	warn_comments(c, &item->value);
 	key_set(c, run, k, item);
 }
 

@@ -241,6 +241,46 @@ void hint_comma(struct diag *d, const struct span *item)
 			  (int)second.n, second.p);
 }
 
+/* What stands behind the semicolon that ended this line of a value, trimmed; empty: nothing. */
+static struct span comment_behind(const struct span *line, const char *end)
+{
+	const char *stop = memchr(line->p, '\n', (size_t)(end - line->p));
+	struct span s = *line;
+
+	s.n = (size_t)((stop ? stop : end) - line->p);
+	s = span_skip(s, line->n);
+	while (s.n > 0 && s.p[0] != ';')
+		s = span_skip(s, 1);
+	return s.n > 0 ? span_trim(span_skip(s, 1)) : s;
+}
+
+static struct span last_item(const struct span *line)
+{
+	size_t n = line->n;
+
+	while (n > 0 && line->p[n - 1] != ',')
+		n--;
+	return span_trim(span_skip(*line, n));
+}
+
+void warn_comments(struct parse *c, const struct lex *value)
+{
+	struct lex v = *value;
+	struct span line;
+
+	while (lex_value_line(&v, &line)) {
+		struct span behind = comment_behind(&line, value->end), last = last_item(&line);
+		enum item_kind kind = item_kind_of(&last);
+
+		if (kind == ITEM_OTHER || !is_word(&behind) || item_kind_of(&behind) != kind)
+			continue;
+		diag_hint(warn_at(c, behind.at,
+				  "\"%.*s\" is a comment, because it stands behind a ;",
+				  (int)behind.n, behind.p),
+			  "write a comma between items; or in the comment what it is about");
+	}
+}
+
 void hint_slips(struct parse *c)
 {
 	for (size_t i = 0; i < c->problems->n; i++) {

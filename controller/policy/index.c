@@ -330,6 +330,7 @@ static int index_invariants(struct policy_index *x, const struct policy *p, stru
 	int err = from && all ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; i < p->n_invariants && !err; i++) {
+		x->watch_needs |= p->invariants[i].postures;
 		if (is_about_anyone(&p->invariants[i]))
 			all[n++] = i;
 		else

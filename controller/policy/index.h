@@ -35,6 +35,7 @@ struct policy_index {
 	const struct ids *opened;  /* by resource: rules about it, denying ones too */
 	const struct ids *watched; /* by atom: invariants whose from names it */
 	struct ids watch_all;	   /* invariants about anyone: no device has a seat for that */
+	uint64_t watch_needs;	   /* bit per posture that some invariant asks for */
 	const uint64_t *needs;	   /* by rule: bit per posture that must hold */
 	const uint64_t *asked;	   /* by atom: bit per posture that one of its rules needs */
 	uint32_t n_denies;	   /* rules that deny */

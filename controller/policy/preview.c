@@ -73,7 +73,7 @@ static void put_key(struct buf *b, const struct engine *e, uint32_t id)
 	buf_put_u32(b, n->n_seats);
 	for (uint32_t i = 0; i < n->n_seats; i++)
 		buf_put_u32(b, n->seats[i].atom);
-	buf_put_u64(b, n->verdicts & engine_profiles(e, id));
+	buf_put_u64(b, n->verdicts & (engine_profiles(e, id) | e->index.watch_needs));
 	buf_put_u64(b, n->places.in);
 	buf_put_u64(b, n->places.out);
 }

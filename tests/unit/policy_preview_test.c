@@ -35,7 +35,8 @@ static struct policy *parsed(const char *text)
 {
 	struct diag items[4];
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy_env env = {.countries = true};
+	/* Broken invariants are let in: what they hold back is to be seen. */
+	struct policy_env env = {.countries = true, .was_accepted = true};
 	struct policy *p = NULL;
 
 	if (policy_parse("p", text, strlen(text), &env, &p, &problems) < 0)
@@ -401,6 +402,7 @@ struct world {
 	unsigned members[2];		  /* bits of users, then tags */
 	struct random_rule rules[RULES_MAX];
 	unsigned n_rules;
+	unsigned promise, promised; /* of an invariant: 0 none, 1 never, 2 and 3 a posture; whom */
 };
 
 static unsigned some_bits(unsigned n)
@@ -422,7 +424,9 @@ static struct random_rule random_rule(void)
 
 static struct world random_world(void)
 {
-	struct world w = {.n_rules = roll(RULES_MAX)};
+	struct world w = {.n_rules = roll(RULES_MAX),
+			  .promise = roll(5) % 4,
+			  .promised = some_bits(2 * KINDS + 2)};
 
 	for (unsigned i = 0; i < KINDS; i++) {
 		w.on[i] = some_bits(KINDS);
@@ -541,6 +545,14 @@ static struct policy *written(const struct world *w, bool other)
 		}
 	if (!other)
 		put_rules(&b, w, other);
+	if (w->promise) {
+		buf_put_text(&b, "[invariant i]\nto = resource:*\nwhy = w\n");
+		put_bits(&b, "from", w->promised, who_names);
+	}
+	if (w->promise == 1)
+		buf_put_text(&b, "expect = never\n");
+	else if (w->promise)
+		buf_printf(&b, "expect = posture:%s%u\n", other ? "q" : "p", w->promise - 1);
 	p = parsed(buf_text(&b));
 	buf_free(&b);
 	return p;
@@ -757,7 +769,9 @@ static void no_grant_changes_without_a_word(void **state)
 		after = written(&changed, roll(2));
 		p = previewed(before, after, v, DEVICES, 1000);
 		moved += preview_result(p)->n_pairs > 0;
-		if (preview_result(p)->n_pairs)
+		/* What a rule means is said; what an invariant then holds back shows in the pairs.
+		 */
+		if (preview_result(p)->n_pairs && !w.promise)
 			assert_true(preview_result(p)->meaning.n_shown > 0);
 		preview_free(p);
 		policy_free(before);

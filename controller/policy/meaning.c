@@ -9,12 +9,15 @@
 
 #include "controller/policy/meaning_units.h"
 #include "controller/policy/when.h"
+#include "zt/buf.h"
 #include "zt/num.h"
 
 const char *meaning_kind_name(enum meaning_kind k)
 {
-	static const char *const names[] = {
-		[MEANING_NETWORK] = "network", [MEANING_GROUP] = "group", [MEANING_RULE] = "rule"};
+	static const char *const names[] = {[MEANING_NETWORK] = "network",
+					    [MEANING_GROUP] = "group",
+					    [MEANING_RULE] = "rule",
+					    [MEANING_INVARIANT] = "invariant"};
 
 	return names[k];
 }
@@ -46,7 +49,8 @@ struct side {
 	struct taken *rules;
 	struct reach *reaches; /* sorted; each (case, who) once, when joined */
 	size_t n_reaches;
-	bool *used; /* by group: some rule asks for it */
+	bool *used;		/* by group: some rule asks for it */
+	struct taken *promises; /* invariants, as if each were a rule; deny: never */
 };
 
 struct comparison {
@@ -76,6 +80,58 @@ static void take_rule(struct comparison *c, struct side *s, size_t i)
 	t->where = units_of_where(&c->units, r);
 	t->how = units_of_how(&c->units, r);
 	t->opens = openings_of_rule(&c->units, r);
+}
+
+/* Its conditions are what an access must ask for. */
+static struct policy_rule *rule_like(struct comparison *c, const struct side *s,
+				     const struct policy_invariant *i)
+{
+	struct policy_rule *r = arena_alloc(c->arena, sizeof(*r));
+	uint32_t *how =
+		arena_array(c->arena, (size_t)__builtin_popcountll(i->postures), sizeof(*how));
+	size_t n = 0;
+
+	if (!r || !how)
+		return NULL;
+	for (uint64_t left = i->postures; left; left &= left - 1)
+		how[n++] = (uint32_t)__builtin_ctzll(left);
+	*r = (struct policy_rule){.name = i->name,
+				  .deny = i->never,
+				  .how = how,
+				  .n_how = n,
+				  .when = i->when ? (uint32_t)(i->when - s->policy->whens)
+						  : POLICY_ALWAYS,
+				  .where = i->spots};
+	return r;
+}
+
+static int take_promise(struct comparison *c, struct side *s, size_t i)
+{
+	const struct policy_invariant *p = &s->policy->invariants[i];
+	struct taken *t = &s->promises[i];
+
+	t->rule = rule_like(c, s, p);
+	if (!t->rule)
+		return -ENOMEM;
+	t->who = units_of_selectors(&c->units,
+				    &(struct selectors){.in = p->from, .n_in = p->n_from});
+	t->when = units_of_when(&c->units, t->rule->when);
+	t->where = units_of_where(&c->units, t->rule);
+	t->how = units_of_how(&c->units, t->rule);
+	t->opens = openings_of_targets(&c->units, p->to, p->n_to);
+	return c->units.err;
+}
+
+static int take_promises(struct comparison *c, struct side *s)
+{
+	int err = 0;
+
+	s->promises = arena_array(c->arena, s->policy->n_invariants, sizeof(*s->promises));
+	if (!s->promises)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->policy->n_invariants && !err; i++)
+		err = take_promise(c, s, i);
+	return err;
 }
 
 static size_t count_reaches(const struct side *s)
@@ -149,6 +205,8 @@ static int take_apart(struct comparison *c, struct side *s)
 	units_begin(&c->units, s->policy, c->before.policy->lease_s != c->after.policy->lease_s);
 	for (size_t i = 0; i < s->policy->n_rules && !c->units.err; i++)
 		take_rule(c, s, i);
+	if (!c->units.err)
+		c->units.err = take_promises(c, s);
 	if (c->units.err)
 		return c->units.err;
 	s->reaches = arena_array(c->arena, count_reaches(s), sizeof(*s->reaches));
@@ -261,18 +319,28 @@ static struct meaning_change *new_change(struct comparison *c, enum meaning_kind
 	return m;
 }
 
-static struct ids action_of(struct comparison *c, const struct taken *t, uint32_t *room)
+/* What is told of a rule and of an invariant. */
+static const struct words {
+	const char *who, *what, *action, *deny, *allow;
+} words[] = {
+	[MEANING_RULE] = {"who", "what", "action", "deny", "allow"},
+	[MEANING_INVARIANT] = {"from", "to", "expect", "never", "at least"},
+};
+
+static struct ids action_of(struct comparison *c, const struct words *w, const struct taken *t,
+			    uint32_t *room)
 {
-	*room = t->rule ? unit_of_text(&c->units, t->rule->deny ? "deny" : "allow") : 0;
+	*room = t->rule ? unit_of_text(&c->units, t->rule->deny ? w->deny : w->allow) : 0;
 	return (struct ids){.v = room, .n = t->rule != NULL};
 }
 
-static void tell_rule(struct comparison *c, const struct taken *x, const struct taken *y)
+static void tell_taken(struct comparison *c, enum meaning_kind kind, const struct taken *x,
+		       const struct taken *y)
 {
 	static const struct taken nothing;
+	const struct words *w = &words[kind];
 	enum meaning_how how = !x ? MEANING_ADDED : !y ? MEANING_REMOVED : MEANING_CHANGED;
-	struct meaning_change *m =
-		new_change(c, MEANING_RULE, how, y ? y->rule->name : x->rule->name);
+	struct meaning_change *m = new_change(c, kind, how, y ? y->rule->name : x->rule->name);
 	struct ids none = {0}, what_x, what_y, action_x, action_y;
 	uint32_t room[2];
 
@@ -282,13 +350,13 @@ static void tell_rule(struct comparison *c, const struct taken *x, const struct 
 	what_y = y ? units_of_openings(&c->units, y->opens) : none;
 	x = x ? x : &nothing;
 	y = y ? y : &nothing;
-	action_x = action_of(c, x, &room[0]);
-	action_y = action_of(c, y, &room[1]);
+	action_x = action_of(c, w, x, &room[0]);
+	action_y = action_of(c, w, y, &room[1]);
 	if (c->units.err)
 		return;
-	tell_field(c, m, "action", &action_x, &action_y);
-	tell_field(c, m, "who", &x->who, &y->who);
-	tell_field(c, m, "what", &what_x, &what_y);
+	tell_field(c, m, w->action, &action_x, &action_y);
+	tell_field(c, m, w->who, &x->who, &y->who);
+	tell_field(c, m, w->what, &what_x, &what_y);
 	tell_field(c, m, "when", &x->when, &y->when);
 	tell_field(c, m, "where", &x->where, &y->where);
 	tell_field(c, m, "how", &x->how, &y->how);
@@ -330,15 +398,124 @@ static int tell_rules(struct comparison *c)
 		x = namesake(&before, &c->before, y);
 		if (x ? !taken_equal(x, y) && (is_touched(c, x) || is_touched(c, y))
 		      : is_touched(c, y))
-			tell_rule(c, x, y);
+			tell_taken(c, MEANING_RULE, x, y);
 	}
 	for (size_t i = 0; i < c->before.policy->n_rules && !err; i++) {
 		const struct taken *x = &c->before.rules[i];
 
 		if (!x->over && !namesake(&after, &c->after, x) && is_touched(c, x))
-			tell_rule(c, x, NULL);
+			tell_taken(c, MEANING_RULE, x, NULL);
 	}
 	return err ? err : c->units.err;
+}
+
+/* --- invariants --- */
+
+static void put_ids(struct buf *b, const struct ids *v)
+{
+	buf_put_u32(b, v->n);
+	for (uint32_t i = 0; i < v->n; i++)
+		buf_put_u32(b, v->v[i]);
+}
+
+/* What it says, whatever its name. */
+static int promise_key(struct comparison *c, const struct taken *t, const char **ret, size_t *ret_n)
+{
+	struct buf b;
+
+	buf_init_grow(&b, 64 << 20);
+	buf_put_u32(&b, t->rule->deny);
+	buf_put_u32(&b, t->opens);
+	put_ids(&b, &t->who);
+	put_ids(&b, &t->when);
+	put_ids(&b, &t->where);
+	put_ids(&b, &t->how);
+	*ret = b.err ? NULL : arena_dup(c->arena, b.data, b.len);
+	*ret_n = b.len;
+	buf_free(&b);
+	return *ret ? 0 : -ENOMEM;
+}
+
+enum { PROMISE_KEY, PROMISE_NAME };
+
+/* One side's invariants, by what they say and by name. */
+static int list_promises(struct comparison *c, const struct side *s, struct names *ret)
+{
+	int err = 0;
+
+	names_init(ret, c->arena);
+	for (uint32_t i = 0; i < s->policy->n_invariants && !err; i++) {
+		const struct taken *t = &s->promises[i];
+		const char *key;
+		size_t n;
+
+		err = promise_key(c, t, &key, &n);
+		if (!err && names_find(ret, PROMISE_KEY, key, n) == NAMES_ABSENT)
+			err = names_add(ret, PROMISE_KEY, key, n, i);
+		if (!err)
+			err = names_add(ret, PROMISE_NAME, t->rule->name, strlen(t->rule->name), i);
+	}
+	return err;
+}
+
+static int is_missing(struct comparison *c, const struct taken *t, const struct names *theirs,
+		      bool *ret)
+{
+	const char *key;
+	size_t n;
+	int err = promise_key(c, t, &key, &n);
+
+	if (!err)
+		*ret = names_find(theirs, PROMISE_KEY, key, n) == NAMES_ABSENT;
+	return err;
+}
+
+/* The invariant of this name on the other side, when that is not on this one; NULL: none. */
+static int find_changed(struct comparison *c, const struct taken *t, const struct side *other,
+			const struct names *ours, const struct names *theirs,
+			const struct taken **ret)
+{
+	uint32_t i = names_find(theirs, PROMISE_NAME, t->rule->name, strlen(t->rule->name));
+	bool missing = false;
+	int err = i == NAMES_ABSENT ? 0 : is_missing(c, &other->promises[i], ours, &missing);
+
+	*ret = missing ? &other->promises[i] : NULL;
+	return err;
+}
+
+/* Tells those of one side that the other does not have; with such a namesake there, as one change,
+ * which is told once. */
+static int tell_missing(struct comparison *c, const struct side *s, const struct side *other,
+			const struct names *ours, const struct names *theirs)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < s->policy->n_invariants && !err; i++) {
+		const struct taken *t = &s->promises[i], *same;
+		bool missing = false;
+
+		err = is_missing(c, t, theirs, &missing);
+		if (err || !missing)
+			continue;
+		err = find_changed(c, t, other, ours, theirs, &same);
+		if (!err && s == &c->after)
+			tell_taken(c, MEANING_INVARIANT, same, t);
+		else if (!err && !same)
+			tell_taken(c, MEANING_INVARIANT, t, NULL);
+	}
+	return err ? err : c->units.err;
+}
+
+static int tell_promises(struct comparison *c)
+{
+	struct names before, after;
+	int err = list_promises(c, &c->before, &before);
+
+	if (!err)
+		err = list_promises(c, &c->after, &after);
+	if (!err)
+		err = tell_missing(c, &c->after, &c->before, &after, &before);
+	return err ? err : tell_missing(c, &c->before, &c->after, &before, &after);
 }
 
 /* --- groups --- */
@@ -353,7 +530,8 @@ static void use_groups(bool *used, const struct selectors *l)
 			used[l->except[i].group] = true;
 }
 
-/* Groups that rules ask for, and what these are made of: containers stand behind their members. */
+/* Groups that rules and invariants ask for, and what these are made of: containers stand behind
+ * their members. */
 static int find_used(struct comparison *c, struct side *s)
 {
 	const struct policy *p = s->policy;
@@ -364,6 +542,9 @@ static int find_used(struct comparison *c, struct side *s)
 	for (size_t i = 0; i < p->n_rules; i++)
 		if (!s->rules[i].over)
 			use_groups(s->used, &p->rules[i].who);
+	for (size_t i = 0; i < p->n_invariants; i++)
+		use_groups(s->used, &(struct selectors){.in = p->invariants[i].from,
+							.n_in = p->invariants[i].n_from});
 	for (size_t i = p->n_groups; i-- > 0;)
 		if (s->used[p->group_order[i]])
 			use_groups(s->used, &p->groups[p->group_order[i]].members);
@@ -463,6 +644,8 @@ int meaning_compare(const struct policy *before, const struct policy *after, int
 		err = tell_groups(&c);
 	if (!err)
 		err = tell_rules(&c);
+	if (!err)
+		err = tell_promises(&c);
 	if (err < 0)
 		return err;
 	c.result.changes = c.changes;

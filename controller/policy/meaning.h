@@ -5,14 +5,14 @@
  * name of a rule, the order of the file, names of resources, postures, places and schedules, and
  * whether a list stands in one rule or in several make no difference. A group is its name and its
  * lists: an admin can put users into it by name. What differs is told by the rules that were
- * written. Two policies that come out as the same mean the same; some that mean the same in a
- * roundabout way (one rule within another, a network within another) come out as different.
- * Pure. */
+ * written. An invariant is told as a whole, by what it is about and asks for. Two policies that
+ * come out as the same mean the same; some that mean the same in a roundabout way (one rule within
+ * another, a network within another) come out as different. Pure. */
 #pragma once
 
 #include "controller/policy/policy.h"
 
-enum meaning_kind { MEANING_NETWORK, MEANING_GROUP, MEANING_RULE };
+enum meaning_kind { MEANING_NETWORK, MEANING_GROUP, MEANING_RULE, MEANING_INVARIANT };
 enum meaning_how { MEANING_ADDED, MEANING_REMOVED, MEANING_CHANGED };
 const char *meaning_kind_name(enum meaning_kind k); /* "rule" */
 const char *meaning_how_name(enum meaning_how h);   /* "added" */
@@ -24,7 +24,8 @@ struct meaning_list {
 };
 
 struct meaning_field {
-	const char *name; /* "who" "what" "when" "where" "how" "action" "members" "lease" */
+	const char *name; /* "who" "what" "when" "where" "how" "action" "members" "lease"; of
+			     invariants "from" "to" "expect" and the conditions */
 	struct meaning_list removed, added;
 };
 

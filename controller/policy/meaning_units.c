@@ -8,6 +8,7 @@
 
 #include "controller/policy/condition.h"
 #include "controller/policy/demand.h"
+#include "controller/policy/invariant.h"
 #include "controller/policy/place.h"
 #include "controller/policy/portset.h"
 #include "controller/policy/words.h"
@@ -619,6 +620,56 @@ uint32_t openings_of_rule(struct units *u, const struct policy_rule *r)
 	id = collect_rule(u, r);
 	remember(u, kind, r->what, size, id);
 	return id;
+}
+
+/* Of this opening the part that the target is about. */
+static bool narrow(struct opening *o, const struct policy_target *t)
+{
+	const struct service *s = &t->svc;
+
+	if (!t->some_ports || s->proto == SERVICE_ANY)
+		return true;
+	if (o->proto != s->proto || o->hi < s->lo || o->lo > s->hi)
+		return false;
+	o->lo = o->lo > s->lo ? o->lo : s->lo;
+	o->hi = o->hi < s->hi ? o->hi : s->hi;
+	return true;
+}
+
+/* Leases are nothing to an invariant. */
+static size_t add_target(struct units *u, const struct policy_target *t, struct opening *out)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < u->policy->n_resources; i++) {
+		struct openings one = target_means(u->policy, t, i) ? openings_of_resource(u, i)
+								    : (struct openings){0};
+
+		for (size_t k = 0; k < one.n; k++) {
+			struct opening o = one.v[k];
+
+			o.lease_s = 0;
+			if (!narrow(&o, t))
+				continue;
+			if (out)
+				out[n] = o;
+			n++;
+		}
+	}
+	return n;
+}
+
+uint32_t openings_of_targets(struct units *u, const struct policy_target *to, size_t n_to)
+{
+	size_t n = 0, used = 0;
+	struct opening *v;
+
+	for (size_t i = 0; i < n_to && !u->err; i++)
+		n += add_target(u, &to[i], NULL);
+	v = new_array(u, n, sizeof(*v));
+	for (size_t i = 0; v && i < n_to; i++)
+		used += add_target(u, &to[i], v + used);
+	return number_of(u, v, used);
 }
 
 uint32_t openings_union(struct units *u, const uint32_t *v, uint32_t n)

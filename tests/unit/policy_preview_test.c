@@ -148,6 +148,10 @@ static void put_meaning(struct buf *b, const struct meaning_diff *d)
 #define HOURS "[schedule hours]\nwhen = Mon-Fri 07:00-20:00, Sat 10:00-14:00\n"
 #define OFFICE "[place office]\nsource = 192.0.2.0/24\n"
 #define ADA_WEB "who = user:ada@x.org\nwhat = resource:web\nwhy = w\n"
+#define NEVER_SAM                                                                                  \
+	"[invariant sam]\nfrom = user:sam@x.org\nto = resource:db\nexpect = never\nwhy = w\n"
+#define PROMISE(name, expect)                                                                      \
+	"[invariant " name "]\nfrom = anyone\nto = resource:web\n" expect "\nwhy = w\n"
 #define ADA_DB "who = user:ada@x.org\nwhat = resource:db\nwhy = w\n"
 
 static const struct {
@@ -335,6 +339,24 @@ static const struct {
 	 "[resource lan]\nvia = tag:web\naddress = 10.0.0.0/9\nports = any\n"
 	 "[rule a]\nwho = device:ada\nwhat = resource:lan\nwhy = w\n",
 	 "a what -[10.0.0.0/8 via tag:web any] +[10.0.0.0/9 via tag:web any]; "},
+	/* invariants */
+	{"an invariant by another name, and a resource and a posture by others",
+	 R NEVER_SAM PROMISE("lan", "expect = posture:disk") DISK,
+	 "[resource db]\non = tag:db\nports = tcp/5432\n"
+	 "[resource all-of-web]\non = tag:web\nports = tcp/80, tcp/443\n"
+	 "[posture q]\nrequire = custom.disk == yes\n"
+	 "[invariant b]\nfrom = user:sam@x.org\nto = resource:db\nexpect = deny\nwhy = v\n"
+	 "[invariant a]\nfrom = anyone\nto = resource:all-of-web\nexpect = posture:q\nwhy = v\n",
+	 ""},
+	{"an invariant more", R, R NEVER_SAM, "sam added; "},
+	{"an invariant less", R NEVER_SAM, R, "sam removed; "},
+	{"an invariant asks for less", R NEVER_SAM,
+	 R DISK "[invariant sam]\nfrom = user:sam@x.org\nto = resource:db\n"
+		"expect = posture:disk\nwhy = w\n",
+	 "sam expect -[never] +[at least] how +[custom.disk == yes]; "},
+	{"one of two is the other now", R NEVER_SAM PROMISE("ada", "expect = never"),
+	 R "[invariant sam]\nfrom = anyone\nto = resource:web\nexpect = never\nwhy = w\n",
+	 "sam removed; "},
 	{"of two rules one is written anew and the other moves", R CLERK SHOP,
 	 R
 	 "[rule shop]\nwho = user:ada@x.org\nwhat = resource:web\nwhy = w\n"

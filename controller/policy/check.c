@@ -147,32 +147,29 @@ static bool was_seen(struct spots_seen *seen, const struct policy_rule *r)
 	return false;
 }
 
-/* Is there anywhere where it holds? Also when that is too much to look at. -ENOMEM. */
-static int is_somewhere(const struct policy *p, const struct policy_rule *r, bool *ret)
+/* Is there anywhere where it holds? Also yes when that is too much to look at. */
+static bool is_somewhere(const struct policy *p, const struct policy_rule *r)
 {
 	struct can_places at;
 	struct arena a;
-	int err;
+	bool some;
 
 	arena_init(&a, PLACES_MEMORY_MAX);
-	err = can_places_find(p, r->where | r->where_except, &a, &at);
-	*ret = err != 0;
-	for (size_t i = 0; !err && i < at.n && !*ret; i++)
-		*ret = where_holds(r, &at.v[i].at);
+	some = can_places_find(p, r->where | r->where_except, &a, &at) != 0;
+	for (size_t i = 0; !some && i < at.n; i++)
+		some = where_holds(r, &at.v[i].at);
 	arena_done(&a);
-	return err == -ENOMEM ? err : 0;
+	return some;
 }
 
 /* A where of which an except leaves nothing, in the rule or in its places. */
 static void check_where(struct parse *c, const struct policy_rule *r, struct spots_seen *seen)
 {
-	bool some = true, said = r->where && !(r->where & ~r->where_except);
+	bool said = r->where && !(r->where & ~r->where_except);
 
 	if (r->deny || said || !(r->where | r->where_except) || was_seen(seen, r))
 		return;
-	if (is_somewhere(c->policy, r, &some))
-		return parse_fail(c, -ENOMEM);
-	if (!some)
+	if (!is_somewhere(c->policy, r))
 		diag_hint(problem_at(c, place_of(r->line, r->column),
 				     "rule \"%s\" can never match: no place is within its where",
 				     r->name),
@@ -246,7 +243,7 @@ void check_policy(struct parse *c)
 		check_posture(c, &p->postures[i]);
 	for (size_t i = 0; i < p->n_rules; i++)
 		check_rule(c, &p->rules[i], &seen);
-	for (size_t i = 0; i < p->n_rules && !c->stop; i++)
+	for (size_t i = 0; i < p->n_rules && !c->env->was_accepted; i++)
 		check_where(c, &p->rules[i], &wheres);
 	collect_facts(c);
 	if (c->err == 0)

@@ -26,20 +26,56 @@ static int64_t end_of(const struct engine *e, const struct policy_invariant *i)
 
 /* --- what it keeps of one destination --- */
 
+enum { LOOK_BACK = 64 }; /* so many of one pair are compared, so that they are few */
+
 struct hold {
 	const struct engine *e;
 	const struct node *src, *dst;
+	const struct grant *pair; /* what is allowed between them */
+	size_t n_pair;
 	struct grants *denied, *later;
+	size_t n_denied, n_later; /* of pairs before */
 };
+
+static bool is_granted(const struct hold *h, const struct service *svc)
+{
+	for (size_t i = 0; i < h->n_pair; i++)
+		if (service_overlaps(&h->pair[i].svc, svc))
+			return true;
+	return false;
+}
+
+/* Several invariants about the same port are one, with the earliest end; from: where the pair's
+ * begin. Where not all are compared each has a number of its own, no rule's, so
+ * that none is lost. */
+static int add_once(struct grants *l, size_t from, const struct grant *g)
+{
+	size_t first = l->n > from + LOOK_BACK ? l->n - LOOK_BACK : from;
+
+	for (size_t i = first; i < l->n; i++) {
+		if (service_compare(&l->v[i].svc, &g->svc) != 0)
+			continue;
+		if (g->until_s < l->v[i].until_s)
+			l->v[i].until_s = g->until_s;
+		return 0;
+	}
+	return grants_add(l, g);
+}
 
 static int hold_port(struct hold *h, const struct policy_invariant *i, const struct service *svc)
 {
-	struct grant g = {.src = h->src->id, .dst = h->dst->id, .svc = *svc};
+	struct grant g = {.src = h->src->id,
+			  .dst = h->dst->id,
+			  .rule = (uint32_t)(h->e->policy->n_rules + 1 +
+					     (size_t)(i - h->e->policy->invariants)),
+			  .svc = *svc};
 
+	if (!is_granted(h, svc))
+		return 0;
 	if (invariant_forbids(h->e, i, h->src))
-		return grants_add(h->denied, &g);
+		return add_once(h->denied, h->n_denied, &g);
 	g.until_s = end_of(h->e, i);
-	return g.until_s == INT64_MAX ? 0 : grants_add(h->later, &g);
+	return g.until_s == INT64_MAX ? 0 : add_once(h->later, h->n_later, &g);
 }
 
 static int hold_resource(struct hold *h, const struct policy_invariant *i,
@@ -98,13 +134,16 @@ int engine_hold(const struct engine *e, const struct grants *allowed, struct gra
 	struct hold h = {.e = e, .denied = denied, .later = later};
 	int err = 0;
 
-	for (size_t i = 0; i < allowed->n && !err; i++) {
-		const struct grant *g = &allowed->v[i];
-
-		if (i && g->src == g[-1].src && g->dst == g[-1].dst)
-			continue;
-		h.src = engine_find(e, g->src);
-		h.dst = engine_find(e, g->dst);
+	for (size_t i = 0; i < allowed->n && !err; i += h.n_pair) {
+		h.pair = &allowed->v[i];
+		for (h.n_pair = 1; i + h.n_pair < allowed->n; h.n_pair++)
+			if (h.pair[h.n_pair].src != h.pair->src ||
+			    h.pair[h.n_pair].dst != h.pair->dst)
+				break;
+		h.src = engine_find(e, h.pair->src);
+		h.dst = engine_find(e, h.pair->dst);
+		h.n_denied = denied->n;
+		h.n_later = later->n;
 		err = hold_pair(&h);
 	}
 	return err;

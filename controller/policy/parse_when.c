@@ -35,7 +35,8 @@ static void hint_zone(struct parse *c, struct diag *d, const struct span *s, con
 
 bool value_window(struct parse *c, const struct span *s, struct window *ret)
 {
-	struct window_env env = {.zone = c->zone, .find = find_zone, .arg = c};
+	struct window_env env = {
+		.zone = c->zone, .find = find_zone, .arg = c, .zone_alone = c->env->was_accepted};
 	struct window_problem problem;
 	int err = window_parse(s->p, s->n, &env, c->arena, ret, &problem);
 	struct span part;

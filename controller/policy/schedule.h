@@ -71,6 +71,7 @@ struct window_env {
 	 * *ret_reason set, it is there and that is why it cannot be used ("cannot be read"). */
 	const struct tz *(*find)(void *arg, const char *name, const char **ret_reason);
 	void *arg;
+	bool zone_alone; /* is read, as always: older versions let it in */
 };
 
 enum window_problem_kind {

@@ -505,7 +505,7 @@ int window_parse(const char *s, size_t n, const struct window_env *env, struct a
 		wrong(&r, (struct word){s, 0}, "says nothing", help_all);
 		return -ZT_EFORM;
 	}
-	if (r.w.says == WINDOW_SAYS_ZONE) {
+	if (r.w.says == WINDOW_SAYS_ZONE && !env->zone_alone) {
 		wrong(&r, (struct word){s, n}, "is a time zone alone",
 		      "say days or hours before it: Mon-Fri 07:00-20:00 Europe/Berlin");
 		return -ZT_EFORM;

@@ -719,6 +719,51 @@ static void times_that_hide_each_other_cost_no_time(void **state)
 	buf_free(&b);
 }
 
+/* A host that many reach, under many invariants that will end what is granted: the answer is as big
+ * as the grants, not as all that the host offers times the invariants. */
+static void many_invariants_about_a_hub_cost_little(void **state)
+{
+	static struct diag items[4];
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy_env env = {.was_accepted = true};
+	const char *tags[] = {"hub"};
+	struct subject s = {.id = 1, .name = "hub", .owner = "", .tags = tags, .n_tags = 1};
+	struct policy *p = NULL;
+	const struct grant *g;
+	struct engine *e;
+	struct arena a;
+	struct buf b;
+	size_t n;
+
+	(void)state;
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, "[rule r]\nwho = anyone\nwhat = resource:r0\nwhy = x\n");
+	for (int i = 0; i < 20; i++)
+		buf_printf(&b, "[resource r%d]\non = tag:hub\nports = tcp/%d, tcp/%d, tcp/%d\n", i,
+			   10 * i + 1, 10 * i + 3, 10 * i + 5);
+	for (int i = 0; i < 50; i++)
+		buf_printf(&b,
+			   "[schedule s%d]\nwhen = ..%d-01-01\n[invariant i%d]\nfrom = anyone\n"
+			   "to = resource:*\nexpect = schedule:s%d\nwhy = x\n",
+			   i, 2040 - i % 10, i, i);
+	assert_int_equal(policy_parse("p", buf_text(&b), b.len, &env, &p, &problems), 0);
+	e = engine_new(p, 1764000000); /* 2025-11-24 */
+	assert_non_null(e);
+	assert_int_equal(engine_put(e, &s), 0);
+	s = (struct subject){.name = "x", .owner = "u@x.org"};
+	for (s.id = 2; s.id <= 2000; s.id++)
+		assert_int_equal(engine_put(e, &s), 0);
+	arena_init(&a, 8 << 20);
+	assert_int_equal(engine_grants(e, 1, &a, &g, &n), 0);
+	assert_int_equal(n, 3 * 1999);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(g[i].until_s, engine_next(e)); /* the first to end */
+	arena_done(&a);
+	engine_free(e);
+	policy_free(p);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -729,6 +774,7 @@ int main(void)
 		cmocka_unit_test(a_rule_ends_whatever_its_when),
 		cmocka_unit_test(what_opens_in_years_is_not_said_to_be_over),
 		cmocka_unit_test(times_that_hide_each_other_cost_no_time),
+		cmocka_unit_test(many_invariants_about_a_hub_cost_little),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,6 +296,30 @@ static void names_of_devices_are_known(void **state)
 	policy_free(p);
 }
 
+/* What newer versions refuse and older ones let in is in force somewhere: it is read as it was. */
+static void what_was_accepted_stays_readable(void **state)
+{
+	static const char text[] = "[resource r]\non = tag:r\nports = tcp/1\n"
+				   "[place none]\nsource = 192.0.2.0/24\nexcept = 192.0.2.0/24\n"
+				   "[rule zone]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
+				   "when = UTC\n"
+				   "[rule list]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
+				   "when = Mon,Wed 10:00-11:00\n"
+				   "[rule nowhere]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
+				   "where = place:none\n";
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy_env env = {0};
+	struct policy *p = NULL;
+
+	(void)state;
+	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), -ZT_EFORM);
+	assert_int_equal(problems.n, 3);
+	env.was_accepted = true;
+	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), 0);
+	assert_int_equal(p->n_rules, 3);
+	policy_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +334,7 @@ int main(void)
 		cmocka_unit_test(a_long_file_name_shows_its_end),
 		cmocka_unit_test(what_is_shown_of_a_policy_is_safe_on_a_terminal),
 		cmocka_unit_test(names_of_devices_are_known),
+		cmocka_unit_test(what_was_accepted_stays_readable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@ enum { VERDICT_ARENA_MAX = 1 << 20 };
 
 static void add_facts(json_t *facts, const struct force *f, uint32_t id)
 {
-	uint64_t mask = f->engine ? engine_profiles(f->engine, id) : 0;
+	uint64_t mask = f->engine ? engine_profiles_known(f->engine, id) : 0;
 
 	for (size_t i = 0; mask && i < f->policy->n_postures; i++) {
 		const struct policy_posture *p = &f->policy->postures[i];

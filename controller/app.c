@@ -231,8 +231,20 @@ static void rewrite_over(struct change_job *c)
 		}
 }
 
-static int admit_change(const struct app *a, const struct change *c, struct diag *d)
+/* Every user who may be new, of changes under way and of this one, will fit. */
+static int reserve_user(struct app *a)
 {
+	size_t n = 1;
+
+	for (const struct change_job *r = a->rewrites; r; r = r->next_rewrite)
+		n += r->change.kind == CHANGE_USER_PUT;
+	return model_reserve_users(&a->model, n);
+}
+
+static int admit_change(struct app *a, const struct change *c, struct diag *d)
+{
+	if (c->kind == CHANGE_USER_PUT && reserve_user(a))
+		return diag_set(d, -ENOMEM, "%s", zt_strerror(-ENOMEM));
 	if (c->kind == CHANGE_DEVICE_ENROLL &&
 	    worker_waiting(a->worker) >= ENROLMENTS_WAITING_MAX) {
 		diag_set(d, -EBUSY, "too many devices enrol at once");

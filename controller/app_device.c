@@ -106,7 +106,7 @@ void app_evaluate(struct app *a, struct device *d)
 	struct now now = clock_now();
 	int64_t now_ms = now.wall_ms;
 	enum standing standing = model_standing(d, now_ms);
-	bool moves = standing != d->standing;
+	bool moves = standing != d->standing, was_out = d->left_out;
 	struct places was = d->places;
 	size_t n;
 
@@ -117,6 +117,8 @@ void app_evaluate(struct app *a, struct device *d)
 	n = model_evaluate(&a->model, d, now_ms, changes);
 	if (n || moves || !places_equal(&was, &d->places))
 		app_mark_neighbours(a, d->row.id);
+	if (d->left_out && !was_out) /* the engine does not know any more who its neighbours were */
+		publish_mark_all(a->publisher);
 	publish_advise(a->publisher, d);
 	for (size_t i = 0; i < n && d->standing == STANDING_ACTIVE; i++)
 		note_verdict(a, d, &changes[i]);

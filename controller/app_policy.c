@@ -134,7 +134,11 @@ static void read_policy(struct policy_job *p, struct store *s)
 /* It is good. */
 static void accept_policy(struct policy_job *p, struct store *s)
 {
-	p->engine = engine_new(p->policy, p->change.at_ms / 1000);
+	int64_t now_ms = clock_now().wall_ms; /* the proof of its invariants took a while */
+
+	if (p->change.policy.trial.until_ms)
+		p->change.policy.trial.until_ms += now_ms - p->change.at_ms;
+	p->engine = engine_new(p->policy, now_ms / 1000);
 	if (!p->engine)
 		p->result.err = diag_set(&p->result.diag, -ENOMEM,
 					 "the policy is too big for the controller's memory");
@@ -194,7 +198,7 @@ static void put_in_force(struct app *a, struct policy_job *p)
 	const struct policy_row *row = &p->change.policy;
 	const struct force f = {.policy = p->policy, .engine = p->engine, .row = *row};
 
-	model_put_force(&a->model, &f, row->trial.percent != 0, p->change.at_ms);
+	model_put_force(&a->model, &f, row->trial.percent != 0, clock_now().wall_ms);
 	warn_offers(p, p->policy, p->engine);
 	warn_left_out(a, &p->result);
 	p->policy = NULL;

@@ -8,7 +8,7 @@
 #include "controller/api/api.h"
 
 enum {
-	CANDIDATES_MAX = 4000, /* more would take longer than it helps */
+	CANDIDATES_MAX = 1000, /* more would take longer than it helps */
 	TEXT_SHOWN = 128,
 };
 

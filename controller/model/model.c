@@ -97,13 +97,14 @@ static uint32_t *user_slot(const struct model *m, const char *email)
 	return &m->user_slots[i];
 }
 
-/* Room for one more. */
-static int grow_user_slots(struct model *m)
+static int grow_user_slots(struct model *m, size_t users)
 {
-	size_t n = m->n_user_slots ? m->n_user_slots * 2 : 64;
+	size_t n = m->n_user_slots ? m->n_user_slots : 64;
 	uint32_t *slots, *old = m->user_slots;
 
-	if (2 * (m->n_users + 1) <= m->n_user_slots)
+	while (n < 2 * users)
+		n *= 2;
+	if (n == m->n_user_slots)
 		return 0;
 	slots = calloc(n, sizeof(*slots));
 	if (!slots)
@@ -114,6 +115,23 @@ static int grow_user_slots(struct model *m)
 		*user_slot(m, m->users[i].email) = (uint32_t)i + 1;
 	free(old);
 	return 0;
+}
+
+int model_reserve_users(struct model *m, size_t more)
+{
+	size_t n = m->n_users + more, cap = m->cap_users ? m->cap_users : 16;
+	struct user_row *p;
+
+	while (cap < n)
+		cap *= 2;
+	if (cap > m->cap_users) {
+		p = reallocarray(m->users, cap, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		m->users = p;
+		m->cap_users = cap;
+	}
+	return grow_user_slots(m, n);
 }
 
 const struct user_row *model_user(const struct model *m, const char *email)
@@ -510,17 +528,12 @@ int model_load_device(struct model *m, const struct device_row *row, struct devi
 int model_load_user(struct model *m, const struct user_row *u)
 {
 	const struct user_row *known = model_user(m, u->email);
-	struct user_row *p;
 
 	if (known) {
 		m->users[known - m->users] = *u;
 		return 0;
 	}
-	p = reallocarray(m->users, m->n_users + 1, sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	m->users = p;
-	if (grow_user_slots(m))
+	if (model_reserve_users(m, 1))
 		return -ENOMEM;
 	m->users[m->n_users] = *u;
 	*user_slot(m, u->email) = (uint32_t)++m->n_users;

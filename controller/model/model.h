@@ -82,7 +82,7 @@ struct model {
 	struct device **devices; /* by id; NULL where there is none */
 	size_t n_devices;	 /* size of the array */
 	struct user_row *users;
-	size_t n_users;
+	size_t n_users, cap_users;
 	uint32_t
 		*user_slots; /* by hash of the e-mail: index into users + 1, or 0; linear probing */
 	size_t n_user_slots; /* a power of two, at least twice n_users; 0 at first */
@@ -114,6 +114,9 @@ size_t model_count(const struct model *m, enum device_state s);
 int model_load_device(struct model *m, const struct device_row *row,
 		      struct device **ret) ZT_MUST_USE;
 int model_load_user(struct model *m, const struct user_row *u) ZT_MUST_USE;
+/* Room for so many more users, so that their changes cannot fail once they are committed: what a
+ * user is no longer must not be lost. -ENOMEM. */
+int model_reserve_users(struct model *m, size_t more) ZT_MUST_USE;
 /* Takes p (parsed beforehand); every device becomes a subject, its verdicts are evaluated at
  * now_ms. A canary ends. -ENOMEM: the old policy stays and p is the caller's. */
 int model_set_policy(struct model *m, struct policy *p, const struct policy_row *row,

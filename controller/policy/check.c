@@ -190,6 +190,8 @@ static uint64_t postures_asked(const struct policy *p)
 	for (size_t i = 0; i < p->n_rules; i++)
 		for (size_t j = 0; j < p->rules[i].n_how; j++)
 			asked |= UINT64_C(1) << p->rules[i].how[j];
+	for (size_t i = 0; i < p->n_invariants; i++)
+		asked |= p->invariants[i].postures;
 	return asked;
 }
 

@@ -65,6 +65,8 @@ int engine_neighbours(const struct engine *e, uint32_t id, struct arena *a, cons
 		      size_t *ret_n) ZT_MUST_USE;
 /* Profiles that some rule asks of this device: bit mask. */
 uint64_t engine_profiles(const struct engine *e, uint32_t id);
+/* The same with those that invariants about it ask for: whose facts have to be known. */
+uint64_t engine_profiles_known(const struct engine *e, uint32_t id);
 
 /* --- explain: same data, said to people --- */
 

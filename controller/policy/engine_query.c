@@ -542,6 +542,23 @@ uint64_t engine_profiles(const struct engine *e, uint32_t id)
 	return asked;
 }
 
+uint64_t engine_profiles_known(const struct engine *e, uint32_t id)
+{
+	const struct policy_invariant *all = e->policy->invariants;
+	const struct node *n = engine_find(e, id);
+	uint64_t known = engine_profiles(e, id);
+
+	for (uint32_t k = 0; n && k < e->index.watch_all.n; k++)
+		known |= all[e->index.watch_all.v[k]].postures;
+	for (uint32_t i = 0; n && i < n->n_seats; i++) {
+		const struct ids *watched = &e->index.watched[n->seats[i].atom];
+
+		for (uint32_t k = 0; k < watched->n; k++)
+			known |= all[watched->v[k]].postures;
+	}
+	return known;
+}
+
 int engine_hosts(const struct engine *e, const char *resource, struct arena *a,
 		 const uint32_t **ret, size_t *ret_n)
 {

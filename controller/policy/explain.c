@@ -386,6 +386,10 @@ static int say_held(struct explain_run *x, const struct policy_invariant *i)
 
 	if (!asked)
 		return -ENOMEM;
+	if (x->c->own_only) /* it is no rule of the device's own */
+		return say(x, "no invariant is broken",
+			   arena_printf(x->a, "an invariant of the policy %s", asked),
+			   "Ask an admin: ztctl explain says which one, and why.");
 	return say(x, "no invariant is broken",
 		   arena_printf(x->a, "invariant %s %s: %s", i->name, asked, i->why),
 		   "Tags or groups given since the policy was put have brought the rule and the "

@@ -223,7 +223,8 @@ struct policy {
 	const struct policy_invariant *invariants;
 	size_t n_groups, n_resources, n_postures, n_places, n_spots, n_schedules, n_whens;
 	size_t n_rules, n_tests, n_invariants;
-	const char *const *facts; /* every fact some posture that some rule uses asks for, sorted */
+	const char *const
+		*facts; /* every fact that a posture of some rule or invariant asks for, sorted */
 	size_t n_facts;
 	const struct diag *warnings; /* what is allowed and probably not meant; in file order */
 	size_t n_warnings;

@@ -6,7 +6,11 @@
 #include "zt/txt.h"
 #include "controller/policy/engine_impl.h"
 
-enum { NEAR_MAX = 1000, NOBODY_MEMORY_MAX = 1 << 20 };
+enum {
+	NEAR_MAX = 200, /* names looked through for a hint, */
+	HINTS_MAX = 10, /* and so many hints: the loop waits meanwhile */
+	NOBODY_MEMORY_MAX = 1 << 20,
+};
 
 bool review_is_past(const struct policy_rule *r, int64_t now_s)
 {
@@ -66,7 +70,7 @@ struct nobody {
 	struct arena a;
 	struct bits said;	     /* by atom */
 	const char *there[NEAR_MAX]; /* names of one kind that some device has */
-	size_t n_there;
+	size_t n_there, n_hints;
 	enum selector_kind kind; /* that */
 };
 
@@ -88,12 +92,14 @@ static void find_there(struct nobody *x, enum selector_kind kind)
 static void say_nobody(struct nobody *x, const struct selector *s)
 {
 	struct diag *d = add(x->l, s->line, s->column);
-	const char *near, *prefix = s->kind == SELECTOR_TAG ? "tag:" : "device:";
+	const char *near = NULL, *prefix = s->kind == SELECTOR_TAG ? "tag:" : "device:";
 
 	if (!d)
 		return;
-	find_there(x, s->kind);
-	near = txt_nearest(s->name, x->there, x->n_there);
+	if (x->n_hints++ < HINTS_MAX) {
+		find_there(x, s->kind);
+		near = txt_nearest(s->name, x->there, x->n_there);
+	}
 	snprintf(d->message, sizeof(d->message), "no device %s %s%s now",
 		 s->kind == SELECTOR_TAG ? "has" : "is", prefix, s->name);
 	if (near)

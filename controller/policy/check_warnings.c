@@ -174,6 +174,21 @@ static void warn_resources(struct parse *c)
 		}
 }
 
+enum { LEASE_SHORT_S = 30 };
+
+/* The whole map of each device that has such an access is renewed so often. */
+static void warn_lease(struct parse *c, const struct policy_resource *r)
+{
+	if (r->lease_s && r->lease_s < LEASE_SHORT_S)
+		diag_hint(warn_at(c, place_at(r->line, r->column),
+				  "resource \"%s\" has a lease of %llu s: every device that may "
+				  "use it "
+				  "asks for its map three times in that",
+				  r->name, (unsigned long long)r->lease_s),
+			  "a minute is short enough for most: who is revoked while the controller "
+			  "is reached is cut at once");
+}
+
 void check_warnings(struct parse *c)
 {
 	const struct policy *p = c->policy;
@@ -182,6 +197,8 @@ void check_warnings(struct parse *c)
 		warn_review(c, &p->rules[i]);
 		warn_country(c, &p->rules[i]);
 	}
+	for (size_t i = 0; i < p->n_resources; i++)
+		warn_lease(c, &p->resources[i]);
 	warn_names(c);
 	if (!c->stop)
 		warn_resources(c);

@@ -79,11 +79,49 @@ static void test_a_group_does_not_get_round_it(void **state)
 	two_gone();
 }
 
+static const char asking_policy[] =
+	"[network]\nlease = 1h\n"
+	"[resource db]\non = tag:db\nports = tcp/5432\n"
+	"[posture sealed]\nrequire = disk.encrypted == true\n"
+	"[rule ada]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = she runs it\n"
+	"[invariant guests]\nfrom = tag:guest\nto = resource:db\nexpect = posture:sealed\n"
+	"why = what we promised\n";
+
+static bool is_asked(const struct dev *d, const char *fact)
+{
+	size_t i;
+	json_t *j;
+
+	json_array_foreach(json_object_get(d->advice, "facts"), i, j)
+	{
+		if (strcmp(json_string_value(j), fact) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What it asks for is asked of the device, so that it can be given. */
+static void test_what_it_asks_for_can_be_given(void **state)
+{
+	(void)state;
+	two_online(asking_policy);
+	device_do(ada, "tags", "{\"add\":[\"guest\"],\"remove\":[]}");
+	await(!may_open(ada, db, 5432));
+	expect_explained(false, "asks for posture:sealed");
+	await(is_asked(ada, "disk.encrypted"));
+	assert_false(is_asked(db, "disk.encrypted"));
+	report_ok(ada, "disk.encrypted", "true");
+	await(may_open(ada, db, 5432));
+	two_gone();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_broken_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_tag_does_not_get_round_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_it_asks_for_can_be_given, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_a_group_does_not_get_round_it, setup,
 						teardown),
 	};

@@ -233,9 +233,11 @@ static void what_cannot_be_enforced_opens_nothing(void **state)
 	m.n_conditions = N_OF(conditions);
 	assert_int_equal(desired_make(&m, &config, &all_left, &a, &s), 0);
 	print_state(&s, text);
-	assert_string_equal(text, "class 1 tcp 100-200\n"
-				  "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 2 3600\n"
+	assert_string_equal(text, "grant add 100.64.0.1 -> 100.64.0.3 tcp/80 rule 2 3600\n"
 				  "grant add 100.64.0.3 -> 100.64.0.1 tcp/22 rule 1 3600\n");
+	m.n_grants = 1; /* nor is there a peer for what never opens */
+	assert_int_equal(desired_make(&m, &config, &all_left, &a, &s), 0);
+	assert_int_equal(s.n_peers, 0);
 	assert_string_equal(desired_unenforced(&m, &grants[0])->name, "/usr/bin/psql");
 	assert_null(desired_unenforced(&m, &grants[3]));
 	assert_null(desired_unenforced(&m, &grants[5]));

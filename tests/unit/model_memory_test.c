@@ -311,6 +311,30 @@ static void a_user_is_disabled_without_memory(void **state)
 	model_done(&m);
 }
 
+/* Room that was taken before the commit: what a user is, and is no longer, is known afterwards. */
+static void reserved_users_need_no_memory(void **state)
+{
+	struct change c = {.kind = CHANGE_USER_PUT, .user = {.disabled = true}};
+	struct device *d;
+
+	(void)state;
+	fill();
+	assert_int_equal(model_reserve_users(&m, 200), 0);
+	memory_end_after(0);
+	for (int i = 0; i < 200; i++) {
+		snprintf(c.user.email, sizeof(c.user.email), "u%d@x.org", i);
+		assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
+	}
+	assert_int_equal(memory_refused, 0);
+	assert_int_not_equal(model_reserve_users(&m, 100000), 0);
+	memory_comes_back();
+	for (int i = 0; i < 200; i++) {
+		snprintf(c.user.email, sizeof(c.user.email), "u%d@x.org", i);
+		assert_true(model_user(&m, c.user.email)->disabled);
+	}
+	model_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +342,7 @@ int main(void)
 		cmocka_unit_test(a_revocation_needs_no_memory),
 		cmocka_unit_test(a_tag_without_memory),
 		cmocka_unit_test(a_user_is_disabled_without_memory),
+		cmocka_unit_test(reserved_users_need_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("model_memory", tests, NULL, NULL);

@@ -600,10 +600,56 @@ static void without_memory_there_is_no_plan(void **state)
 	arena_done(&a);
 }
 
+/* Maps that come faster than the slack, each with one grant more: what is remembered of the kernel
+ * is what the kernel has, and no element that is wanted runs out in it. */
+static void no_element_runs_out_while_maps_come(void **state)
+{
+	enum { LEASE_MS = 5000, STEP_MS = PLAN_EXPIRY_SLACK_MS - 100, STEPS = 60 };
+	static struct kelem have_elems[STEPS], want_elems[STEPS];
+	int64_t kernel[STEPS] = {0}; /* when each ends there */
+	struct kstate have, want;
+	struct world w;
+
+	(void)state;
+	same(&w);
+	have = want = w.have;
+	have.elems = have_elems;
+	have.n_elems = 0;
+	want.elems = want_elems;
+	for (int step = 0; step < STEPS; step++) {
+		int64_t now_ms = (int64_t)step * STEP_MS;
+		struct op_list ops;
+		struct arena a;
+
+		arena_init(&a, 1 << 20);
+		want.n_elems = (size_t)step + 1;
+		for (int i = 0; i <= step; i++) {
+			want_elems[i] = elem(1000 + (uint32_t)i);
+			want_elems[i].expires_ms = now_ms + LEASE_MS;
+		}
+		assert_int_equal(plan_make(&want, &have, &a, &ops), 0);
+		for (size_t i = 0; i < ops.n; i++)
+			if (ops.ops[i].kind == OP_ELEM_ADD)
+				kernel[ops.ops[i].elem->value - 1000] = now_ms + LEASE_MS;
+		for (size_t i = 0; i < ops.n; i++)
+			for (int k = 0; ops.ops[i].kind == OP_ELEMS_LOAD && k <= step; k++)
+				kernel[k] = now_ms + LEASE_MS;
+		plan_keep_expiries(&want, &have, &ops);
+		memcpy(have_elems, want_elems, sizeof(have_elems));
+		have.n_elems = want.n_elems;
+		for (int i = 0; i <= step; i++) {
+			assert_int_equal(have_elems[i].expires_ms, kernel[i]);
+			assert_true(kernel[i] > now_ms + LEASE_MS / 2);
+		}
+		arena_done(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_plan_is_the_difference),
+		cmocka_unit_test(no_element_runs_out_while_maps_come),
 		cmocka_unit_test(a_renewal_of_some_is_one_run_of_element_operations),
 		cmocka_unit_test(a_new_preshared_key_says_that_it_is_all),
 		cmocka_unit_test(the_wanted_state_is_reached_in_one_step),

@@ -82,9 +82,10 @@ const struct netmap_condition *desired_unenforced(const struct netmap *m,
 static bool is_of_use(const struct netmap *m, const struct netmap_grant *g,
 		      const struct desired_times *t)
 {
-	if (t->now_ms < t->lease_end_ms)
-		return t->now_ms < lease_end(g, t);
-	return t->now_ms < desired_grant_end(g, t) && !desired_unenforced(m, g);
+	if (desired_unenforced(m, g))
+		return false;
+	return t->now_ms <
+	       (t->now_ms < t->lease_end_ms ? lease_end(g, t) : desired_grant_end(g, t));
 }
 
 /* --- spans: the classes of ports that the ranges of one protocol make --- */

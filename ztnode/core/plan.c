@@ -115,6 +115,22 @@ static void plan_filter(struct planner *p, const struct kstate *d, const struct 
 	diff_elems(p, d, a, OP_ELEM_ADD);
 }
 
+void plan_keep_expiries(struct kstate *desired, const struct kstate *actual,
+			const struct op_list *ops)
+{
+	for (size_t i = 0; i < ops->n; i++)
+		if (ops->ops[i].kind == OP_TABLE_PUT || ops->ops[i].kind == OP_ELEMS_LOAD)
+			return; /* all are as they should be */
+	for (size_t i = 0, j = 0; i < desired->n_elems && j < actual->n_elems;) {
+		int r = kelem_compare(&desired->elems[i], &actual->elems[j]);
+
+		if (r == 0 && !expiry_differs(&desired->elems[i], &actual->elems[j]))
+			desired->elems[i].expires_ms = actual->elems[j].expires_ms;
+		i += r <= 0;
+		j += r >= 0;
+	}
+}
+
 /* --- peers --- */
 
 static bool allowed_equal(const struct kpeer *x, const struct kpeer *y)

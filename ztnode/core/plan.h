@@ -7,12 +7,17 @@
 
 #include "ztnode/core/op.h"
 
-/* Expiry of an element may differ by this much without being set again. */
-enum { PLAN_EXPIRY_SLACK_MS = 2000 };
+/* Expiry of an element may differ by this much without being set again: what reading it back and
+ * the two clocks are off, and less than any renewal adds. */
+enum { PLAN_EXPIRY_SLACK_MS = 500 };
 
 /* ops in a; they borrow from desired and actual. -ENOMEM. Empty list: all is well. */
 int plan_make(const struct kstate *desired, const struct kstate *actual, struct arena *a,
 	      struct op_list *ret) ZT_MUST_USE;
+/* After the plan from actual to desired was carried out: elements that it left alone have the
+ * expiry that they had. Both have the same elements then, but those that came. */
+void plan_keep_expiries(struct kstate *desired, const struct kstate *actual,
+			const struct op_list *ops);
 /* What may be done while the filter cannot be written: nothing that opens. Peers go out of
  * WireGuard whose packets the filter in force would judge too freely (all of them, where it is not
  * the desired one but for its elements), and the unreachable routes are put. */

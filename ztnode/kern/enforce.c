@@ -44,6 +44,8 @@ struct enforce {
 	size_t n_paths;
 	struct loop_timer *edge_timer; /* next moment at which desired changes by itself */
 	struct loop_timer *poll_timer;
+	int64_t poll_at_ms;	   /* when it is set to; 0: not */
+	struct desired_times made; /* of the desired state that timers are not yet set for */
 	struct loop_timer *save_timer;
 	bool save_failed; /* and it was said */
 	int64_t firewall_told_ms;
@@ -150,8 +152,10 @@ static int make_desired(struct enforce *e, struct arena *a, struct kstate *ret)
 				   .route_metric = e->config->route_metric,
 				   .psks = e->cur.psks,
 				   .n_psks = e->cur.n_psks};
-	struct desired_times t = times_of(e, now);
-	int err = desired_make(&e->cur.map, &c, &t, a, ret);
+	int err;
+
+	e->made = times_of(e, now);
+	err = desired_make(&e->cur.map, &c, &e->made, a, ret);
 
 	if (!err)
 		choose_first_endpoints(e, ret, now.boot_ms);
@@ -277,13 +281,14 @@ static void keep_learned(struct kstate *want, const struct kstate *have)
 
 /* After success the kernel has what was wanted; index and learned endpoints stay as they were read.
  */
-static void want_is_have(struct enforce *e)
+static void want_is_have(struct enforce *e, const struct op_list *ops)
 {
 	bool was_known = e->have_known;
 	int ifindex = e->have.ifindex;
 
 	if (e->have.link_exists)
 		keep_learned(&e->want, &e->have);
+	plan_keep_expiries(&e->want, &e->have, ops);
 	forget_have(e);
 	e->have_arena = e->want_arena;
 	e->have = e->want;
@@ -361,7 +366,7 @@ static int run_plan(struct enforce *e, const char *why, enum log_level level, st
 		shut_what_is_open(e);
 		return err;
 	}
-	want_is_have(e);
+	want_is_have(e, &ops);
 	if (port)
 		notice_port(e);
 	return 0;
@@ -434,18 +439,29 @@ static int reconcile(struct enforce *e, const char *why, enum log_level level, s
 	return err;
 }
 
+/* Never later than it was to be: who changes the map again and again keeps no look away. */
+static void poll_by(struct enforce *e, int64_t at_ms)
+{
+	if (e->poll_at_ms && e->poll_at_ms <= at_ms)
+		return;
+	e->poll_at_ms = at_ms;
+	loop_timer_set(e->poll_timer, at_ms);
+}
+
 static void arm_timers(struct enforce *e, bool failed)
 {
 	struct now now = clock_now();
-	struct desired_times t = times_of(e, now);
+	/* What has ended since the desired state was made is still to be taken out. */
+	struct desired_times t = e->made.now_ms ? e->made : times_of(e, now);
 	bool trying = false;
 
+	e->made = (struct desired_times){0};
 	for (size_t i = 0; i < e->n_paths && !trying; i++)
 		trying = e->paths[i].told_ms &&
 			 now.boot_ms - e->paths[i].told_ms < PATH_SESSION_S * 1000;
 	loop_timer_set(e->edge_timer,
 		       failed ? now.boot_ms + RETRY_MS : desired_next_end(&e->cur.map, &t));
-	loop_timer_set(e->poll_timer, now.boot_ms + (trying ? POLL_FAST_MS : POLL_SLOW_MS));
+	poll_by(e, now.boot_ms + (trying ? POLL_FAST_MS : POLL_SLOW_MS));
 }
 
 static void say_lease(struct enforce *e)
@@ -454,7 +470,7 @@ static void say_lease(struct enforce *e)
 
 	if (over && !e->lease_over_said)
 		log_warn("the lease is over: nothing passes until the controller renews it%s",
-			 e->want.n_elems ? ", but what has a longer lease" : "");
+			 e->have_known && e->have.n_elems ? ", but what has a longer lease" : "");
 	if (!over && e->lease_over_said)
 		log_info("the lease is renewed");
 	e->lease_over_said = over;
@@ -594,6 +610,7 @@ static void poll_due(void *arg)
 {
 	struct enforce *e = arg;
 
+	e->poll_at_ms = 0;
 	look(e);
 	if (e->up)
 		step_paths(e);
@@ -731,6 +748,7 @@ void enforce_plan(struct enforce *e, struct buf *out)
 		}
 	wipe_psks(&want);
 	arena_done(&a);
+	e->made = (struct desired_times){0}; /* only looked at */
 }
 
 static int encode_map(const struct enforce *e, struct arena *a, struct role_status *ret)

@@ -60,9 +60,38 @@ static json_t *device_json(const struct hello *h, const struct netmap *m,
 			 "state", link->device_state);
 }
 
+/* --- the map --- */
+
+/* The map that the privileged role enforces, and its head; empty when there is none. */
+static struct netmap_head read_map(const struct role_status *s, struct arena *a, struct netmap *ret)
+{
+	static const struct netmap empty;
+	struct netmap_msg msg = {0};
+
+	*ret = empty;
+	if (s->map &&
+	    (netmap_decode(s->map, s->n_map, a, &msg) || netmap_apply(&empty, &msg, a, ret)))
+		*ret = empty;
+	return msg.head;
+}
+
+/* Counted from now, as lease_left_ms is. A wall clock that was set back after the map came says no
+ * more here than where it is enforced: what is left of the lease tells that it is later. */
+static struct desired_times times_of(const struct role_status *s, const struct netmap_head *h,
+				     struct now now)
+{
+	int64_t proven_ms = (int64_t)h->issued_ms + (int64_t)h->lease_s * 1000 - s->lease_left_ms;
+
+	return (struct desired_times){.lease_end_ms = s->lease_left_ms,
+				      .lease_s = h->lease_s,
+				      .wall_to_boot_ms =
+					      -(now.wall_ms > proven_ms ? now.wall_ms : proven_ms)};
+}
+
 /* --- peers --- */
 
-static json_t *peer_rules(const struct netmap *m, uint32_t peer)
+/* By which something passes now. */
+static json_t *peer_rules(const struct netmap *m, uint32_t peer, const struct desired_times *t)
 {
 	json_t *list = json_array();
 	uint32_t seen[64];
@@ -77,7 +106,7 @@ static json_t *peer_rules(const struct netmap *m, uint32_t peer)
 			hi = mid;
 	}
 	for (size_t i = lo; i < m->n_grants && m->grants[i].peer == peer && n < 64; i++) {
-		bool known = false;
+		bool known = desired_grant_end(&m->grants[i], t) <= 0;
 
 		for (size_t j = 0; j < n; j++)
 			known = known || seen[j] == m->grants[i].rule;
@@ -90,16 +119,18 @@ static json_t *peer_rules(const struct netmap *m, uint32_t peer)
 }
 
 static json_t *peer_json(const struct netmap *m, const struct netmap_peer *p,
-			 const struct role_peer *k, struct now now)
+			 const struct role_peer *k, const struct desired_times *t, struct now now)
 {
 	int64_t age = k->last_handshake_s ? now.wall_ms / 1000 - k->last_handshake_s : INT64_MAX;
-	json_t *addresses = json_array(), *allowed = json_array();
+	json_t *addresses = json_array(), *allowed = json_array(), *rules = peer_rules(m, p->id, t);
 	char endpoint[ENDPOINT_TEXT_MAX] = "";
 
 	append_addr(addresses, &p->addr4);
 	append_addr(addresses, &p->addr6);
-	append_host_prefix(allowed, &p->addr4);
-	append_host_prefix(allowed, &p->addr6);
+	if (json_array_size(rules)) {
+		append_host_prefix(allowed, &p->addr4);
+		append_host_prefix(allowed, &p->addr6);
+	}
 	if (k->endpoint.addr.family != ADDR_NONE)
 		endpoint_print(&k->endpoint, endpoint);
 	return json_pack("{s:i,s:s,s:o,s:o,s:s,s:s,s:n,s:o,s:I,s:I,s:o}", "id", (int)p->id, "name",
@@ -107,10 +138,11 @@ static json_t *peer_json(const struct netmap *m, const struct netmap_peer *p,
 			 endpoint, "path", age < HANDSHAKE_FRESH_S ? "direct" : "none", "rtt_ms",
 			 "last_handshake", time_json(k->last_handshake_s), "rx_bytes",
 			 (json_int_t)k->rx_bytes, "tx_bytes", (json_int_t)k->tx_bytes, "rules",
-			 peer_rules(m, p->id));
+			 rules);
 }
 
-static json_t *peers_json(const struct netmap *m, const struct role_status *s, struct now now)
+static json_t *peers_json(const struct netmap *m, const struct role_status *s,
+			  const struct desired_times *t, struct now now)
 {
 	static const struct role_peer unknown;
 	json_t *list = json_array();
@@ -119,34 +151,12 @@ static json_t *peers_json(const struct netmap *m, const struct role_status *s, s
 		bool there = i < s->n_peers && s->peers[i].id == m->peers[i].id;
 
 		json_array_append_new(
-			list, peer_json(m, &m->peers[i], there ? &s->peers[i] : &unknown, now));
+			list, peer_json(m, &m->peers[i], there ? &s->peers[i] : &unknown, t, now));
 	}
 	return list;
 }
 
 /* --- grants --- */
-
-/* The map that the privileged role enforces, and how long its lease is; empty when there is none.
- */
-static uint32_t read_map(const struct role_status *s, struct arena *a, struct netmap *ret)
-{
-	static const struct netmap empty;
-	struct netmap_msg msg = {0};
-
-	*ret = empty;
-	if (s->map &&
-	    (netmap_decode(s->map, s->n_map, a, &msg) || netmap_apply(&empty, &msg, a, ret)))
-		*ret = empty;
-	return msg.head.lease_s;
-}
-
-/* Counted from now, as lease_left_ms is. */
-static struct desired_times times_of(const struct role_status *s, uint32_t lease_s, struct now now)
-{
-	return (struct desired_times){.lease_end_ms = s->lease_left_ms,
-				      .lease_s = lease_s,
-				      .wall_to_boot_ms = -now.wall_ms};
-}
 
 static void split_service(const struct service *svc, char proto[static SERVICE_TEXT_MAX],
 			  char ports[static SERVICE_TEXT_MAX])
@@ -345,6 +355,7 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 		 const char *service, struct now now)
 {
 	const struct netmap_grant *g = NULL;
+	struct netmap_head head;
 	struct desired_times t;
 	struct service svc;
 	struct netmap m;
@@ -356,7 +367,8 @@ json_t *view_why(const struct role_status *s, const struct link_view *link, cons
 		return denied("this device is active", link->device_state, link->hint);
 	good = service_parse(service, &svc) == 0;
 	arena_init(&a, (size_t)ZT_NETMAP_MAX * 4);
-	t = times_of(s, read_map(s, &a, &m), now);
+	head = read_map(s, &a, &m);
+	t = times_of(s, &head, now);
 	if (good)
 		g = find_grant(&m, to, &svc, &t);
 	j = why_by_map(s, link, to, good, &m, g);
@@ -370,13 +382,15 @@ json_t *view_status(const struct hello *h, const struct role_status *s,
 		    const struct link_view *link, const json_t *advice, struct now now)
 {
 	int64_t left_s = s->lease_left_ms > 0 ? s->lease_left_ms / 1000 : 0;
+	struct netmap_head head;
 	struct desired_times t;
 	struct netmap m;
 	struct arena a;
 	json_t *j;
 
 	arena_init(&a, (size_t)ZT_NETMAP_MAX * 4);
-	t = times_of(s, read_map(s, &a, &m), now);
+	head = read_map(s, &a, &m);
+	t = times_of(s, &head, now);
 	j = json_pack(
 		"{s:o,s:{s:s,s:b,s:I,s:o,s:s,s:s},s:{s:o,s:I},s:s,s:b,s:i,s:s,s:I,s:o,s:o,s:o}",
 		"device", device_json(h, &m, link, advice), "controller", "url", h->url,
@@ -387,7 +401,7 @@ json_t *view_status(const struct hello *h, const struct role_status *s,
 		"remaining_s", (json_int_t)left_s, "interface", s->interface, "enforced",
 		s->enforced, "port", (int)s->wg_port, "problem", s->problem, "policy",
 		(json_int_t)m.policy, "posture", posture_short(advice), "peers",
-		peers_json(&m, s, now), "grants", grants_json(&m, &t, now));
+		peers_json(&m, s, &t, now), "grants", grants_json(&m, &t, now));
 	arena_done(&a);
 	return j;
 }

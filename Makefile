@@ -87,7 +87,7 @@ UNIT := $(patsubst %.c,$(B)/%,$(call src,tests/unit tests/shell))
 FUZZ := $(patsubst %.c,$(B)/%,$(call src,tests/fuzz))
 # Memory that ends and clocks that are set when the test says so (tests/unit/failing_memory.h).
 $(B)/tests/unit/model_memory_test: override LDFLAGS += $(foreach f,malloc calloc realloc reallocarray,-Wl,--wrap=$(f))
-$(B)/tests/shell/app_policy_test: override LDFLAGS += $(foreach f,engine_put clock_now roll_step,-Wl,--wrap=$(f))
+$(B)/tests/shell/app_policy_test: override LDFLAGS += $(foreach f,engine_put clock_now roll_step invariants_step,-Wl,--wrap=$(f))
 $(B)/tests/unit/policy_oracle_test: $(call obj,$(call src,tests/unit/policy_oracle))
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(controller) $(ztnode) $(common)
 	@mkdir -p $(@D)

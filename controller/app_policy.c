@@ -215,6 +215,7 @@ static void try_out(struct app *a, struct policy_job *p)
 
 static void policy_job_free(struct policy_job *p)
 {
+	invariants_end(p->invariants);
 	engine_free(p->engine);
 	policy_free(p->before);
 	policy_free(p->policy);
@@ -228,11 +229,15 @@ static void policy_done(struct job *j)
 {
 	struct policy_job *p = (struct policy_job *)j;
 
-	if (p->invariants) {
+	if (p->invariants && !worker_is_ending(p->app->worker)) {
 		keep_before(p->app, p);
 		worker_submit(p->app->worker, j);
 		return;
 	}
+	if (p->invariants)
+		p->result.err =
+			diag_set(&p->result.diag, -ECANCELED,
+				 "the controller ends before the policy was looked through");
 	app_note_records(p->app, p->records);
 	if (!p->result.err && p->check_only)
 		try_out(p->app, p);

@@ -133,6 +133,7 @@ static void finish(struct survey_job *j)
 	if (j->result.err)
 		j->result.result = NULL;
 	j->then(j->arg, &j->result);
+	invariants_end(j->invariants);
 	preview_free(j->preview);
 	census_free(j->census);
 	policy_free(j->policy);
@@ -155,6 +156,8 @@ static void survey_done(struct job *job)
 	struct survey_job *j = (struct survey_job *)job;
 	int more = j->result.err || j->counted ? 0 : j->invariants ? 1 : count(j);
 
+	if (worker_is_ending(j->c.worker) && !j->compared)
+		more = -ECANCELED;
 	if (more < 0)
 		fail(j, more);
 	else

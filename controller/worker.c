@@ -160,6 +160,11 @@ size_t worker_waiting(const struct worker *w)
 	return w->waiting; /* written by the loop's thread alone */
 }
 
+bool worker_is_ending(const struct worker *w)
+{
+	return w->ending; /* so is this */
+}
+
 void worker_free(struct worker *w)
 {
 	struct job *j;

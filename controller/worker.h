@@ -19,5 +19,7 @@ struct job {
 struct worker *worker_new(struct loop *l, struct store *s);
 void worker_submit(struct worker *w, struct job *j); /* takes j */
 size_t worker_waiting(const struct worker *w);
+/* In the loop: is it being freed? Whoever would give a job again and again stops then. */
+bool worker_is_ending(const struct worker *w);
 /* Finishes what was given and what that gives in turn, runs their done, ends the thread. */
 void worker_free(struct worker *w);

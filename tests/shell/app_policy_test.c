@@ -3,6 +3,7 @@
 #include "tests/unit/store_fixture.h"
 
 #include "controller/app.h"
+#include "controller/policy/invariant.h"
 #include "zt/loop.h"
 
 #define RESOURCE "[resource db]\non = tag:db\nports = tcp/5432\n"
@@ -52,6 +53,19 @@ int __wrap_roll_step(struct roll *r, const struct model *m, size_t max)
 	assert_true(max <= 1000);
 	slices++;
 	return __real_roll_step(r, m, slice ? slice : max);
+}
+
+static unsigned steps; /* of looking at invariants */
+
+int __real_invariants_step(struct invariants_run *r);
+int __wrap_invariants_step(struct invariants_run *r);
+
+int __wrap_invariants_step(struct invariants_run *r)
+{
+	int more = __real_invariants_step(r);
+
+	steps += more == 1;
+	return more;
 }
 
 /* --- the application --- */
@@ -416,6 +430,41 @@ static void a_put_copies_devices_in_slices(void **state)
 	assert_true(slices >= 3);
 }
 
+static bool stepped(void)
+{
+	return steps > 0;
+}
+
+/* A controller that ends does not look through what is left of many invariants: nothing is put. */
+static void the_end_does_not_wait_for_a_proof(void **state)
+{
+	struct change c = {.kind = CHANGE_POLICY_PUT, .at_ms = clock_now().wall_ms};
+	uint32_t version = app_model(app)->force.row.version;
+	struct buf b;
+
+	(void)state;
+	buf_init_grow(&b, 1 << 20);
+	buf_put_text(&b, new_text);
+	for (int i = 0; i < 5000; i++)
+		buf_printf(&b,
+			   "[invariant i%d]\nfrom = user:eve@x.org\nto = resource:*\n"
+			   "expect = never\nwhy = w\n",
+			   i);
+	c.policy = (struct policy_row){.text = (char *)(uintptr_t)buf_text(&b), .len = b.len};
+	steps = 0;
+	is_done = false;
+	app_put_policy(app, &c, false, take_policy, NULL);
+	await(stepped);
+	assert_false(is_done);
+	stop();
+	assert_true(is_done);
+	assert_int_equal(got.err, -ECANCELED);
+	assert_true(steps < 5000);
+	start_ok();
+	assert_int_equal(app_model(app)->force.row.version, version);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +477,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_policy_in_force_that_cannot_be_used, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_put_copies_devices_in_slices, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_end_does_not_wait_for_a_proof, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("app_policy", tests, NULL, NULL);

@@ -1,29 +1,21 @@
-/* The difference of two policies as a record keeps it: names and fields, not what stands in them.
- */
+/* The difference of two policies as a record keeps it: the beginning of each list, and no more text
+ * than a record should hold. */
 #include "controller/changes.h"
 
 #include <jansson.h>
 
-#include "controller/policy/meaning.h"
+#include "controller/meaning_json.h"
 
-enum { MEMORY_MAX = 1 << 30, LISTED_MAX = 100 };
-
-static json_t *change_json(const struct meaning_change *c)
-{
-	json_t *fields = json_array();
-
-	for (size_t i = 0; i < c->n_fields; i++)
-		json_array_append_new(fields, json_string(c->fields[i].name));
-	return json_pack("{s:s,s:s,s:s,s:o}", "kind", meaning_kind_name(c->kind), "change",
-			 meaning_how_name(c->how), "name", c->name, "fields", fields);
-}
+enum { MEMORY_MAX = 1 << 30, LISTED_MAX = 100, ITEMS_MAX = 10, TEXT_MAX = 64 << 10 };
 
 static json_t *diff_json(const struct meaning_diff *d, uint32_t version)
 {
 	json_t *list = json_array();
+	size_t budget = TEXT_MAX;
 
 	for (size_t i = 0; i < d->n_shown && i < LISTED_MAX; i++)
-		json_array_append_new(list, change_json(&d->changes[i]));
+		json_array_append_new(list,
+				      meaning_change_json(&d->changes[i], ITEMS_MAX, &budget));
 	return json_pack("{s:I,s:I,s:I,s:I,s:o}", "against", (json_int_t)version, "added",
 			 (json_int_t)d->n_how[MEANING_ADDED], "removed",
 			 (json_int_t)d->n_how[MEANING_REMOVED], "changed",

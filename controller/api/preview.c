@@ -7,6 +7,7 @@
 
 #include "zt/txt.h"
 #include "controller/api/api.h"
+#include "controller/meaning_json.h"
 
 /* --- the admin's own way --- */
 
@@ -169,43 +170,14 @@ static json_t *devices_json(struct app *a, const struct preview_result *p)
 	return json_pack("{s:I,s:o}", "total", (json_int_t)p->n_devices, "list", list);
 }
 
-static json_t *items_json(const struct meaning_list *l)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < l->n && i < MEANING_ITEMS_SHOWN; i++)
-		json_array_append_new(list, json_string(l->items[i]));
-	return list;
-}
-
-static json_t *fields_json(const struct meaning_change *c)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < c->n_fields; i++) {
-		const struct meaning_field *f = &c->fields[i];
-
-		json_array_append_new(list, json_pack("{s:s,s:o,s:I,s:o,s:I}", "field", f->name,
-						      "removed", items_json(&f->removed),
-						      "n_removed", (json_int_t)f->removed.n,
-						      "added", items_json(&f->added), "n_added",
-						      (json_int_t)f->added.n));
-	}
-	return list;
-}
-
 static json_t *meaning_json(const struct meaning_diff *d)
 {
+	size_t budget = SIZE_MAX; /* the lists are bounded as they are */
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < d->n_shown; i++) {
-		const struct meaning_change *c = &d->changes[i];
-
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:o}", "kind",
-						      meaning_kind_name(c->kind), "change",
-						      meaning_how_name(c->how), "name", c->name,
-						      "fields", fields_json(c)));
-	}
+	for (size_t i = 0; i < d->n_shown; i++)
+		json_array_append_new(
+			list, meaning_change_json(&d->changes[i], MEANING_ITEMS_SHOWN, &budget));
 	return json_pack("{s:I,s:I,s:I,s:I,s:o}", "total", (json_int_t)d->n, "added",
 			 (json_int_t)d->n_how[MEANING_ADDED], "removed",
 			 (json_int_t)d->n_how[MEANING_REMOVED], "changed",

@@ -392,7 +392,7 @@ static int preview(struct ctl *c, const struct ctl_args *a)
 	return send_file(c, a->words[0], "POST", "/v1/admin/policy/preview", ctl_print_preview);
 }
 
-/* Its rules by name, as the record has them: the first hundred. */
+/* As the record has them: the first hundred. */
 static void print_changes(struct ctl *c, const json_t *changes)
 {
 	static const char *const counts[] = {"added", "removed", "changed"};
@@ -412,12 +412,8 @@ static void print_changes(struct ctl *c, const json_t *changes)
 		ctl_member(c, changes, "removed"), ctl_member(c, changes, "changed"));
 	json_array_foreach((json_t *)list, i, one)
 	{
-		const char *how = ctl_member(c, one, "change"), *kind = ctl_member(c, one, "kind");
-		bool changed = txt_equal(how, "changed");
-
-		fprintf(c->out, "%s %s %s%s%s\n", kind, ctl_member(c, one, "name"), how,
-			changed ? ": " : "", changed ? ctl_member(c, one, "fields") : "");
-		more -= txt_equal(kind, "rule");
+		ctl_print_meaning_change(c, one);
+		more -= txt_equal(ctl_member(c, one, "kind"), "rule");
 	}
 	if (more > 0)
 		fprintf(c->out, "and %lld more rules\n", (long long)more);

@@ -75,7 +75,7 @@ static void print_items(struct ctl *c, const json_t *field, char sign, const cha
 			(long long)more);
 }
 
-static void print_change(struct ctl *c, const json_t *change)
+void ctl_print_meaning_change(struct ctl *c, const json_t *change)
 {
 	const json_t *field;
 	size_t i;
@@ -84,6 +84,8 @@ static void print_change(struct ctl *c, const json_t *change)
 		ctl_member(c, change, "change"));
 	json_array_foreach(json_object_get(change, "fields"), i, field)
 	{
+		if (json_is_string(field)) /* of a record that an older version wrote */
+			fprintf(c->out, "      %s\n", ctl_safe(c, json_string_value(field)));
 		print_items(c, field, '-', "removed", "n_removed");
 		print_items(c, field, '+', "added", "n_added");
 	}
@@ -101,7 +103,7 @@ static void print_meaning(struct ctl *c, const json_t *meaning)
 	}
 	json_array_foreach((json_t *)list, i, change)
 	{
-		print_change(c, change);
+		ctl_print_meaning_change(c, change);
 	}
 	if (total > (json_int_t)json_array_size(list))
 		fprintf(c->out, "and %lld more\n",

@@ -216,6 +216,8 @@ static void test_a_version_says_what_it_changes(void **state)
 	assert_int_equal(number_at(j, "changes.removed"), 1);
 	assert_string_equal(text_at(j, "changes.list.0.name"), "clerks");
 	assert_string_equal(text_at(j, "changes.list.0.change"), "removed");
+	assert_string_equal(text_at(j, "changes.list.0.fields.1.field"), "who");
+	assert_string_equal(text_at(j, "changes.list.0.fields.1.removed.0"), "user:ada@x.org");
 	assert_string_equal(text_at(j, "state"), "");
 	json_decref(j);
 	j = admin_ok("GET", "/v1/admin/policy/log?version=4", NULL);
@@ -226,9 +228,9 @@ static void test_a_version_says_what_it_changes(void **state)
 	expect_no_version("x", 400);
 	/* in the record of its put, and in the next one as what was before */
 	assert_int_equal(audit_count("policy.put",
-				     "{\"change\":\"removed\",\"fields\":[\"action\",\"who\","
-				     "\"what\",\"when\",\"where\",\"how\"],\"kind\":\"rule\","
-				     "\"name\":\"clerks\"}"),
+				     "{\"added\":[],\"field\":\"who\",\"n_added\":0,"
+				     "\"n_removed\":2,\"removed\":[\"user:ada@x.org\","
+				     "\"user:sam@x.org\"]}"),
 			 2);
 }
 

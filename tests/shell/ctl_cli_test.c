@@ -145,7 +145,9 @@ static void one_version(void *arg, struct http_request *r)
 		      "\"changes\":{\"against\":2,\"added\":1,\"removed\":100,\"changed\":0,"
 		      "\"list\":[{\"kind\":\"rule\",\"change\":\"removed\",\"name\":"
 		      "\"cl\\u001berks\","
-		      "\"fields\":[\"who\"]},{\"kind\":\"group\",\"change\":\"changed\","
+		      "\"fields\":[{\"field\":\"who\",\"removed\":[\"user:\\u001ba\"],"
+		      "\"n_removed\":3,\"added\":[],\"n_added\":0}]},{\"kind\":\"group\","
+		      "\"change\":\"changed\","
 		      "\"name\":\"ops\",\"fields\":[\"members\",\"who\"]}]},"
 		      "\"state\":\"in force\"}");
 }
@@ -739,7 +741,11 @@ static void test_policy_log_of_one(void **state)
 	       "bytes    70\n"
 	       "Against version 2: 1 rules added, 100 removed, 0 changed.\n"
 	       "rule cl?erks removed\n"
-	       "group ops changed: members, who\n"
+	       "    - who      user:?a\n"
+	       "    - who      and 2 more\n"
+	       "group ops changed\n"
+	       "      members\n" /* of an older record */
+	       "      who\n"
 	       "and 100 more rules\n",
 	       "");
 	ztctl("policy", "log", "--version", "2");

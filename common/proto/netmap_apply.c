@@ -190,6 +190,12 @@ static int merge_sets(const struct netmap *old, const struct netmap_msg *msg, st
 		err = merge_endpoints(&endpoints, msg, a);
 	if (!err)
 		err = merge_grants(&grants, msg, a);
+	/* Who names them no more makes room first: limits are of what there is, not of both maps.
+	 */
+	if (!err)
+		err = drop_rules(&rules, grants, a);
+	if (!err)
+		err = netmap_drop_unasked(&conditions, grants, a);
 	if (!err)
 		err = merge_rules(&rules, msg, a);
 	if (!err)

@@ -326,6 +326,49 @@ static void a_difference_applied_to_the_old_map_is_the_new_map(void **state)
 	}
 }
 
+/* As many rules as there may be, and as many others: a device that comes under a canary. */
+static struct netmap with_rules(const struct netmap *like, uint32_t first, struct arena *a)
+{
+	struct netmap_grant *g = arena_array(a, ZT_RULES_MAX, sizeof(*g));
+	struct netmap_rule *r = arena_array(a, ZT_RULES_MAX, sizeof(*r));
+	struct netmap m = *like;
+
+	assert_true(g && r);
+	for (uint32_t i = 0; i < ZT_RULES_MAX; i++) {
+		g[i] = (struct netmap_grant){
+			.peer = 2,
+			.dir = NETMAP_OUT,
+			.svc = {SERVICE_TCP, (uint16_t)(i + 1), (uint16_t)(i + 1)},
+			.rule = first + i};
+		r[i].id = first + i;
+		snprintf(r[i].name, sizeof(r[i].name), "r%u", first + i);
+	}
+	m.grants = g;
+	m.n_grants = ZT_RULES_MAX;
+	m.rules = r;
+	m.n_rules = ZT_RULES_MAX;
+	return m;
+}
+
+static void all_rules_may_be_others_at_once(void **state)
+{
+	static struct netmap_peer peers[1];
+	static const struct netmap empty;
+	struct netmap like = {.policy = 1, .self = make_self(0), .peers = peers, .n_peers = 1};
+	struct netmap old, new, got;
+	struct arena a;
+
+	(void)state;
+	peers[0] = make_peer(2, 0);
+	arena_init(&a, (size_t)64 << 20);
+	old = with_rules(&like, 1, &a);
+	new = with_rules(&like, 1 + ZT_RULES_MAX, &a);
+	travel(&empty, &old, &a, &got);
+	travel(&got, &new, &a, &got);
+	assert_netmap_equal(&got, &new);
+	arena_done(&a);
+}
+
 static void nothing_is_borrowed_from_the_old_map_or_the_message(void **state)
 {
 	struct arena a, result;
@@ -1678,6 +1721,7 @@ int main(void)
 		cmocka_unit_test(a_network_has_one_family_or_two),
 		cmocka_unit_test(an_overlay_is_no_wider_than_eight_bits),
 		cmocka_unit_test(an_overlay_address_is_one_of_a_host),
+		cmocka_unit_test(all_rules_may_be_others_at_once),
 		cmocka_unit_test(an_ipv6_overlay_has_no_cloud_metadata),
 		with_sample(leases_of_grants_are_classes),
 		with_sample(the_encoder_refuses_wrong_leases),

@@ -185,15 +185,17 @@ start()
 	pids[$name]=$!
 }
 
-# Its exit status comes back; who does not end within 15 s is killed, which is a failure.
+# Its exit status comes back; who does not end within a minute (the machine may be busy) is killed, which is a
+# failure, and where everybody stands is shown.
 stop()
 {
 	local name=$1 signal=${2:-TERM} status=0
 
 	[ -n "${pids[$name]:-}" ] || return 0
 	kill "-$signal" "${pids[$name]}" 2>/dev/null || true
-	if ! await 15 denied is_running "$name" >/dev/null; then
+	if ! await 60 denied is_running "$name" >/dev/null; then
 		echo "not ok - $name does not end on SIG$signal"
+		ps -eo pid,ppid,stat,wchan:32,args | sed 's/^/# /'
 		failed=$((failed + 1))
 		kill -KILL "${pids[$name]}" 2>/dev/null || true
 		# Stuck in the kernel: waited for no longer; it ends with the machine.

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "controller/meaning_json.h"
+#include "controller/api/meaning_json.h"
 
 enum { MEMORY_MAX = 1 << 30, LISTED_MAX = 100, ITEMS_MAX = 10, TEXT_MAX = 64 << 10 };
 

@@ -7,7 +7,7 @@
 
 #include "zt/txt.h"
 #include "controller/api/api.h"
-#include "controller/meaning_json.h"
+#include "controller/api/meaning_json.h"
 
 /* --- the admin's own way --- */
 

@@ -1,4 +1,4 @@
-#include "controller/meaning_json.h"
+#include "controller/api/meaning_json.h"
 
 #include <string.h>
 

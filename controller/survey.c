@@ -156,7 +156,7 @@ static void survey_done(struct job *job)
 	struct survey_job *j = (struct survey_job *)job;
 	int more = j->result.err || j->counted ? 0 : j->invariants ? 1 : count(j);
 
-	if (worker_is_ending(j->c.worker) && !j->compared)
+	if (worker_is_ending(j->c.worker) && !j->compared && !j->result.err)
 		more = -ECANCELED;
 	if (more < 0)
 		fail(j, more);

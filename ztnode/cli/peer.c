@@ -120,7 +120,7 @@ static bool has_grant(const json_t *status, const json_t *peer)
 		char whom[ZT_NAME_MAX + 1];
 
 		id_text(grant, "peer", whom, sizeof(whom));
-		if (covers_icmp(grant) &&
+		if (covers_icmp(grant) && !text_of(grant, "problem")[0] &&
 		    (txt_equal(whom, text_of(peer, "name")) || is_id(peer, whom)))
 			return true;
 	}

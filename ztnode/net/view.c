@@ -106,7 +106,8 @@ static json_t *peer_rules(const struct netmap *m, uint32_t peer, const struct de
 			hi = mid;
 	}
 	for (size_t i = lo; i < m->n_grants && m->grants[i].peer == peer && n < 64; i++) {
-		bool known = desired_grant_end(&m->grants[i], t) <= 0;
+		bool known = desired_grant_end(&m->grants[i], t) <= 0 ||
+			     desired_unenforced(m, &m->grants[i]) != NULL;
 
 		for (size_t j = 0; j < n; j++)
 			known = known || seen[j] == m->grants[i].rule;

@@ -738,6 +738,8 @@ static void only_a_grant_out_allows_a_ping(void **state)
 		{"to another", "{'grants':[{'direction':'out','peer':'c','proto':'icmp'}]}", 4},
 		{"only tcp", "{'grants':[{'direction':'out','peer':'b','proto':'tcp'}]}", 4},
 		{"to nobody", "{'grants':[{'direction':'out','peer':null,'proto':'icmp'}]}", 4},
+		{"by a rule that cannot be enforced here",
+		 "{'grants':[{'direction':'out','peer':'b','proto':'icmp','problem':'app:x'}]}", 4},
 		{"no grant", "{'grants':[],'lease':{'remaining_s':9}}", 4},
 		{"beyond the map's lease",
 		 "{'grants':[{'direction':'out','peer':'b','proto':'icmp'}],"

@@ -211,9 +211,15 @@ stop()
 	return "$status"
 }
 
+# A zombie has ended: bash (5.2) may not see that a child died while it reads with a time limit, and only learns of
+# it from its next child.
 is_running()
 {
-	kill -0 "${pids[$1]}" 2>/dev/null
+	local stat
+
+	{ read -r stat <"/proc/${pids[$1]}/stat"; } 2>/dev/null || return 1
+	stat=${stat##*) } # behind the name
+	[ "${stat%% *}" != Z ]
 }
 
 wire()

@@ -107,6 +107,7 @@ struct can_party {
 	struct can_run *x;
 	bool hosts;		   /* v are resources, else rules */
 	const uint64_t *rules;	   /* of rules only these bits */
+	uint32_t member;	   /* an atom that all must have; NAMES_ABSENT: none */
 	struct can_class *classes; /* ids grow */
 	size_t n, cap;
 	struct names known;

@@ -15,7 +15,7 @@ enum { ATOMS_MEMORY_MAX = 64 << 20 };
 
 void can_party_init(struct can_party *y, struct can_run *x, bool hosts, const uint64_t *rules)
 {
-	*y = (struct can_party){.x = x, .hosts = hosts, .rules = rules};
+	*y = (struct can_party){.x = x, .hosts = hosts, .rules = rules, .member = NAMES_ABSENT};
 	names_init(&y->known, x->a);
 }
 
@@ -136,26 +136,29 @@ static size_t count_of(const struct can_party *y, const struct atoms *atoms)
 	return n;
 }
 
-static int add_atoms(struct can_party *y, const struct atoms *atoms, const struct can_identity *id)
-{
-	bool holds = y->x->held && !y->hosts;
-	size_t most = count_of(y, atoms) + (holds ? count_holds(y, atoms) : 0);
-	uint32_t *v = arena_array(atoms->arena, most, sizeof(*v)), n;
-
-	if (!v)
-		return -ENOMEM;
-	n = list_of(y, atoms, v);
-	if (holds)
-		n += holds_of(y, atoms, v + n);
-	return party_add(y, v, ids_sort(v, n), id);
-}
-
 static bool has_atom(const struct atoms *atoms, uint32_t atom)
 {
 	for (uint32_t i = 0; i < atoms->n; i++)
 		if (atoms->v[i] == atom)
 			return true;
 	return false;
+}
+
+static int add_atoms(struct can_party *y, const struct atoms *atoms, const struct can_identity *id)
+{
+	bool holds = y->x->held && !y->hosts;
+	size_t most = count_of(y, atoms) + (holds ? count_holds(y, atoms) : 0);
+	uint32_t *v, n;
+
+	if (y->member != NAMES_ABSENT && !has_atom(atoms, y->member))
+		return 0;
+	v = arena_array(atoms->arena, most, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	n = list_of(y, atoms, v);
+	if (holds)
+		n += holds_of(y, atoms, v + n);
+	return party_add(y, v, ids_sort(v, n), id);
 }
 
 /* --- devices that exist --- */

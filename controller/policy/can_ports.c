@@ -88,7 +88,8 @@ static size_t add_holds(const struct can_run *x, uint32_t hold, uint32_t resourc
 	size_t n = 0;
 
 	for (size_t k = 0; k < i->n_to; k++)
-		for (size_t j = 0; j < r->n_ports && target_means(x->p, &i->to[k], resource); j++) {
+		for (size_t j = 0; j < r->n_ports && invariant_means(x->p, i, &i->to[k], resource);
+		     j++) {
 			v[n] = (struct about){.rule = hold, .deny = true};
 			n += target_port(&i->to[k], &r->ports[j], &v[n].svc);
 		}

@@ -100,7 +100,7 @@ static int hold_target(struct hold *h, const struct policy_invariant *i,
 		const struct ids *hosted = &h->e->index.hosted[h->dst->seats[s].atom];
 
 		for (uint32_t k = 0; k < hosted->n && !err; k++)
-			if (target_means(h->e->policy, t, hosted->v[k]))
+			if (invariant_means(h->e->policy, i, t, hosted->v[k]))
 				err = hold_resource(h, i, t, hosted->v[k]);
 	}
 	return err;
@@ -164,7 +164,8 @@ static bool keeps(const struct engine *e, const struct policy_invariant *i, cons
 
 			for (size_t t = 0; t < i->n_to; t++)
 				for (size_t j = 0; j < r->n_ports; j++)
-					if (target_means(e->policy, &i->to[t], hosted->v[k]) &&
+					if (invariant_means(e->policy, i, &i->to[t],
+							    hosted->v[k]) &&
 					    target_port(&i->to[t], &r->ports[j], &port) &&
 					    service_overlaps(&port, svc))
 						return true;
@@ -209,19 +210,12 @@ static void add_sources(const struct engine *e, struct bits *atoms)
 		add_all(atoms, &e->index.who[r]);
 }
 
-static void add_from(const struct engine *e, const struct policy_invariant *i, struct bits *atoms)
+static void add_from(const struct engine *e, size_t invariant, struct bits *atoms)
 {
-	for (size_t k = 0; k < i->n_from; k++) {
-		const struct selector *s = &i->from[k];
-		uint32_t atom = s->kind == SELECTOR_ANYONE
-					? NAMES_ABSENT
-					: index_atom(&e->index, s->kind, s->name);
-
-		if (s->kind == SELECTOR_ANYONE)
-			add_sources(e, atoms);
-		else if (atom != NAMES_ABSENT) /* beside anyone nobody else has one */
-			bits_add(atoms, atom);
-	}
+	if (e->index.from[invariant].n)
+		add_all(atoms, &e->index.from[invariant]);
+	else
+		add_sources(e, atoms);
 }
 
 void engine_hold_around(const struct engine *e, const struct bits *whens, struct bits *resources,
@@ -234,10 +228,10 @@ void engine_hold_around(const struct engine *e, const struct bits *whens, struct
 
 		if (!i->when || !bits_has(whens, (uint32_t)when_of(e, i)))
 			continue;
-		add_from(e, i, atoms);
+		add_from(e, k, atoms);
 		for (size_t t = 0; t < i->n_to; t++)
 			for (uint32_t r = 0; r < p->n_resources; r++)
-				if (target_means(p, &i->to[t], r))
+				if (invariant_means(p, i, &i->to[t], r))
 					bits_add(resources, r);
 	}
 }

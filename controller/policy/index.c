@@ -257,7 +257,7 @@ int atoms_close(struct atoms *s, const struct policy_index *x)
 
 static int derived_init(struct derived *d, const struct policy *p, struct arena *a)
 {
-	d->cap = (uint32_t)(p->n_groups + p->n_resources + p->n_rules);
+	d->cap = (uint32_t)(p->n_groups + p->n_resources + p->n_rules + p->n_invariants);
 	d->atom = arena_array(a, d->cap, sizeof(*d->atom));
 	d->in = arena_array(a, d->cap, sizeof(*d->in));
 	d->except = arena_array(a, d->cap, sizeof(*d->except));
@@ -316,14 +316,13 @@ static int index_rules(struct policy_index *x, const struct policy *p, struct de
 
 static bool is_about_anyone(const struct policy_invariant *i)
 {
-	for (size_t k = 0; k < i->n_from; k++)
-		if (i->from[k].kind == SELECTOR_ANYONE)
+	for (size_t k = 0; k < i->from.n_in && !i->from.n_except; k++)
+		if (i->from.in[k].kind == SELECTOR_ANYONE)
 			return true;
 	return false;
 }
 
-/* from: by invariant; turned round once all atoms are known. */
-static int index_invariants(struct policy_index *x, const struct policy *p, struct ids **ret_from)
+static int index_invariants(struct policy_index *x, const struct policy *p, struct derived *d)
 {
 	struct ids *from = arena_array(&x->arena, p->n_invariants, sizeof(*from));
 	uint32_t *all = arena_array(&x->arena, p->n_invariants, sizeof(*all)), n = 0;
@@ -334,11 +333,10 @@ static int index_invariants(struct policy_index *x, const struct policy *p, stru
 		if (is_about_anyone(&p->invariants[i]))
 			all[n++] = i;
 		else
-			err = intern_selectors(x, p->invariants[i].from, p->invariants[i].n_from,
-					       &from[i]);
+			err = intern_list(x, d, &p->invariants[i].from, &from[i]);
 	}
 	x->watch_all = (struct ids){.v = all, .n = n};
-	*ret_from = from;
+	x->from = from;
 	return err;
 }
 
@@ -372,7 +370,6 @@ static int index_build(struct policy_index *x, const struct policy *p)
 {
 	struct arena *a = &x->arena;
 	struct derived d = {0};
-	struct ids *from = NULL;
 	int err = derived_init(&d, p, a);
 
 	if (!err)
@@ -382,7 +379,7 @@ static int index_build(struct policy_index *x, const struct policy *p)
 	if (!err)
 		err = index_rules(x, p, &d);
 	if (!err)
-		err = index_invariants(x, p, &from);
+		err = index_invariants(x, p, &d);
 	if (!err)
 		err = index_tests(x, p);
 	x->anyone = index_atom(x, SELECTOR_ANYONE, NULL);
@@ -399,7 +396,7 @@ static int index_build(struct policy_index *x, const struct policy *p)
 	if (!err)
 		err = turn_round(a, x->what, p->n_rules, p->n_resources, &x->opened);
 	if (!err)
-		err = turn_round(a, from, p->n_invariants, x->n_atoms, &x->watched);
+		err = turn_round(a, x->from, p->n_invariants, x->n_atoms, &x->watched);
 	if (!err)
 		err = index_asked(x);
 	return err;

@@ -33,6 +33,7 @@ struct policy_index {
 	const struct ids *rules;   /* by atom: rules whose who names it */
 	const struct ids *hosted;  /* by atom: resources whose on names it */
 	const struct ids *opened;  /* by resource: rules about it, denying ones too */
+	const struct ids *from;	   /* by invariant: atoms it is about; none: anyone */
 	const struct ids *watched; /* by atom: invariants whose from names it */
 	struct ids watch_all;	   /* invariants about anyone: no device has a seat for that */
 	uint64_t watch_needs;	   /* bit per posture that some invariant asks for */

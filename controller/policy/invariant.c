@@ -46,12 +46,23 @@ struct breach {
 
 /* --- what an invariant is about --- */
 
-bool target_means(const struct policy *p, const struct policy_target *t, uint32_t resource)
+static bool names(const struct policy *p, const struct policy_target *t, uint32_t resource)
 {
 	if (t->all)
 		return true;
 	return t->data ? strcmp(p->resources[resource].data, t->data) == 0
 		       : t->resource == resource;
+}
+
+bool invariant_means(const struct policy *p, const struct policy_invariant *i,
+		     const struct policy_target *t, uint32_t resource)
+{
+	if (!names(p, t, resource))
+		return false;
+	for (size_t k = 0; k < i->n_to_except; k++)
+		if (names(p, &i->to_except[k], resource))
+			return false;
+	return true;
 }
 
 bool target_port(const struct policy_target *t, const struct service *port, struct service *ret)
@@ -345,10 +356,12 @@ static int begin_one(struct invariants_run *r)
 	r->x.extra_spots = r->i->spots;
 	can_run_forget(&r->x);
 	can_party_init(&r->from, &r->x, false, NULL);
-	for (size_t k = 0; k < r->i->n_from && !err; k++) {
+	if (r->i->from.n_except) /* then from is one atom, and who is kept out has it not */
+		r->from.member = r->x.index.from[r->n].v[0];
+	for (size_t k = 0; k < r->i->from.n_in && !err; k++) {
 		bool some = false;
 
-		err = can_party_add(&r->from, &r->i->from[k], &some);
+		err = can_party_add(&r->from, &r->i->from.in[k], &some);
 	}
 	return err;
 }
@@ -374,7 +387,7 @@ static int go_on(struct invariants_run *r)
 
 			if (r->x.work > enough)
 				return 1;
-			if (target_means(p, t, r->resource))
+			if (invariant_means(p, r->i, t, r->resource))
 				err = check_resource(r, r->resource, t);
 			if (err || r->broken)
 				return err;

@@ -21,7 +21,8 @@ void invariants_end(struct invariants_run *r);		   /* or NULL */
 
 /* --- what an invariant is about --- */
 
-/* Is the resource (index) among what t names? */
-bool target_means(const struct policy *p, const struct policy_target *t, uint32_t resource);
+/* Is the resource (index) among what t, one of i's, names, and not among i's excepts? */
+bool invariant_means(const struct policy *p, const struct policy_invariant *i,
+		     const struct policy_target *t, uint32_t resource);
 /* What a resource's port and the port that t names have in common, into *ret. False: nothing. */
 bool target_port(const struct policy_target *t, const struct service *port, struct service *ret);

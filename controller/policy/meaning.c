@@ -113,12 +113,11 @@ static int take_promise(struct comparison *c, struct side *s, size_t i)
 	t->rule = rule_like(c, s, p);
 	if (!t->rule)
 		return -ENOMEM;
-	t->who = units_of_selectors(&c->units,
-				    &(struct selectors){.in = p->from, .n_in = p->n_from});
+	t->who = units_of_selectors(&c->units, &p->from);
 	t->when = units_of_when(&c->units, t->rule->when);
 	t->where = units_of_where(&c->units, t->rule);
 	t->how = units_of_how(&c->units, t->rule);
-	t->opens = openings_of_targets(&c->units, p->to, p->n_to);
+	t->opens = openings_of_invariant(&c->units, p);
 	return c->units.err;
 }
 
@@ -543,8 +542,7 @@ static int find_used(struct comparison *c, struct side *s)
 		if (!s->rules[i].over)
 			use_groups(s->used, &p->rules[i].who);
 	for (size_t i = 0; i < p->n_invariants; i++)
-		use_groups(s->used, &(struct selectors){.in = p->invariants[i].from,
-							.n_in = p->invariants[i].n_from});
+		use_groups(s->used, &p->invariants[i].from);
 	for (size_t i = p->n_groups; i-- > 0;)
 		if (s->used[p->group_order[i]])
 			use_groups(s->used, &p->groups[p->group_order[i]].members);

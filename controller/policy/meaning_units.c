@@ -637,13 +637,15 @@ static bool narrow(struct opening *o, const struct policy_target *t)
 }
 
 /* Leases are nothing to an invariant. */
-static size_t add_target(struct units *u, const struct policy_target *t, struct opening *out)
+static size_t add_target(struct units *u, const struct policy_invariant *p,
+			 const struct policy_target *t, struct opening *out)
 {
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < u->policy->n_resources; i++) {
-		struct openings one = target_means(u->policy, t, i) ? openings_of_resource(u, i)
-								    : (struct openings){0};
+		struct openings one = invariant_means(u->policy, p, t, i)
+					      ? openings_of_resource(u, i)
+					      : (struct openings){0};
 
 		for (size_t k = 0; k < one.n; k++) {
 			struct opening o = one.v[k];
@@ -659,16 +661,16 @@ static size_t add_target(struct units *u, const struct policy_target *t, struct 
 	return n;
 }
 
-uint32_t openings_of_targets(struct units *u, const struct policy_target *to, size_t n_to)
+uint32_t openings_of_invariant(struct units *u, const struct policy_invariant *p)
 {
 	size_t n = 0, used = 0;
 	struct opening *v;
 
-	for (size_t i = 0; i < n_to && !u->err; i++)
-		n += add_target(u, &to[i], NULL);
+	for (size_t i = 0; i < p->n_to && !u->err; i++)
+		n += add_target(u, p, &p->to[i], NULL);
 	v = new_array(u, n, sizeof(*v));
-	for (size_t i = 0; v && i < n_to; i++)
-		used += add_target(u, &to[i], v + used);
+	for (size_t i = 0; v && i < p->n_to; i++)
+		used += add_target(u, p, &p->to[i], v + used);
 	return number_of(u, v, used);
 }
 

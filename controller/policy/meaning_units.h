@@ -43,7 +43,7 @@ struct ids units_of_how(struct units *u, const struct policy_rule *r);
 /* The set of what a rule opens, as a number. */
 uint32_t openings_of_rule(struct units *u, const struct policy_rule *r);
 /* What an invariant is about, so. */
-uint32_t openings_of_targets(struct units *u, const struct policy_target *to, size_t n_to);
+uint32_t openings_of_invariant(struct units *u, const struct policy_invariant *p);
 /* All of several sets; v sorted. */
 uint32_t openings_union(struct units *u, const uint32_t *v, uint32_t n);
 /* Its words: "tag:db tcp/5432", "tag:db tcp/5432, lease 5m". */

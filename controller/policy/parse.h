@@ -236,6 +236,9 @@ void settle_policy(struct parse *c);
 
 /* The invariants as read -> the policy's. References hold. */
 void settle_invariants(struct parse *c);
+/* Says a list of which an except leaves nobody: noun and name of what has it, its key. */
+void settle_check_left(struct parse *c, const struct selectors *l, unsigned line, unsigned column,
+		       const char *noun, const char *name, const char *key);
 
 /* --- check, check_tests: with policy filled --- */
 

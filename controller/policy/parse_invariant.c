@@ -143,7 +143,63 @@ static void set_from(struct parse *c, void *object, const struct lex *v, const c
 {
 	struct policy_invariant *i = &((struct parse_invariant *)object)->i;
 
-	i->from = value_list(c, v, help, sizeof(*i->from), value_who, &i->n_from);
+	i->from.in = value_list(c, v, help, sizeof(*i->from.in), value_who, &i->from.n_in);
+}
+
+/* except: each item is taken from the list of its kind. */
+struct invariant_except {
+	bool is_target;
+	struct policy_target to;
+	struct selector from;
+};
+
+static bool refuse_expected(struct parse *c, const struct span *s)
+{
+	diag_hint(problem_with(c, s, "is a condition of expect"),
+		  "expect has no except: name there what an access must ask for");
+	return false;
+}
+
+static bool item_except(struct parse *c, const struct span *s, const char *help, void *ret)
+{
+	struct invariant_except *e = ret;
+
+	e->is_target = (span_starts(s, "resource:") && !span_is(s, "resource:*")) ||
+		       span_starts(s, "data:");
+	if (span_starts(s, "posture:") || span_starts(s, "place:") || span_starts(s, "country:") ||
+	    span_starts(s, "schedule:"))
+		return refuse_expected(c, s);
+	if (!e->is_target)
+		return value_selector(c, s, ALLOW_USER | ALLOW_GROUP | ALLOW_TAG | ALLOW_DEVICE,
+				      help, &e->from);
+	if (!item_target(c, s, help, &e->to))
+		return false;
+	if (e->to.some_ports)
+		diag_hint(problem_with(c, s, "has a port"),
+			  "except takes out whole resources: name in to the ports that are meant");
+	return !e->to.some_ports;
+}
+
+static void set_except(struct parse *c, void *object, const struct lex *v, const char *help)
+{
+	struct policy_invariant *i = &((struct parse_invariant *)object)->i;
+	struct invariant_except *list;
+	struct policy_target *to;
+	struct selector *from;
+	size_t n;
+
+	list = value_list(c, v, help, sizeof(*list), item_except, &n);
+	from = arena_array(c->arena, n, sizeof(*from));
+	to = arena_array(c->arena, n, sizeof(*to));
+	if (!list || !from || !to)
+		return parse_fail(c, -ENOMEM);
+	i->from.except = from;
+	i->to_except = to;
+	for (size_t k = 0; k < n; k++)
+		if (list[k].is_target)
+			to[i->n_to_except++] = list[k].to;
+		else
+			from[i->from.n_except++] = list[k].from;
 }
 
 static void set_why(struct parse *c, void *object, const struct lex *v, const char *help)
@@ -160,6 +216,9 @@ static const struct key invariant_keys[] = {
 	{"expect", set_expect, true,
 	 "never, or what an access must ask for: a list of posture:NAME, place:NAME, country:DE "
 	 "and schedule:NAME"},
+	{"except", set_except, false,
+	 "a list of user:EMAIL, group:NAME, tag:NAME, device:NAME, resource:NAME and data:CLASS: "
+	 "what the invariant is not about after all"},
 	{"why", set_why, true, "the reason, in words, at most 500 bytes"},
 };
 
@@ -225,6 +284,48 @@ static void check_data(struct parse *c, const struct policy_target *t)
 		     "data:", classes, n, "write data = ... in the resources that are meant");
 }
 
+static bool same_target(const struct policy_target *a, const struct policy_target *b)
+{
+	if (a->all || b->all || !a->data != !b->data)
+		return a->all && b->all;
+	return a->data ? strcmp(a->data, b->data) == 0 : a->resource == b->resource;
+}
+
+/* Is every item of to taken out by name? An invariant about nothing would always hold. Only looked
+ * at where both are short, as with selectors. */
+static bool is_about_nothing(const struct policy_invariant *i)
+{
+	enum { SHORT = 64 };
+
+	if (i->n_to == 0 || i->n_to_except == 0 || i->n_to > SHORT || i->n_to_except > SHORT)
+		return false;
+	for (size_t k = 0; k < i->n_to; k++) {
+		size_t e = 0;
+
+		while (e < i->n_to_except && !same_target(&i->to[k], &i->to_except[e]))
+			e++;
+		if (e == i->n_to_except)
+			return false;
+	}
+	return true;
+}
+
+static void check_invariant(struct parse *c, const struct policy_invariant *i)
+{
+	for (size_t k = 0; k < i->n_to && !c->stop; k++)
+		if (i->to[k].data)
+			check_data(c, &i->to[k]);
+	for (size_t k = 0; k < i->n_to_except && !c->stop; k++)
+		if (i->to_except[k].data)
+			check_data(c, &i->to_except[k]);
+	settle_check_left(c, &i->from, i->line, i->column, "invariant", i->name, "from");
+	if (is_about_nothing(i))
+		diag_hint(problem_at(c, (struct place){i->line, i->column},
+				     "invariant \"%s\" is empty: except takes out all of its to",
+				     i->name),
+			  "take the names out of one of the two lists");
+}
+
 void settle_invariants(struct parse *c)
 {
 	const struct parse_invariant *from = c->objects[THING_INVARIANT];
@@ -241,9 +342,7 @@ void settle_invariants(struct parse *c)
 			if (!out[i].when)
 				return parse_fail(c, -ENOMEM);
 		}
-		for (size_t k = 0; k < out[i].n_to && !c->stop; k++)
-			if (out[i].to[k].data)
-				check_data(c, &out[i].to[k]);
+		check_invariant(c, &out[i]);
 	}
 	c->policy->invariants = out;
 	c->policy->n_invariants = n;

@@ -179,7 +179,7 @@ static bool is_taken_out(const struct selectors *l)
 	return true;
 }
 
-static void check_left(struct parse *c, const struct selectors *l, unsigned line, unsigned column,
+void settle_check_left(struct parse *c, const struct selectors *l, unsigned line, unsigned column,
 		       const char *noun, const char *name, const char *key)
 {
 	if (is_taken_out(l))
@@ -220,7 +220,7 @@ static void settle_hosts(struct parse *c, const struct parse_resource *from,
 
 	l->except = from->host_except;
 	l->n_except = from->n_host_except;
-	check_left(c, l, r->line, r->column, "resource", r->name, r->on.in ? "on" : "via");
+	settle_check_left(c, l, r->line, r->column, "resource", r->name, r->on.in ? "on" : "via");
 }
 
 static void settle_address(struct parse *c, const struct parse_resource *from,
@@ -340,7 +340,7 @@ static void settle_rule(struct parse *c, const struct parse_rule *from, struct p
 	r->ticket = r->ticket ? r->ticket : "";
 	r->review_s = r->review_s ? r->review_s : INT64_MAX;
 	settle_what(c, from, r);
-	check_left(c, &r->who, r->line, r->column, "rule", r->name, "who");
+	settle_check_left(c, &r->who, r->line, r->column, "rule", r->name, "who");
 	if (r->where && !(r->where & ~r->where_except))
 		diag_hint(problem_at(c, (struct place){r->line, r->column},
 				     "rule \"%s\" can never match: except takes out all of its "
@@ -362,8 +362,8 @@ static void settle_lists(struct parse *c)
 	if (!out || !out_rules)
 		return parse_fail(c, -ENOMEM);
 	for (size_t i = 0; i < p->n_groups && !c->stop; i++)
-		check_left(c, &p->groups[i].members, p->groups[i].line, p->groups[i].column,
-			   "group", p->groups[i].name, "members");
+		settle_check_left(c, &p->groups[i].members, p->groups[i].line, p->groups[i].column,
+				  "group", p->groups[i].name, "members");
 	for (size_t i = 0; i < p->n_resources && !c->stop; i++)
 		settle_resource(c, &resources[i], &out[i]);
 	for (size_t i = 0; i < p->n_rules && !c->stop; i++) {

@@ -193,10 +193,9 @@ struct policy_target {
  * postures, from one of these spots, while this when holds. */
 struct policy_invariant {
 	const char *name;
-	const struct selector *from;
-	size_t n_from;
-	const struct policy_target *to;
-	size_t n_to;
+	struct selectors from;
+	const struct policy_target *to, *to_except; /* to_except: whole ones, without ports */
+	size_t n_to, n_to_except;
 	bool never;
 	uint64_t postures;		/* bits; of no use when never, as are the next two */
 	uint64_t spots;			/* bits by spot; 0: anywhere */

@@ -143,7 +143,7 @@ static void find_nobody(struct list *l)
 		for (size_t i = 0; i < p->n_tests; i++)
 			look_at(&x, &p->tests[i].from, 1);
 		for (size_t i = 0; i < p->n_invariants; i++)
-			look_at(&x, p->invariants[i].from, p->invariants[i].n_from);
+			look_at_both(&x, &p->invariants[i].from);
 	}
 	arena_done(&x.a);
 }

@@ -427,6 +427,27 @@ static const struct row rows[] = {
 	{"never, of somebody else", R RULE("a", "") HOLD("tag:t", "resource:r", "never"), ASK,
 	 "always: a"},
 	{"never, of anyone", R RULE("a", "") HOLD("anyone", "resource:r", "never"), ASK, "never"},
+	{"never, of anyone but him",
+	 R RULE("a", "") HOLD("anyone", "resource:r", "never") "except = user:u@x.org\n", ASK,
+	 "always: a"},
+	{"never, of anyone but another",
+	 R RULE("a", "") HOLD("anyone", "resource:r", "never") "except = user:v@x.org\n", ASK,
+	 "never"},
+	{"never, of a group but those of another that he is in",
+	 "[group g]\nmembers = user:u@x.org, user:v@x.org\n"
+	 "[group h]\nmembers = group:i\n[group i]\nmembers = user:u@x.org\n" R RULE("a", "")
+		 HOLD("group:g", "resource:r", "never") "except = group:h\n",
+	 ASK, "always: a"},
+	{"never, of all but the resource",
+	 R RULE("a", "") HOLD("user:u@x.org", "resource:*", "never") "except = resource:r\n", ASK,
+	 "always: a"},
+	{"never, of all but another resource with the same port on the same devices",
+	 R SSH RULE("a", "") HOLD("user:u@x.org", "resource:*", "never") "except = resource:r\n",
+	 ASK, "never"},
+	{"never, of all but a class of data",
+	 R "data = low\n" RULE("a", "")
+		 HOLD("user:u@x.org", "resource:*", "never") "except = data:low\n",
+	 ASK, "always: a"},
 	{"a port of it",
 	 "[resource r]\non = tag:s\nports = tcp/22-24\n" RULE("a", "")
 		 HOLD("user:u@x.org", "resource:r tcp/23", "never"),
@@ -568,6 +589,9 @@ struct invariant_row {
 	const char *with_devices;
 };
 
+#define GIVEN2                                                                                     \
+	"[group given]\n"                                                                          \
+	"[rule b]\nwhy = x\nwho = group:given\nwhat = resource:r\n"
 #define GIVEN "[group given]\n[rule a]\nwhy = x\nwho = group:given\nwhat = resource:r\n"
 
 static const struct invariant_row invariant_rows[] = {
@@ -575,6 +599,18 @@ static const struct invariant_row invariant_rows[] = {
 	 NULL, NULL},
 	{"the file alone", R RULE("a", "") HOLD("user:u@x.org", "resource:r", "never"),
 	 "rule \"a\" (line 4) lets user:u@x.org reach r on tag:s, tcp/22", NULL},
+	{"of anyone but him",
+	 R RULE("a", "") HOLD("anyone", "resource:r", "never") "except = user:u@x.org\n", NULL,
+	 NULL},
+	{"of anyone but him, and another comes",
+	 R RULE("a", "") GIVEN2 HOLD("anyone", "resource:r", "never") "except = user:u@x.org\n",
+	 "rule \"b\" (line 9) lets group:given reach r on tag:s, tcp/22", NULL},
+	{"of anyone but the group, whoever an admin puts in it",
+	 R GIVEN HOLD("anyone", "resource:r", "never") "except = group:given\n", NULL, NULL},
+	{"of all but what he reaches",
+	 R SSH RULE("a", "")
+		 HOLD("user:u@x.org", "resource:*", "never") "except = resource:r, resource:ssh\n",
+	 NULL, NULL},
 	{"a group that an admin gave is not in the file",
 	 R GIVEN HOLD("user:ada@x.org", "resource:r", "never"), NULL,
 	 "lets device:lap reach r on device:db, tcp/22"},

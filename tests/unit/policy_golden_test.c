@@ -179,28 +179,36 @@ static void print_rules(struct buf *b, const struct policy *p)
 	}
 }
 
-static void print_invariants(struct buf *b, const struct policy *p)
+static void print_targets(struct buf *b, const struct policy *p, const char *word,
+			  const struct policy_target *v, size_t n)
 {
 	char svc[SERVICE_TEXT_MAX];
 
+	if (n)
+		buf_printf(b, "\t%s:", word);
+	for (size_t k = 0; k < n; k++) {
+		const struct policy_target *t = &v[k];
+
+		service_print(&t->svc, svc);
+		buf_printf(b, " %s%s%s%s", t->data ? "data:" : "resource:",
+			   t->data  ? t->data
+			   : t->all ? "*"
+				    : p->resources[t->resource].name,
+			   t->some_ports ? " " : "", t->some_ports ? svc : "");
+	}
+	if (n)
+		buf_put_text(b, "\n");
+}
+
+static void print_invariants(struct buf *b, const struct policy *p)
+{
 	for (size_t i = 0; i < p->n_invariants; i++) {
 		const struct policy_invariant *v = &p->invariants[i];
 
-		buf_printf(b, "%u: invariant %s%s\n\tfrom:", v->line, v->name,
-			   v->never ? " never" : "");
-		print_list(b, v->from, v->n_from);
-		buf_put_text(b, "\n\tto:");
-		for (size_t k = 0; k < v->n_to; k++) {
-			const struct policy_target *t = &v->to[k];
-
-			service_print(&t->svc, svc);
-			buf_printf(b, " %s%s%s%s", t->data ? "data:" : "resource:",
-				   t->data  ? t->data
-				   : t->all ? "*"
-					    : p->resources[t->resource].name,
-				   t->some_ports ? " " : "", t->some_ports ? svc : "");
-		}
-		buf_put_text(b, "\n");
+		buf_printf(b, "%u: invariant %s%s\n", v->line, v->name, v->never ? " never" : "");
+		print_selectors(b, "from", &v->from);
+		print_targets(b, p, "to", v->to, v->n_to);
+		print_targets(b, p, "to not", v->to_except, v->n_to_except);
 		for (size_t k = 0; k < p->n_postures; k++)
 			if (v->postures >> k & 1)
 				buf_printf(b, "\tposture: %s\n", p->postures[k].name);

@@ -350,6 +350,9 @@ static const struct {
 	 ""},
 	{"an invariant more", R, R NEVER_SAM, "sam added; "},
 	{"an invariant less", R NEVER_SAM, R, "sam removed; "},
+	{"an invariant is about fewer", R PROMISE("lan", "expect = never"),
+	 R PROMISE("lan", "expect = never\nexcept = user:ada@x.org"),
+	 "lan from -[anyone] +[anyone except user:ada@x.org]; "},
 	{"an invariant asks for less", R NEVER_SAM,
 	 R DISK "[invariant sam]\nfrom = user:sam@x.org\nto = resource:db\n"
 		"expect = posture:disk\nwhy = w\n",
@@ -424,7 +427,8 @@ struct world {
 	unsigned members[2];		  /* bits of users, then tags */
 	struct random_rule rules[RULES_MAX];
 	unsigned n_rules;
-	unsigned promise, promised; /* of an invariant: 0 none, 1 never, 2 and 3 a posture; whom */
+	unsigned promise;		 /* of an invariant: 0 none, 1 never, 2 and 3 a posture */
+	unsigned promised, not_promised; /* whom, and who is taken out of that, other than they */
 };
 
 static unsigned some_bits(unsigned n)
@@ -448,7 +452,8 @@ static struct world random_world(void)
 {
 	struct world w = {.n_rules = roll(RULES_MAX),
 			  .promise = roll(5) % 4,
-			  .promised = some_bits(2 * KINDS + 2)};
+			  .promised = some_bits(2 * KINDS + 2),
+			  .not_promised = roll(2) * some_bits(2 * KINDS + 2)};
 
 	for (unsigned i = 0; i < KINDS; i++) {
 		w.on[i] = some_bits(KINDS);
@@ -570,6 +575,8 @@ static struct policy *written(const struct world *w, bool other)
 	if (w->promise) {
 		buf_put_text(&b, "[invariant i]\nto = resource:*\nwhy = w\n");
 		put_bits(&b, "from", w->promised, who_names);
+		if (w->not_promised & ~w->promised)
+			put_bits(&b, "except", w->not_promised & ~w->promised, who_names);
 	}
 	if (w->promise == 1)
 		buf_put_text(&b, "expect = never\n");

@@ -348,7 +348,7 @@ bool oracle_is_its_time(const struct world *w, const struct invariant *i, int64_
 static bool forbids(const struct world *w, const struct invariant *i, const struct device *src,
 		    int64_t now_s)
 {
-	if (!is_one_of(w, &i->from, src))
+	if (!is_one_of(w, &i->from, src) || is_one_of(w, &i->except, src))
 		return false;
 	for (unsigned k = 0; k < i->how.n; k++)
 		if (!(src->verdicts >> i->how.v[k].n & 1))
@@ -357,11 +357,11 @@ static bool forbids(const struct world *w, const struct invariant *i, const stru
 	       (i->where.n && is_somewhere(w, &i->where, &src->where) != YES);
 }
 
-static bool is_target(const struct world *w, const struct target *t, const struct device *dst,
-		      struct point p)
+static bool is_target(const struct world *w, const struct target *t, const struct list *except,
+		      const struct device *dst, struct point p)
 {
 	const struct list what = {.v = {t->what}, .n = 1};
-	const struct rule all = {.what = what};
+	const struct rule all = {.what = what, .except = *except};
 
 	for (unsigned i = 0; i < ORACLE_RESOURCES; i++)
 		if (is_offered(w, &all, i, dst) && has_point(&w->resources[i], p) &&
@@ -375,10 +375,10 @@ static bool is_about(const struct world *w, const struct invariant *i, const str
 		     struct point p)
 {
 	for (unsigned k = 0; k < i->n_to; k++) {
-		if (p.proto != PROTO_OTHER && is_target(w, &i->to[k], dst, p))
+		if (p.proto != PROTO_OTHER && is_target(w, &i->to[k], &i->except, dst, p))
 			return true;
 		for (unsigned q = 0; p.proto == PROTO_OTHER && q < w->n_points; q++)
-			if (is_target(w, &i->to[k], dst, w->points[q]))
+			if (is_target(w, &i->to[k], &i->except, dst, w->points[q]))
 				return true;
 	}
 	return false;

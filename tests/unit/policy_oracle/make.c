@@ -272,6 +272,8 @@ static struct rule random_rule(const struct world *w)
 static struct invariant random_invariant(const struct world *w)
 {
 	static const int schedules[] = {ITEM_SCHEDULE, -1};
+	static const int not_invariant[] = {ITEM_USER,	 ITEM_GROUP,	ITEM_TAG,
+					    ITEM_DEVICE, ITEM_RESOURCE, -1};
 	const struct maker m = {.world = w, .groups = ORACLE_GROUPS};
 	struct invariant i = {.n_to = 1 + oracle_roll(2)};
 	unsigned asks = oracle_roll(8);
@@ -289,6 +291,8 @@ static struct invariant random_invariant(const struct world *w)
 		i.where = random_list(&m, 2, somewhere);
 	if (asks & 4)
 		i.when = random_list(&m, 2, schedules);
+	if (once_in(2))
+		i.except = random_list(&m, 3, not_invariant);
 	return i;
 }
 

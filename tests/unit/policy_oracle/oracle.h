@@ -115,7 +115,7 @@ struct target {
 };
 struct invariant {
 	bool never;
-	struct list from, how, where, when;
+	struct list from, how, where, when, except;
 	struct target to[2];
 	unsigned n_to;
 };

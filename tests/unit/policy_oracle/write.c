@@ -277,6 +277,7 @@ static void put_invariant(struct buf *b, const struct invariant *v, int n)
 
 	add_list(&k, "from", &v->from);
 	put_targets(add_key(&k, "to"), v);
+	add_list(&k, "except", &v->except);
 	buf_put_text(add_key(&k, "why"), "it was promised");
 	expect = add_key(&k, "expect");
 	if (v->never)

@@ -248,6 +248,7 @@ void check_policy(struct parse *c)
 	for (size_t i = 0; i < p->n_rules && !c->env->was_accepted; i++)
 		check_where(c, &p->rules[i], &wheres);
 	collect_facts(c);
+	check_never(c);
 	if (c->err == 0)
 		check_warnings(c);
 	sound = c->err == 0;

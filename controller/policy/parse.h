@@ -13,6 +13,7 @@
  *     parse_problem    problems with their place, hints, near misses
  *     parse_slip       hints from what shows in the refused text alone
  *     check            what needs the whole: contradictions
+ *     check_never      rules that never do anything
  *     check_warnings   what is no mistake and hardly meant
  *     check_tests      the file's own tests
  */
@@ -234,6 +235,7 @@ const struct policy_when *settle_invariant_when(struct parse *c, const struct po
 /* Lists less their excepts, groups in order. Says cycles and lists of which nothing is left. */
 void settle_policy(struct parse *c);
 
+bool same_selector(const struct selector *a, const struct selector *b);
 /* The invariants as read -> the policy's. References hold. */
 void settle_invariants(struct parse *c);
 /* Says a list of which an except leaves nobody: noun and name of what has it, its key. */
@@ -247,5 +249,7 @@ void check_policy(struct parse *c);
 /* Rules past their review, countries without a database, names and resources too near each other.
  */
 void check_warnings(struct parse *c);
+/* Rules that never do anything: problems, and warnings where that may be meant. */
+void check_never(struct parse *c);
 /* The file's own tests. References hold. */
 void check_tests(struct parse *c);

@@ -155,7 +155,7 @@ static void settle_groups(struct parse *c)
 
 /* --- lists less their excepts --- */
 
-static bool same_selector(const struct selector *a, const struct selector *b)
+bool same_selector(const struct selector *a, const struct selector *b)
 {
 	return a->kind == b->kind && (a->kind == SELECTOR_ANYONE || strcmp(a->name, b->name) == 0);
 }

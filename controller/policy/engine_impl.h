@@ -3,8 +3,9 @@
  *
  *     engine_set    devices join, change and leave
  *     engine_time   rules begin and end
- *     engine_query  what a device is granted: allowed, less denied, less what invariants hold back
+ *     engine_grants what a device is granted: allowed, less denied, less what invariants hold back
  *     engine_hold   what that is
+ *     engine_query  who is near whom, and who hosts what
  *
  *     node (a device) --seat--> atom <--who-- rule --what--> resource --on--> atom <--seat-- node
  *

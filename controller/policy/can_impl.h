@@ -3,6 +3,7 @@
  *     can_party    who asks and who is asked, as sets of rules and of resources
  *     can_ports    the two together: for each stretch of ports the rules about it
  *     can_solve    those rules: every set of conditions under which it is open
+ *     can_cells    those conditions as bits, one a moment
  *     can_times    the sets of whens that hold together at some instant
  *     can_places   what can be known together of where a device is
  *     can_posture  which postures imply and exclude each other

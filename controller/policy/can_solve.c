@@ -2,7 +2,7 @@
  * that hold and what is known of the place; a rule is open in some of these cells, a deny closes
  * some. Postures need no cells: only rules that allow ask for them, more of them never close
  * anything, and none at all is always possible. What else a rule's how asks for neither. */
-#include "controller/policy/can_impl.h"
+#include "controller/policy/can_cells.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,62 +10,7 @@
 
 #include "controller/policy/demand.h"
 
-enum {
-	KEY_TIMES,
-	KEY_PLACES,
-	KEY_SOLUTION,
-	CELLS_MAX = 1 << 22,	   /* words of one rule's */
-	CELLS_WORK_MAX = 64 << 20, /* words of all rules of one solution */
-};
-
-/* Rules with the same conditions are one. */
-struct kind {
-	const struct policy_rule *rule; /* the first of them */
-	uint64_t needs;
-	uint64_t *times, *places; /* bits that it holds at */
-	uint64_t *cells;	  /* open at, without what is denied */
-	size_t n_cells;
-};
-struct kinds {
-	struct kind *v;
-	size_t n;
-};
-
-/* What an invariant holds back beside postures. */
-struct hold {
-	const struct policy_invariant *i;
-	uint64_t *cells;
-};
-
-struct solve {
-	struct can_run *x;
-	struct kinds allow, deny;
-	struct hold *holds;
-	size_t n_holds;
-	const struct policy_when **whens; /* of these kinds, then the extra */
-	uint32_t *when_ids;
-	size_t n_whens;
-	const struct can_times *times;
-	const struct can_places *places;
-	size_t row, n_words;
-	uint64_t *all_times, *all_places;
-	uint64_t *denied;
-};
-
-static uint64_t *words(struct solve *s, size_t n)
-{
-	return arena_array(s->x->a, n, sizeof(uint64_t));
-}
-
-static bool has(const uint64_t *bits, size_t i)
-{
-	return bits[i / 64] >> (i % 64) & 1;
-}
-
-static void add(uint64_t *bits, size_t i)
-{
-	bits[i / 64] |= UINT64_C(1) << i % 64;
-}
+enum { KEY_TIMES, KEY_PLACES, KEY_SOLUTION };
 
 /* --- kinds --- */
 
@@ -128,11 +73,6 @@ static void drop_impossible(struct solve *s)
 
 /* --- moments --- */
 
-static uint32_t when_of(const struct solve *s, const struct policy_invariant *i)
-{
-	return (uint32_t)(i->when - s->x->p->whens);
-}
-
 static int gather_whens(struct solve *s)
 {
 	size_t most = s->allow.n + s->deny.n + s->n_holds, n = 0;
@@ -148,7 +88,7 @@ static int gather_whens(struct solve *s)
 				s->when_ids[n++] = both[k]->v[i].rule->when;
 	for (size_t i = 0; i < s->n_holds; i++)
 		if (s->holds[i].i->when)
-			s->when_ids[n++] = when_of(s, s->holds[i].i);
+			s->when_ids[n++] = cells_when_of(s, s->holds[i].i);
 	n = ids_sort(s->when_ids, (uint32_t)n);
 	for (size_t i = 0; i < n; i++)
 		s->whens[i] = &s->x->p->whens[s->when_ids[i]];
@@ -225,144 +165,6 @@ static int find_places(struct solve *s)
 	return fresh ? can_places_find(s->x->p, spots, s->x->a, t) : 0;
 }
 
-/* --- cells --- */
-
-static bool rule_is_at(const struct policy_rule *r, const struct places *at)
-{
-	return r->deny ? !where_fails(r, at) : where_holds(r, at);
-}
-
-/* Of the time i, is the when open? */
-static bool when_is_on(const struct solve *s, uint32_t when, size_t i)
-{
-	size_t k = 0;
-
-	while (s->when_ids[k] != when)
-		k++;
-	return has(s->times->open[i], k);
-}
-
-static bool rule_is_on(const struct solve *s, const struct policy_rule *r, size_t i)
-{
-	return r->when == POLICY_ALWAYS || when_is_on(s, r->when, i);
-}
-
-static bool is_held_at(const struct solve *s, const struct policy_invariant *i, size_t time,
-		       size_t place)
-{
-	return (i->spots && !(s->places->v[place].at.in & i->spots)) ||
-	       (i->when && !when_is_on(s, when_of(s, i), time));
-}
-
-static int fill_hold(struct solve *s, struct hold *h)
-{
-	h->cells = words(s, s->n_words);
-	if (!h->cells)
-		return -ENOMEM;
-	for (size_t t = 0; t < s->times->n; t++)
-		for (size_t p = 0; p < s->places->n; p++)
-			if (is_held_at(s, h->i, t, p))
-				add(h->cells + t * s->row, p);
-	return 0;
-}
-
-static int fill_kind(struct solve *s, struct kind *k)
-{
-	k->times = words(s, s->times->n / 64 + 1);
-	k->places = words(s, s->row);
-	if (!k->times || !k->places)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->times->n; i++)
-		if (rule_is_on(s, k->rule, i))
-			add(k->times, i);
-	for (size_t i = 0; i < s->places->n; i++)
-		if (rule_is_at(k->rule, &s->places->v[i].at))
-			add(k->places, i);
-	return 0;
-}
-
-static void spread(const struct solve *s, const uint64_t *times, const uint64_t *places,
-		   uint64_t *cells)
-{
-	for (size_t i = 0; i < s->times->n; i++)
-		for (size_t w = 0; has(times, i) && w < s->row; w++)
-			cells[i * s->row + w] |= places[w];
-}
-
-static void cut(const struct solve *s, const struct kind *deny, uint64_t *cells)
-{
-	for (size_t i = 0; i < s->times->n; i++)
-		for (size_t w = 0; has(deny->times, i) && w < s->row; w++)
-			cells[i * s->row + w] &= ~deny->places[w];
-}
-
-static size_t count(const uint64_t *bits, size_t n)
-{
-	size_t all = 0;
-
-	for (size_t i = 0; i < n; i++)
-		all += (size_t)__builtin_popcountll(bits[i]);
-	return all;
-}
-
-static bool is_within(const uint64_t *a, const uint64_t *b, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (a[i] & ~b[i])
-			return false;
-	return true;
-}
-
-static int fill_kinds(struct solve *s, struct kinds *l)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < l->n && !err; i++)
-		err = fill_kind(s, &l->v[i]);
-	return err;
-}
-
-static int make_cells(struct solve *s)
-{
-	int err;
-
-	s->row = s->places->n / 64 + 1;
-	s->n_words = s->times->n * s->row;
-	if (s->n_words > CELLS_MAX || s->n_words * (s->allow.n + s->n_holds + 1) > CELLS_WORK_MAX)
-		return -ZT_ELIMIT;
-	s->denied = words(s, s->n_words);
-	s->all_times = words(s, s->times->n / 64 + 1);
-	s->all_places = words(s, s->row);
-	if (!s->denied || !s->all_times || !s->all_places)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->times->n; i++)
-		add(s->all_times, i);
-	for (size_t i = 0; i < s->places->n; i++)
-		add(s->all_places, i);
-	err = fill_kinds(s, &s->allow);
-	if (!err)
-		err = fill_kinds(s, &s->deny);
-	for (size_t i = 0; i < s->deny.n && !err; i++)
-		spread(s, s->deny.v[i].times, s->deny.v[i].places, s->denied);
-	for (size_t i = 0; i < s->n_holds && !err; i++) {
-		err = fill_hold(s, &s->holds[i]);
-		for (size_t w = 0; w < s->n_words && !err; w++)
-			s->denied[w] |= s->holds[i].cells[w];
-	}
-	for (size_t i = 0; i < s->allow.n && !err; i++) {
-		struct kind *k = &s->allow.v[i];
-
-		k->cells = words(s, s->n_words);
-		if (!k->cells)
-			return -ENOMEM;
-		spread(s, k->times, k->places, k->cells);
-		for (size_t w = 0; w < s->n_words; w++)
-			k->cells[w] &= ~s->denied[w];
-		k->n_cells = count(k->cells, s->n_words);
-	}
-	return err;
-}
-
 /* --- the weakest --- */
 
 static bool implies(const struct solve *s, const struct kind *a, const struct kind *b)
@@ -372,7 +174,7 @@ static bool implies(const struct solve *s, const struct kind *a, const struct ki
 	for (uint64_t left = b->needs; left; left &= left - 1)
 		if (!postures_imply(s->x->p, a->needs, (uint32_t)__builtin_ctzll(left)))
 			return false;
-	return is_within(a->cells, b->cells, s->n_words);
+	return cells_within(a->cells, b->cells, s->n_words);
 }
 
 static unsigned asks(const struct kind *k)
@@ -438,27 +240,6 @@ static int keep_weakest(struct solve *s)
 
 /* --- what must be said of a way --- */
 
-/* Cells of the way when only this is said of it. nots: denies, then holds. */
-static void cells_said(const struct solve *s, const struct kind *k, bool timed, bool placed,
-		       const bool *nots, uint64_t *out)
-{
-	memset(out, 0, s->n_words * sizeof(*out));
-	spread(s, timed ? k->times : s->all_times, placed ? k->places : s->all_places, out);
-	for (size_t i = 0; i < s->deny.n; i++)
-		if (nots[i])
-			cut(s, &s->deny.v[i], out);
-	for (size_t i = 0; i < s->n_holds; i++)
-		for (size_t w = 0; nots[s->deny.n + i] && w < s->n_words; w++)
-			out[w] &= ~s->holds[i].cells[w];
-}
-
-static bool is_enough(const struct solve *s, const struct kind *k, bool timed, bool placed,
-		      const bool *nots, uint64_t *room)
-{
-	cells_said(s, k, timed, placed, nots, room);
-	return memcmp(room, k->cells, s->n_words * sizeof(*room)) == 0;
-}
-
 static uint64_t postures_said(const struct solve *s, uint64_t needs)
 {
 	uint64_t said = needs;
@@ -494,11 +275,11 @@ static int say_way(struct solve *s, const struct kind *k, uint64_t *room, struct
 		said[i] = true;
 	for (size_t i = n; i-- > 0;) {
 		said[i] = false;
-		said[i] = !is_enough(s, k, true, true, said, room);
+		said[i] = !cells_are_enough(s, k, true, true, said, room);
 	}
-	if (is_enough(s, k, false, ret->placed, said, room))
+	if (cells_are_enough(s, k, false, ret->placed, said, room))
 		ret->timed = false;
-	if (is_enough(s, k, ret->timed, false, said, room))
+	if (cells_are_enough(s, k, ret->timed, false, said, room))
 		ret->placed = false;
 	for (size_t i = 0; i < s->deny.n; i++)
 		if (said[i])
@@ -518,14 +299,14 @@ static bool covers_all(const struct solve *s, uint64_t *room)
 	for (size_t i = 0; i < s->allow.n; i++)
 		for (size_t w = 0; asks(&s->allow.v[i]) == 0 && w < s->n_words; w++)
 			room[w] |= s->allow.v[i].cells[w];
-	open = count(room, s->n_words);
+	open = cells_count(room, s->n_words);
 	return open == s->times->n * s->places->n;
 }
 
 static int conclude(struct solve *s, struct can_solution *ret)
 {
 	struct can_option *v = arena_array(s->x->a, s->allow.n, sizeof(*v));
-	uint64_t *room = words(s, s->n_words);
+	uint64_t *room = cells_words(s, s->n_words);
 	int err = v && room ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < s->allow.n && !err; i++)
@@ -597,7 +378,7 @@ static int solve(struct can_run *x, const uint32_t *allow, size_t n_allow, const
 	if (!err)
 		err = find_places(&s);
 	if (!err)
-		err = make_cells(&s);
+		err = cells_make(&s);
 	if (!err)
 		err = keep_weakest(&s);
 	return err ? err : conclude(&s, ret);

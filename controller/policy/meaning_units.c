@@ -1,5 +1,6 @@
-/* Units. Each is known by a key: words for a leaf, numbers for what is put together. */
-#include "controller/policy/meaning_units.h"
+/* Units of who, when, where and how, each with its words, and the numbers of all. What rules open
+ * is in meaning_openings.c. */
+#include "controller/policy/meaning_units_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,25 +9,12 @@
 
 #include "controller/policy/condition.h"
 #include "controller/policy/demand.h"
-#include "controller/policy/invariant.h"
 #include "controller/policy/place.h"
-#include "controller/policy/portset.h"
 #include "controller/policy/words.h"
 #include "zt/buf.h"
 #include "zt/num.h"
 
-enum unit_key { /* kinds of names */
-		KEY_TEXT,
-		KEY_EXCEPT, /* unit, the units that are kept out of it */
-		KEY_UNTIL,  /* unit, its end */
-		KEY_VIA,    /* address, gateway */
-		KEY_SET,    /* openings */
-		KEY_UNION,  /* numbers of sets */
-		KEY_CASE,
-		KEY_WHAT, /* and up, by round and action: resources of a rule */
-};
-
-enum { TEXT_MAX = 1024, EXCEPTS_SHOWN = 4 };
+enum { EXCEPTS_SHOWN = 4 };
 
 void units_init(struct units *u, struct arena *a)
 {
@@ -34,18 +22,18 @@ void units_init(struct units *u, struct arena *a)
 	names_init(&u->names, a);
 }
 
-static void fail(struct units *u, int err)
+void units_fail(struct units *u, int err)
 {
 	if (err < 0 && !u->err)
 		u->err = err;
 }
 
-static void *new_array(struct units *u, size_t n, size_t size)
+void *units_array(struct units *u, size_t n, size_t size)
 {
 	void *p = u->err ? NULL : arena_array(u->arena, n, size);
 
 	if (!p)
-		fail(u, -ENOMEM);
+		units_fail(u, -ENOMEM);
 	return p;
 }
 
@@ -54,20 +42,19 @@ void units_begin(struct units *u, const struct policy *p, bool leases_as_given)
 	u->policy = p;
 	u->leases_as_given = leases_as_given;
 	u->round++;
-	u->hosts = new_array(u, p->n_resources, sizeof(*u->hosts));
+	u->hosts = units_array(u, p->n_resources, sizeof(*u->hosts));
 }
 
 /* --- numbers for keys --- */
 
-/* Room for one more in an array of the arena. False: none. */
-static bool reserve(struct units *u, void **v, uint32_t n, uint32_t *cap, size_t size)
+bool units_reserve(struct units *u, void **v, uint32_t n, uint32_t *cap, size_t size)
 {
 	uint32_t more = *cap ? *cap * 2 : 64;
 	void *p;
 
 	if (n < *cap)
 		return true;
-	p = new_array(u, more, size);
+	p = units_array(u, more, size);
 	if (!p)
 		return false;
 	if (n)
@@ -77,39 +64,38 @@ static bool reserve(struct units *u, void **v, uint32_t n, uint32_t *cap, size_t
 	return true;
 }
 
-static uint32_t find(const struct units *u, enum unit_key kind, const void *key, size_t n)
+uint32_t units_find(const struct units *u, enum unit_key kind, const void *key, size_t n)
 {
 	return u->err ? NAMES_ABSENT : names_find(&u->names, kind, key, n);
 }
 
-static void remember(struct units *u, enum unit_key kind, const void *key, size_t n, uint32_t value)
+void units_remember(struct units *u, enum unit_key kind, const void *key, size_t n, uint32_t value)
 {
 	void *copy = u->err ? NULL : arena_dup(u->arena, key, n);
 
-	fail(u, copy ? names_add(&u->names, kind, copy, n, value) : -ENOMEM);
+	units_fail(u, copy ? names_add(&u->names, kind, copy, n, value) : -ENOMEM);
 }
 
-static uint32_t add_unit(struct units *u, enum unit_key kind, const void *key, size_t n,
-			 const char *text)
+uint32_t units_add(struct units *u, enum unit_key kind, const void *key, size_t n, const char *text)
 {
 	void *texts = u->texts;
 
-	if (!reserve(u, &texts, u->n_texts, &u->texts_cap, sizeof(*u->texts)))
+	if (!units_reserve(u, &texts, u->n_texts, &u->texts_cap, sizeof(*u->texts)))
 		return 0;
 	u->texts = texts;
 	u->texts[u->n_texts] = arena_text(u->arena, text, strlen(text));
 	if (!u->texts[u->n_texts])
-		fail(u, -ENOMEM);
-	remember(u, kind, key, n, u->n_texts);
+		units_fail(u, -ENOMEM);
+	units_remember(u, kind, key, n, u->n_texts);
 	return u->n_texts++;
 }
 
 uint32_t unit_of_text(struct units *u, const char *text)
 {
 	size_t n = strlen(text);
-	uint32_t id = find(u, KEY_TEXT, text, n);
+	uint32_t id = units_find(u, KEY_TEXT, text, n);
 
-	return id != NAMES_ABSENT ? id : add_unit(u, KEY_TEXT, text, n, text);
+	return id != NAMES_ABSENT ? id : units_add(u, KEY_TEXT, text, n, text);
 }
 
 static void put_excepts(struct units *u, struct buf *b, const uint32_t *v, uint32_t n)
@@ -127,25 +113,25 @@ static void put_excepts(struct units *u, struct buf *b, const uint32_t *v, uint3
 /* base without excepts, which are sorted. */
 static uint32_t without(struct units *u, uint32_t base, const struct ids *excepts)
 {
-	uint32_t *key = new_array(u, excepts->n + (size_t)1, sizeof(*key)), id;
+	uint32_t *key = units_array(u, excepts->n + (size_t)1, sizeof(*key)), id;
 	size_t size = (excepts->n + (size_t)1) * sizeof(*key);
-	char text[TEXT_MAX];
+	char text[UNIT_TEXT_MAX];
 	struct buf b;
 
 	if (!key || !excepts->n)
 		return base;
 	key[0] = base;
 	memcpy(key + 1, excepts->v, excepts->n * sizeof(*key));
-	id = find(u, KEY_EXCEPT, key, size);
+	id = units_find(u, KEY_EXCEPT, key, size);
 	if (id != NAMES_ABSENT || u->err)
 		return id;
 	buf_init(&b, text, sizeof(text));
 	buf_printf(&b, "%.100s", u->texts[base]);
 	put_excepts(u, &b, key + 1, excepts->n);
-	return add_unit(u, KEY_EXCEPT, key, size, buf_text(&b));
+	return units_add(u, KEY_EXCEPT, key, size, buf_text(&b));
 }
 
-static struct ids sorted(uint32_t *v, uint32_t n)
+struct ids units_sorted(uint32_t *v, uint32_t n)
 {
 	return (struct ids){.v = v, .n = v ? ids_sort(v, n) : 0};
 }
@@ -162,33 +148,33 @@ static uint32_t unit_of_selector(struct units *u, const struct selector *s)
 
 static struct ids selector_list(struct units *u, const struct selector *s, size_t n)
 {
-	uint32_t *v = new_array(u, n, sizeof(*v));
+	uint32_t *v = units_array(u, n, sizeof(*v));
 
 	for (size_t i = 0; v && i < n; i++)
 		v[i] = unit_of_selector(u, &s[i]);
-	return sorted(v, (uint32_t)n);
+	return units_sorted(v, (uint32_t)n);
 }
 
 struct ids units_of_selectors(struct units *u, const struct selectors *l)
 {
 	struct ids excepts = selector_list(u, l->except, l->n_except);
 	struct ids in = selector_list(u, l->in, l->n_in);
-	uint32_t *v = new_array(u, in.n, sizeof(*v));
+	uint32_t *v = units_array(u, in.n, sizeof(*v));
 
 	for (uint32_t i = 0; v && i < in.n; i++)
 		v[i] = without(u, in.v[i], &excepts);
-	return sorted(v, in.n);
+	return units_sorted(v, in.n);
 }
 
 /* --- times --- */
 
 static struct ids window_list(struct units *u, const struct window *w, size_t n)
 {
-	uint32_t *v = new_array(u, n, sizeof(*v));
+	uint32_t *v = units_array(u, n, sizeof(*v));
 
 	for (size_t i = 0; v && i < n; i++)
 		v[i] = unit_of_text(u, w[i].text);
-	return sorted(v, (uint32_t)n);
+	return units_sorted(v, (uint32_t)n);
 }
 
 static uint32_t ending(struct units *u, uint32_t unit, int64_t until_s)
@@ -196,22 +182,22 @@ static uint32_t ending(struct units *u, uint32_t unit, int64_t until_s)
 	const struct {
 		int64_t until_s, unit;
 	} key = {until_s, unit};
-	char text[TEXT_MAX], end[DATE_TIME_TEXT_MAX];
+	char text[UNIT_TEXT_MAX], end[DATE_TIME_TEXT_MAX];
 	uint32_t id;
 
 	if (until_s == INT64_MAX || u->err)
 		return unit;
-	id = find(u, KEY_UNTIL, &key, sizeof(key));
+	id = units_find(u, KEY_UNTIL, &key, sizeof(key));
 	if (id != NAMES_ABSENT)
 		return id;
 	time_print(until_s, end);
 	snprintf(text, sizeof(text), "%.900s until %s", u->texts[unit], end);
-	return add_unit(u, KEY_UNTIL, &key, sizeof(key), text);
+	return units_add(u, KEY_UNTIL, &key, sizeof(key), text);
 }
 
 static struct ids both(struct units *u, const struct ids *a, const struct ids *b)
 {
-	uint32_t *v = new_array(u, a->n + (size_t)b->n, sizeof(*v));
+	uint32_t *v = units_array(u, a->n + (size_t)b->n, sizeof(*v));
 
 	if (!v)
 		return (struct ids){0};
@@ -219,7 +205,7 @@ static struct ids both(struct units *u, const struct ids *a, const struct ids *b
 		memcpy(v, a->v, a->n * sizeof(*v));
 	if (b->n)
 		memcpy(v + a->n, b->v, b->n * sizeof(*v));
-	return sorted(v, a->n + b->n);
+	return units_sorted(v, a->n + b->n);
 }
 
 /* Its windows, each without excepts and more, until its end or an earlier one. */
@@ -232,11 +218,11 @@ static struct ids schedule_units(struct units *u, const struct schedule *s, cons
 
 	if (!s->n_in)
 		in = (struct ids){.v = &always, .n = 1};
-	v = new_array(u, in.n, sizeof(*v));
+	v = units_array(u, in.n, sizeof(*v));
 	for (uint32_t i = 0; v && i < in.n; i++)
 		v[i] = ending(u, without(u, in.v[i], &excepts),
 			      s->until_s < until_s ? s->until_s : until_s);
-	return sorted(v, in.n);
+	return units_sorted(v, in.n);
 }
 
 static struct ids schedules_units(struct units *u, const struct schedule *const *list, size_t n,
@@ -284,11 +270,11 @@ static uint32_t unit_of_item(struct units *u, const struct place_item *i)
 
 static struct ids item_list(struct units *u, const struct place_item *items, size_t n)
 {
-	uint32_t *v = new_array(u, n, sizeof(*v));
+	uint32_t *v = units_array(u, n, sizeof(*v));
 
 	for (size_t i = 0; v && i < n; i++)
 		v[i] = unit_of_item(u, &items[i]);
-	return sorted(v, (uint32_t)n);
+	return units_sorted(v, (uint32_t)n);
 }
 
 /* The items of a place or country, each without its excepts and more. */
@@ -304,10 +290,10 @@ static struct ids spot_units(struct units *u, uint32_t spot, const struct ids *m
 	in = s->country[0] ? item_list(u, &country, 1) : item_list(u, p->in, p->n_in);
 	excepts = s->country[0] ? (struct ids){0} : item_list(u, p->except, p->n_except);
 	excepts = both(u, &excepts, more);
-	v = new_array(u, in.n, sizeof(*v));
+	v = units_array(u, in.n, sizeof(*v));
 	for (uint32_t i = 0; v && i < in.n; i++)
 		v[i] = without(u, in.v[i], &excepts);
-	return sorted(v, in.n);
+	return units_sorted(v, in.n);
 }
 
 static struct ids spots_units(struct units *u, uint64_t spots, const struct ids *more)
@@ -329,7 +315,7 @@ struct ids units_of_where(struct units *u, const struct policy_rule *r)
 
 	if (r->where)
 		return spots_units(u, r->where, &excepts);
-	anywhere = new_array(u, 1, sizeof(*anywhere));
+	anywhere = units_array(u, 1, sizeof(*anywhere));
 	if (!anywhere)
 		return nothing;
 	*anywhere = without(u, unit_of_text(u, "anywhere"), &excepts);
@@ -403,7 +389,7 @@ static const char *requirement(struct units *u, const struct policy_posture *p, 
 		buf_printf(&b, ", at most %s old", age);
 	}
 	text = b.err ? NULL : arena_text(u->arena, (const char *)b.data, b.len);
-	fail(u, text ? 0 : -ENOMEM);
+	units_fail(u, text ? 0 : -ENOMEM);
 	buf_free(&b);
 	return text;
 }
@@ -423,7 +409,7 @@ static uint32_t unit_of_profile(struct units *u, const struct policy_posture *p,
 	num_print_duration(p->grace_s, grace, sizeof(grace));
 	buf_printf(&b, ", grace %s", grace);
 	if (b.err)
-		fail(u, -ENOMEM);
+		units_fail(u, -ENOMEM);
 	else
 		id = unit_of_text(u, buf_text(&b));
 	buf_free(&b);
@@ -433,8 +419,8 @@ static uint32_t unit_of_profile(struct units *u, const struct policy_posture *p,
 /* Without grace a profile is no more than its conditions. */
 static struct ids profile_units(struct units *u, const struct policy_posture *p)
 {
-	const char **all = new_array(u, p->n_require, sizeof(*all));
-	uint32_t *v = new_array(u, p->n_require + 1, sizeof(*v));
+	const char **all = units_array(u, p->n_require, sizeof(*all));
+	uint32_t *v = units_array(u, p->n_require + 1, sizeof(*v));
 
 	for (size_t i = 0; v && i < p->n_require; i++)
 		all[i] = requirement(u, p, i);
@@ -447,22 +433,22 @@ static struct ids profile_units(struct units *u, const struct policy_posture *p)
 	}
 	for (size_t i = 0; i < p->n_require; i++)
 		v[i] = unit_of_text(u, all[i]);
-	return sorted(v, (uint32_t)p->n_require);
+	return units_sorted(v, (uint32_t)p->n_require);
 }
 
 /* Of each kind one: programs and accounts are one of several, so that they make one unit. */
 static struct ids demand_units(struct units *u, const struct policy_demands *d)
 {
-	uint32_t *v = new_array(u, DEMAND_KINDS, sizeof(*v)), n = 0;
+	uint32_t *v = units_array(u, DEMAND_KINDS, sizeof(*v)), n = 0;
 
 	for (unsigned left = demands_kinds(d); v && left; left &= left - 1) {
 		const char *text = demand_print(d, (enum demand_kind)__builtin_ctz(left), u->arena);
 
-		fail(u, text ? 0 : -ENOMEM);
+		units_fail(u, text ? 0 : -ENOMEM);
 		if (text)
 			v[n++] = unit_of_text(u, text);
 	}
-	return sorted(v, n);
+	return units_sorted(v, n);
 }
 
 struct ids units_of_how(struct units *u, const struct policy_rule *r)
@@ -477,273 +463,11 @@ struct ids units_of_how(struct units *u, const struct policy_rule *r)
 	return all;
 }
 
-/* --- what --- */
-
-static int compare_openings(const void *a, const void *b)
-{
-	const struct opening *x = a, *y = b;
-
-	if (x->host != y->host)
-		return x->host < y->host ? -1 : 1;
-	if (x->lease_s != y->lease_s)
-		return x->lease_s < y->lease_s ? -1 : 1;
-	if (x->proto != y->proto)
-		return x->proto < y->proto ? -1 : 1;
-	return (x->lo > y->lo) - (x->lo < y->lo);
-}
-
-/* Sorts and joins what overlaps or touches; how many are left. */
-static size_t join_openings(struct opening *v, size_t n)
-{
-	size_t kept = 0;
-
-	if (n > 1)
-		qsort(v, n, sizeof(*v), compare_openings);
-	for (size_t i = 0; i < n; i++) {
-		struct opening *last = kept ? &v[kept - 1] : NULL;
-
-		if (!last || last->host != v[i].host || last->lease_s != v[i].lease_s ||
-		    last->proto != v[i].proto || v[i].lo > last->hi + 1)
-			v[kept++] = v[i];
-		else if (v[i].hi > last->hi)
-			last->hi = v[i].hi;
-	}
-	return kept;
-}
-
-static uint32_t unit_behind(struct units *u, uint32_t gateway, const struct prefix *address)
-{
-	char text[TEXT_MAX], prefix[PREFIX_TEXT_MAX];
-	uint32_t key[2], id;
-
-	prefix_print(address, prefix);
-	key[0] = unit_of_text(u, prefix);
-	key[1] = gateway;
-	id = find(u, KEY_VIA, key, sizeof(key));
-	if (id != NAMES_ABSENT || u->err)
-		return id;
-	snprintf(text, sizeof(text), "%s via %.900s", prefix, u->texts[gateway]);
-	return add_unit(u, KEY_VIA, key, sizeof(key), text);
-}
-
-/* Hosts of a resource, on devices or behind gateways. */
-static struct ids host_units(struct units *u, const struct policy_resource *r)
-{
-	struct ids via = units_of_selectors(u, &r->via);
-	uint32_t *v;
-
-	if (!r->via.n_in)
-		return units_of_selectors(u, &r->on);
-	v = new_array(u, via.n * r->n_address, sizeof(*v));
-	for (size_t i = 0; v && i < via.n; i++)
-		for (size_t j = 0; j < r->n_address; j++)
-			v[i * r->n_address + j] = unit_behind(u, via.v[i], &r->address[j]);
-	return sorted(v, (uint32_t)(via.n * r->n_address));
-}
-
-static uint32_t lease_of(const struct units *u, const struct policy_resource *r)
-{
-	return u->leases_as_given || r->lease_s != u->policy->lease_s ? (uint32_t)r->lease_s : 0;
-}
-
-static struct openings openings_of_resource(struct units *u, uint32_t resource)
-{
-	const struct policy_resource *r = &u->policy->resources[resource];
-	struct openings *known = &u->hosts[resource];
-	struct ids hosts;
-	struct portset ports;
-	struct opening *v;
-	size_t n = 0;
-
-	if (known->v || u->err)
-		return *known;
-	hosts = host_units(u, r);
-	fail(u, portset_of(r->ports, r->n_ports, u->arena, &ports));
-	v = u->err ? NULL : new_array(u, hosts.n * ports.n, sizeof(*v));
-	for (uint32_t i = 0; v && i < hosts.n; i++)
-		for (size_t j = 0; j < ports.n; j++)
-			v[n++] = (struct opening){.host = hosts.v[i],
-						  .lease_s = lease_of(u, r),
-						  .proto = ports.v[j].proto,
-						  .lo = ports.v[j].lo,
-						  .hi = ports.v[j].hi};
-	*known = (struct openings){.v = v, .n = n};
-	return *known;
-}
-
-/* The number of a set. */
-static uint32_t number_of(struct units *u, struct opening *v, size_t n)
-{
-	void *sets = u->sets;
-	uint32_t id;
-
-	n = v ? join_openings(v, n) : 0;
-	id = find(u, KEY_SET, v, n * sizeof(*v));
-	if (id != NAMES_ABSENT)
-		return id;
-	if (!reserve(u, &sets, u->n_sets, &u->sets_cap, sizeof(*u->sets)))
-		return 0;
-	u->sets = sets;
-	u->sets[u->n_sets] = (struct openings){.v = v, .n = n};
-	remember(u, KEY_SET, v, n * sizeof(*v), u->n_sets);
-	return u->n_sets++;
-}
-
-static uint32_t collect_rule(struct units *u, const struct policy_rule *r)
-{
-	size_t n = 0, used = 0;
-	struct opening *v;
-
-	for (size_t i = 0; i < r->n_what; i++)
-		n += openings_of_resource(u, r->what[i]).n;
-	v = new_array(u, n, sizeof(*v));
-	for (size_t i = 0; v && i < r->n_what; i++) {
-		struct openings one = openings_of_resource(u, r->what[i]);
-
-		if (one.n)
-			memcpy(v + used, one.v, one.n * sizeof(*v));
-		used += one.n;
-	}
-	for (size_t i = 0; v && i < used && r->deny; i++)
-		v[i].lease_s = 0;
-	return number_of(u, v, used);
-}
-
-uint32_t openings_of_rule(struct units *u, const struct policy_rule *r)
-{
-	enum unit_key kind = (enum unit_key)(KEY_WHAT + 2 * u->round + r->deny);
-	size_t size = r->n_what * sizeof(*r->what);
-	uint32_t id = find(u, kind, r->what, size);
-
-	if (id != NAMES_ABSENT || u->err)
-		return id;
-	id = collect_rule(u, r);
-	remember(u, kind, r->what, size, id);
-	return id;
-}
-
-/* Of this opening the part that the target is about. */
-static bool narrow(struct opening *o, const struct policy_target *t)
-{
-	const struct service *s = &t->svc;
-
-	if (!t->some_ports || s->proto == SERVICE_ANY)
-		return true;
-	if (o->proto != s->proto || o->hi < s->lo || o->lo > s->hi)
-		return false;
-	o->lo = o->lo > s->lo ? o->lo : s->lo;
-	o->hi = o->hi < s->hi ? o->hi : s->hi;
-	return true;
-}
-
-/* Leases are nothing to an invariant. */
-static size_t add_target(struct units *u, const struct policy_invariant *p,
-			 const struct policy_target *t, struct opening *out)
-{
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < u->policy->n_resources; i++) {
-		struct openings one = invariant_means(u->policy, p, t, i)
-					      ? openings_of_resource(u, i)
-					      : (struct openings){0};
-
-		for (size_t k = 0; k < one.n; k++) {
-			struct opening o = one.v[k];
-
-			o.lease_s = 0;
-			if (!narrow(&o, t))
-				continue;
-			if (out)
-				out[n] = o;
-			n++;
-		}
-	}
-	return n;
-}
-
-uint32_t openings_of_invariant(struct units *u, const struct policy_invariant *p)
-{
-	size_t n = 0, used = 0;
-	struct opening *v;
-
-	for (size_t i = 0; i < p->n_to && !u->err; i++)
-		n += add_target(u, p, &p->to[i], NULL);
-	v = new_array(u, n, sizeof(*v));
-	for (size_t i = 0; v && i < p->n_to; i++)
-		used += add_target(u, p, &p->to[i], v + used);
-	return number_of(u, v, used);
-}
-
-uint32_t openings_union(struct units *u, const uint32_t *v, uint32_t n)
-{
-	uint32_t id = n == 1 ? v[0] : find(u, KEY_UNION, v, n * sizeof(*v));
-	size_t total = 0, used = 0;
-	struct opening *all;
-
-	if (id != NAMES_ABSENT || u->err)
-		return id;
-	for (uint32_t i = 0; i < n; i++)
-		total += u->sets[v[i]].n;
-	all = new_array(u, total, sizeof(*all));
-	for (uint32_t i = 0; all && i < n; i++) {
-		if (u->sets[v[i]].n)
-			memcpy(all + used, u->sets[v[i]].v, u->sets[v[i]].n * sizeof(*all));
-		used += u->sets[v[i]].n;
-	}
-	id = number_of(u, all, used);
-	remember(u, KEY_UNION, v, n * sizeof(*v), id);
-	return id;
-}
-
-/* "tag:db tcp/80, tcp/443, lease 5m" of n openings, which are of one host and lease. */
-static uint32_t unit_of_opening(struct units *u, const struct opening *v, size_t n)
-{
-	struct service *boxes = new_array(u, n, sizeof(*boxes));
-	char word[SERVICE_TEXT_MAX], lease[32];
-	struct portset ports = {.v = boxes, .n = n};
-	uint32_t id = 0;
-	struct buf b;
-
-	for (size_t i = 0; boxes && i < n; i++)
-		boxes[i] =
-			(struct service){(uint8_t)v[i].proto, (uint16_t)v[i].lo, (uint16_t)v[i].hi};
-	if (u->err)
-		return 0;
-	buf_init_grow(&b, 1 << 20);
-	buf_put_text(&b, u->texts[v[0].host]);
-	for (size_t i = 0; i < portset_n_words(&ports); i++) {
-		portset_word(&ports, i, word);
-		buf_printf(&b, "%s%s", i ? ", " : " ", word);
-	}
-	if (v[0].lease_s) {
-		num_print_duration(v[0].lease_s, lease, sizeof(lease));
-		buf_printf(&b, ", lease %s", lease);
-	}
-	if (b.err)
-		fail(u, -ENOMEM);
-	else
-		id = unit_of_text(u, buf_text(&b));
-	buf_free(&b);
-	return id;
-}
-
-struct ids units_of_openings(struct units *u, uint32_t set)
-{
-	struct openings s = u->err ? (struct openings){0} : u->sets[set];
-	uint32_t *v = new_array(u, s.n, sizeof(*v)), n = 0;
-
-	for (size_t i = 0, j; v && i < s.n; i = j) {
-		for (j = i + 1;
-		     j < s.n && s.v[j].host == s.v[i].host && s.v[j].lease_s == s.v[i].lease_s;)
-			j++;
-		v[n++] = unit_of_opening(u, s.v + i, j - i);
-	}
-	return sorted(v, n);
-}
+/* --- cases --- */
 
 uint32_t case_of(struct units *u, bool deny, uint32_t when, uint32_t where, const struct ids *how)
 {
-	uint32_t *key = new_array(u, how->n + (size_t)3, sizeof(*key)), id;
+	uint32_t *key = units_array(u, how->n + (size_t)3, sizeof(*key)), id;
 	size_t size = (how->n + (size_t)3) * sizeof(*key);
 
 	if (!key)
@@ -753,9 +477,9 @@ uint32_t case_of(struct units *u, bool deny, uint32_t when, uint32_t where, cons
 	key[2] = where;
 	if (how->n)
 		memcpy(key + 3, how->v, how->n * sizeof(*key));
-	id = find(u, KEY_CASE, key, size);
+	id = units_find(u, KEY_CASE, key, size);
 	if (id != NAMES_ABSENT)
 		return id;
-	remember(u, KEY_CASE, key, size, u->n_cases);
+	units_remember(u, KEY_CASE, key, size, u->n_cases);
 	return u->n_cases++;
 }

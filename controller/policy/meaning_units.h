@@ -18,7 +18,7 @@ struct openings { /* sorted; of one host, lease and protocol neither overlapping
 struct units {
 	struct arena *arena;
 	int err;
-	struct names names; /* kinds are private to meaning_units.c */
+	struct names names; /* kinds are in meaning_units_impl.h */
 	const char **texts; /* by unit, for people: long ones are cut short */
 	uint32_t n_texts, texts_cap;
 	struct openings *sets; /* by number of the set */

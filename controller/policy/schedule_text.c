@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "controller/policy/date.h"
+#include "controller/policy/schedule_words.h"
 #include "zt/buf.h"
-#include "zt/txt.h"
 
-enum { WORD_MAX = 16, TEXT_MAX = 160, DAY_NAME_MIN = 3 };
+enum { TEXT_MAX = 160 };
 
 enum part { PART_NONE, PART_DATES, PART_DAYS, PART_HOURS, PART_ZONE };
 
@@ -29,11 +29,6 @@ static const char help_hours[] = "write 07:00-20:00, from 00:00 to 24:00, withou
 				 "22:00-06:00 runs past midnight";
 static const char help_zone[] = "write a name of the time zone database: Europe/Berlin, UTC";
 
-struct word {
-	const char *p;
-	size_t n;
-};
-
 struct reader {
 	const char *text;
 	const struct window_env *env;
@@ -51,15 +46,6 @@ static bool wrong(struct reader *r, struct word word, const char *message, const
 	snprintf(r->problem->message, sizeof(r->problem->message), "%s", message);
 	snprintf(r->problem->hint, sizeof(r->problem->hint), "%s", hint);
 	return false;
-}
-
-static bool copy_word(struct word word, char *out, size_t size)
-{
-	if (word.n >= size || memchr(word.p, '\0', word.n))
-		return false;
-	memcpy(out, word.p, word.n);
-	out[word.n] = '\0';
-	return true;
 }
 
 /* --- dates --- */
@@ -101,67 +87,9 @@ static bool read_dates(struct reader *r, struct word word)
 
 /* --- days --- */
 
-static const char *const day_names[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
-					"Friday", "Saturday", "Sunday"};
-static const char *const lower_names[] = {"monday",   "tuesday", "wednesday", "thursday", "friday",
-					  "saturday", "sunday",	 "mon",	      "tue",	  "wed",
-					  "thu",      "fri",	 "sat",	      "sun"};
-
-/* 0 Monday .. 6 Sunday, or -1. */
-static int day_of(struct word word)
-{
-	for (int i = 0; i < 7; i++)
-		if ((word.n == DAY_NAME_MIN || word.n == strlen(day_names[i])) &&
-		    strncasecmp(word.p, day_names[i], word.n) == 0)
-			return i;
-	return -1;
-}
-
-/* What may have been meant, by a slip or a longer form ("Thurs"); NULL: no day. */
-static const char *nearest_day(struct word word)
-{
-	char lower[WORD_MAX];
-	const char *near;
-
-	for (size_t i = 0; i < 7; i++)
-		if (word.n > DAY_NAME_MIN && word.n < strlen(day_names[i]) &&
-		    strncasecmp(word.p, day_names[i], word.n) == 0)
-			return day_names[i];
-	if (!copy_word(word, lower, sizeof(lower)))
-		return NULL;
-	for (char *c = lower; *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c - 'A' + 'a');
-	near = txt_nearest(lower, lower_names, sizeof(lower_names) / sizeof(lower_names[0]));
-	return near ? day_names[day_of((struct word){near, strlen(near)})] : NULL;
-}
-
-/* Words that other schedulers know. */
-static const struct {
-	const char *word, *hint;
-} time_words[] = {
-	{"always", "leave it out: without a time it is always"},
-	{"anytime", "leave it out: without a time it is always"},
-	{"daily", "leave the days out: hours alone are those of every day"},
-	{"everyday", "leave the days out: hours alone are those of every day"},
-	{"weekday", "write Mon-Fri"},
-	{"weekdays", "write Mon-Fri"},
-	{"weekend", "write Sat+Sun"},
-	{"weekends", "write Sat+Sun"},
-};
-
-static const char *time_word_hint(struct word word)
-{
-	for (size_t i = 0; i < sizeof(time_words) / sizeof(time_words[0]); i++)
-		if (strlen(time_words[i].word) == word.n &&
-		    strncasecmp(time_words[i].word, word.p, word.n) == 0)
-			return time_words[i].hint;
-	return NULL;
-}
-
 static bool wrong_day(struct reader *r, struct word word)
 {
-	const char *near = nearest_day(word), *meant = time_word_hint(word);
+	const char *near = word_day_meant(word), *meant = word_hint(word);
 	char hint[sizeof(r->problem->hint)];
 
 	if (meant || !near)
@@ -170,24 +98,12 @@ static bool wrong_day(struct reader *r, struct word word)
 	return wrong(r, word, "is not a day", hint);
 }
 
-/* The text up to one of the stops or its end; *rest goes on behind that. */
-static struct word cut(struct word *rest, const char *stops)
-{
-	struct word head = {rest->p, 0};
-
-	while (head.n < rest->n && !memchr(stops, head.p[head.n], strlen(stops)))
-		head.n++;
-	rest->p += head.n + (head.n < rest->n);
-	rest->n -= head.n + (head.n < rest->n);
-	return head;
-}
-
 /* "Mon" or "Mon-Fri". */
 static bool read_day_range(struct reader *r, struct word word)
 {
-	struct word rest = word, head = cut(&rest, "-");
+	struct word rest = word, head = word_cut(&rest, "-");
 	bool range = head.n < word.n;
-	int first = day_of(head), last = range ? day_of(rest) : first;
+	int first = word_day(head), last = range ? word_day(rest) : first;
 
 	if (head.n == 0 || (range && rest.n == 0) || memchr(rest.p, '-', rest.n))
 		return wrong(r, word, "is not a range of days", help_days);
@@ -211,7 +127,7 @@ static bool read_days(struct reader *r, struct word word)
 	if (r->last != PART_DAYS)
 		r->w.days = 0;
 	while (used < word.n) {
-		struct word head = cut(&rest, "+");
+		struct word head = word_cut(&rest, "+");
 
 		used += head.n + 1;
 		if (head.n == 0 || used == word.n) /* ends with '+' */
@@ -224,72 +140,11 @@ static bool read_days(struct reader *r, struct word word)
 
 /* --- hours --- */
 
-static int two_digits(const char *s)
-{
-	if (s[0] < '0' || s[0] > '9' || s[1] < '0' || s[1] > '9')
-		return -1;
-	return (s[0] - '0') * 10 + (s[1] - '0');
-}
-
-/* "HH:MM", 00:00 to 24:00, in minutes; -ZT_EFORM, -ERANGE. */
-static int minutes_of(const char *s)
-{
-	int hours = two_digits(s), minutes = two_digits(s + 3);
-
-	if (hours < 0 || minutes < 0 || s[2] != ':')
-		return -ZT_EFORM;
-	if (minutes > 59 || hours * 60 + minutes > WINDOW_DAY_MIN)
-		return -ERANGE;
-	return hours * 60 + minutes;
-}
-
-/* "9", "9:30", "9am", "9:30pm" at p[0..n) in minutes; -1 when it is none. */
-static int spoken_minutes(const char *p, size_t n)
-{
-	bool pm = n > 2 && strncasecmp(p + n - 2, "pm", 2) == 0;
-	bool am = n > 2 && strncasecmp(p + n - 2, "am", 2) == 0;
-	char text[] = "00:00";
-	size_t digits;
-	int minutes;
-
-	n -= pm || am ? 2 : 0;
-	digits = n > 3 && p[n - 3] == ':' ? n - 3 : n;
-	if (digits == 0 || digits > 2)
-		return -1;
-	memcpy(text + 2 - digits, p, digits);
-	if (digits < n)
-		memcpy(text + 3, p + n - 2, 2);
-	minutes = minutes_of(text);
-	if (!(am || pm) || minutes < 0)
-		return minutes;
-	if (minutes < 60 || minutes >= 13 * 60)
-		return -1;
-	return minutes % 720 + (pm ? 720 : 0);
-}
-
-/* "9am-5pm" -> "09:00-17:00": how hours are spoken. False: these are none. */
-static bool hours_meant(struct word word, char out[static 12])
-{
-	const char *dash = memchr(word.p, '-', word.n);
-	size_t n = dash ? (size_t)(dash - word.p) : 0;
-	int start, end;
-
-	if (!dash)
-		return false;
-	start = spoken_minutes(word.p, n);
-	end = spoken_minutes(dash + 1, word.n - n - 1);
-	if (start < 0 || end < 0)
-		return false;
-	snprintf(out, 12, "%02d:%02d-%02d:%02d", start / 60 % 100, start % 60, end / 60 % 100,
-		 end % 60);
-	return true;
-}
-
 static bool wrong_hours(struct reader *r, struct word word)
 {
 	char hint[sizeof(r->problem->hint)], hours[12];
 
-	if (!hours_meant(word, hours))
+	if (!word_hours_meant(word, hours))
 		return wrong(r, word, "is not a range of hours", help_hours);
 	snprintf(hint, sizeof(hint), "did you mean %s?", hours);
 	return wrong(r, word, "is not a range of hours", hint);
@@ -301,8 +156,8 @@ static bool read_hours(struct reader *r, struct word word)
 
 	if (word.n != 11 || word.p[5] != '-')
 		return wrong_hours(r, word);
-	start = minutes_of(word.p);
-	end = minutes_of(word.p + 6);
+	start = hhmm_minutes(word.p);
+	end = hhmm_minutes(word.p + 6);
 	if (start < 0 || end < 0)
 		return wrong(r, (struct word){start < 0 ? word.p : word.p + 6, 5},
 			     "is not a time of day", help_hours);
@@ -321,7 +176,7 @@ static bool read_hours(struct reader *r, struct word word)
 
 static bool wrong_zone(struct reader *r, struct word word, const char *reason)
 {
-	const char *near = nearest_day(word), *meant = time_word_hint(word);
+	const char *near = word_day_meant(word), *meant = word_hint(word);
 	char hint[sizeof(r->problem->hint)];
 
 	if (reason)
@@ -344,7 +199,7 @@ static bool read_zone(struct reader *r, struct word word)
 	char name[TZ_NAME_MAX + 1];
 	const char *reason = NULL;
 
-	if (!copy_word(word, name, sizeof(name)) || !tz_name_is_valid(name))
+	if (!word_copy(word, name, sizeof(name)) || !tz_name_is_valid(name))
 		return wrong_zone(r, word, NULL);
 	r->w.zone = r->env->find(r->env->arg, name, &reason);
 	return r->w.zone ? true : wrong_zone(r, word, reason);
@@ -357,22 +212,13 @@ static bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Some piece of it is a day: "Mon-Fry" is meant as days. */
-static bool has_day(struct word word)
-{
-	while (word.n > 0)
-		if (day_of(cut(&word, "+-")) >= 0)
-			return true;
-	return false;
-}
-
 static enum part part_of(struct word word)
 {
 	char hours[12];
 
 	if (is_letter(word.p[0]))
-		return has_day(word) ? PART_DAYS : PART_ZONE;
-	if (memchr(word.p, ':', word.n) || hours_meant(word, hours))
+		return word_has_day(word) ? PART_DAYS : PART_ZONE;
+	if (memchr(word.p, ':', word.n) || word_hours_meant(word, hours))
 		return PART_HOURS;
 	if ((word.p[0] >= '0' && word.p[0] <= '9') || word.p[0] == '.')
 		return PART_DATES;
@@ -456,9 +302,9 @@ static void put_days(struct buf *b, const struct window *w)
 			continue;
 		while (has_bit(w, last + 1))
 			last++;
-		buf_printf(b, "%s%.3s", between, day_names[day]);
+		buf_printf(b, "%s%.3s", between, day_name(day));
 		if (last > day)
-			buf_printf(b, "-%.3s", day_names[last % 7]);
+			buf_printf(b, "-%.3s", day_name(last % 7));
 		between = "+";
 	}
 	buf_put_text(b, " ");
@@ -496,7 +342,7 @@ int window_parse(const char *s, size_t n, const struct window_env *env, struct a
 	};
 
 	while (rest.n > 0) {
-		struct word word = cut(&rest, " \t");
+		struct word word = word_cut(&rest, " \t");
 
 		if (word.n > 0 && !read_part(&r, word))
 			return -ZT_EFORM;
@@ -539,7 +385,7 @@ static int64_t instant_of(const struct tz *zone, int64_t local_s)
 /* "HH:MM", before 24:00. */
 static int clock_minutes(const char *s)
 {
-	int minutes = minutes_of(s);
+	int minutes = hhmm_minutes(s);
 
 	return minutes == WINDOW_DAY_MIN ? -ERANGE : minutes;
 }
@@ -573,7 +419,7 @@ static int until_time(const char *s, size_t n, int64_t *ret_s)
 		*ret_s = DATE_DAY_S;
 		return 0;
 	}
-	minutes = n == 6 && s[0] == ' ' ? minutes_of(s + 1) : -ZT_EFORM;
+	minutes = n == 6 && s[0] == ' ' ? hhmm_minutes(s + 1) : -ZT_EFORM;
 	if (minutes < 0)
 		return minutes;
 	*ret_s = minutes * 60;

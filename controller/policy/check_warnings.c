@@ -118,6 +118,128 @@ static void warn_names(struct parse *c)
 			   place_at(p->places[i].line, p->places[i].column));
 }
 
+/* --- addresses --- */
+
+enum { ADDRESSES_MAX = 1000 }; /* each is compared with each */
+
+struct address {
+	const struct selector *at; /* where it stands first */
+	size_t len;
+	size_t n; /* how often */
+};
+
+struct addresses {
+	struct parse *c;
+	struct names known;
+	struct address *v;
+	size_t n;
+};
+
+static void take_addresses(struct addresses *all, const struct selector *list, size_t n)
+{
+	for (size_t i = 0; i < n && all->n < ADDRESSES_MAX; i++) {
+		size_t len;
+		uint32_t k;
+
+		if (list[i].kind != SELECTOR_USER)
+			continue;
+		len = strlen(list[i].name);
+		k = names_find(&all->known, 0, list[i].name, len);
+		if (k == NAMES_ABSENT) {
+			k = (uint32_t)all->n++;
+			all->v[k] = (struct address){.at = &list[i], .len = len};
+			if (names_add(&all->known, 0, list[i].name, len, k) < 0)
+				parse_fail(all->c, -ENOMEM);
+		}
+		all->v[k].n++;
+	}
+}
+
+static void take_both(struct addresses *all, const struct selectors *l)
+{
+	take_addresses(all, l->in, l->n_in);
+	take_addresses(all, l->except, l->n_except);
+}
+
+static bool is_digit(char ch)
+{
+	return ch >= '0' && ch <= '9';
+}
+
+/* Is a written like b but for one slip: a letter more, less or another (SLIP_LETTER), or two that
+ * changed places? Numbers are told apart by their digits, so a digit is none. */
+enum slip { SLIP_NONE, SLIP_LETTER, SLIP_SWAP };
+static enum slip slip_between(const char *a, size_t n_a, const char *b, size_t n_b, size_t *ret_at)
+{
+	size_t from = 0;
+
+	if (n_a > n_b + 1 || n_b > n_a + 1)
+		return SLIP_NONE;
+	while (a[from] && a[from] == b[from])
+		from++;
+	while (n_a > from && n_b > from && a[n_a - 1] == b[n_b - 1]) {
+		n_a--;
+		n_b--;
+	}
+	*ret_at = from;
+	n_a -= from;
+	n_b -= from;
+	if (n_a == 2 && n_b == 2 && a[from] == b[from + 1] && a[from + 1] == b[from])
+		return SLIP_SWAP;
+	if (n_a > 1 || n_b > 1 || (n_a && is_digit(a[from])) || (n_b && is_digit(b[from])))
+		return SLIP_NONE;
+	return SLIP_LETTER;
+}
+
+/* One that stands once beside another that stands often; ann and anna, once each, are two people,
+ * but nobody has two domains so near each other. */
+static bool is_mistyped(const struct address *x, const struct address *like)
+{
+	size_t at;
+	enum slip slip = slip_between(x->at->name, x->len, like->at->name, like->len, &at);
+
+	if (slip == SLIP_NONE)
+		return false;
+	return like->n > 1 || slip == SLIP_SWAP || at > strcspn(x->at->name, "@");
+}
+
+static void warn_address(struct addresses *all, const struct address *x)
+{
+	for (size_t i = 0; i < all->n && x->n == 1; i++) {
+		const struct address *like = &all->v[i];
+
+		if (like == x || !is_mistyped(x, like) || (like->n == 1 && like > x))
+			continue;
+		diag_hint(warn_at(all->c, place_at(x->at->line, x->at->column),
+				  "user:%s looks like user:%s (line %u), and stands here alone",
+				  x->at->name, like->at->name, like->at->line),
+			  "an address that is mistyped is nobody's: in an except or a deny that "
+			  "opens something");
+		return;
+	}
+}
+
+static void warn_addresses(struct parse *c)
+{
+	const struct policy *p = c->policy;
+	struct addresses all = {.c = c};
+
+	all.v = arena_array(&c->scratch, ADDRESSES_MAX, sizeof(*all.v));
+	if (!all.v)
+		return parse_fail(c, -ENOMEM);
+	names_init(&all.known, &c->scratch);
+	for (size_t i = 0; i < p->n_groups; i++)
+		take_both(&all, &p->groups[i].members);
+	for (size_t i = 0; i < p->n_rules; i++)
+		take_both(&all, &p->rules[i].who);
+	for (size_t i = 0; i < p->n_invariants; i++)
+		take_both(&all, &p->invariants[i].from);
+	for (size_t i = 0; i < p->n_tests; i++)
+		take_addresses(&all, &p->tests[i].from, 1);
+	for (size_t i = 0; i < all.n && all.n < ADDRESSES_MAX; i++)
+		warn_address(&all, &all.v[i]);
+}
+
 /* --- resources that overlap --- */
 
 enum { PORTS_COMPARED = 32 }; /* of each: it is a warning, not a proof */
@@ -193,6 +315,10 @@ void check_warnings(struct parse *c)
 {
 	const struct policy *p = c->policy;
 
+	if (p->n_rules == 0 && c->env->now_s)
+		diag_hint(warn_at(c, place_at(1, 1),
+				  "the policy has no rule: nobody may use anything"),
+			  "write a [rule NAME]");
 	for (size_t i = 0; i < p->n_rules; i++) {
 		warn_review(c, &p->rules[i]);
 		warn_country(c, &p->rules[i]);
@@ -200,6 +326,7 @@ void check_warnings(struct parse *c)
 	for (size_t i = 0; i < p->n_resources; i++)
 		warn_lease(c, &p->resources[i]);
 	warn_names(c);
+	warn_addresses(c);
 	if (!c->stop)
 		warn_resources(c);
 }

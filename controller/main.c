@@ -25,7 +25,7 @@
 
 static const char zones_dir[] = "/usr/share/zoneinfo";
 
-enum { PATH_TEXT_MAX = 4096, DRAIN_MAX_MS = 3000, DRAIN_STEP_MS = 20, HOSTS_MAX = 16 };
+enum { PATH_TEXT_MAX = 4096, DRAIN_MAX_MS = 10000, DRAIN_STEP_MS = 20, HOSTS_MAX = 16 };
 
 struct settings { /* const after start */
 	const char *dir, *config, *url, *name;

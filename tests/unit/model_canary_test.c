@@ -1,10 +1,9 @@
 /* A policy beside another: who is under which, what changes act on both, what promoting and ending
  * it keeps. */
-#include "tests/unit/unit.h"
+#include "tests/unit/model_fixture.h"
 
 #include "controller/model/canary.h"
 #include "controller/model/grace.h"
-#include "controller/model/model.h"
 #include "controller/policy/review.h"
 
 /* The same posture under another number; what the others of each policy are is not the point. */
@@ -20,47 +19,13 @@ static const char new_text[] =
 	"[rule careful]\nwho = user:sam@x.org\nwhat = resource:db\nhow = posture:p\nwhy = w\n"
 	"[rule strict]\nwho = user:ada@x.org\nwhat = resource:db\nhow = posture:other\nwhy = w\n";
 
-enum { NOW_S = 1000000, DAY_S = 86400, DB = 1, ADA = 2, SAM = 3 };
-static const int64_t now_ms = (int64_t)NOW_S * 1000;
 static struct model m;
-
-static struct policy *parsed(const char *text)
-{
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
-
-	if (policy_parse("policy", text, strlen(text), NULL, &p, &problems))
-		fail_msg("%s", items[0].message);
-	return p;
-}
-
-static struct device_row row_of(uint32_t id, const char *owner, const char *tag)
-{
-	struct device_row r = {.id = id,
-			       .state = DEVICE_ACTIVE,
-			       .addr4 = addr_v4((uint8_t[]){100, 64, 0, (uint8_t)id}),
-			       .cert_not_after_s = NOW_S + DAY_S};
-
-	snprintf(r.name, sizeof(r.name), "d%u", id);
-	snprintf(r.owner, sizeof(r.owner), "%s", owner);
-	snprintf(r.tags.name[0], sizeof(r.tags.name[0]), "%s", tag);
-	r.tags.n = tag[0] != 0;
-	return r;
-}
 
 static int setup(void **state)
 {
-	const struct device_row rows[] = {row_of(DB, "", "db"), row_of(ADA, "ada@x.org", ""),
-					  row_of(SAM, "sam@x.org", "")};
-	struct policy_row row = {.version = 1};
-	struct device *d;
-
 	(void)state;
-	model_init(&m);
-	for (size_t i = 0; i < N_OF(rows); i++)
-		assert_int_equal(model_load_device(&m, &rows[i], &d), 0);
-	return model_set_policy(&m, parsed(old_text), &row, now_ms);
+	model_fill(&m, old_text);
+	return 0;
 }
 
 static int teardown(void **state)
@@ -96,23 +61,6 @@ static void finish(enum change_kind kind, int64_t at_ms)
 	assert_int_equal(model_apply(&m, &c, at_ms, &d), 0);
 	assert_null(d);
 	assert_null(m.canary.engine);
-}
-
-/* By the policy it is under. */
-static bool may_open(uint32_t src, uint32_t dst)
-{
-	const struct grant *g;
-	struct arena a;
-	bool may = false;
-	size_t n;
-
-	arena_init(&a, 1 << 20);
-	assert_int_equal(
-		engine_grants(model_force(&m, model_device(&m, src))->engine, src, &a, &g, &n), 0);
-	for (size_t i = 0; i < n; i++)
-		may = may || (g[i].src == src && g[i].dst == dst);
-	arena_done(&a);
-	return may;
 }
 
 static void report(uint32_t id, const char *name, const char *value, int64_t at_ms)
@@ -178,16 +126,16 @@ static void test_each_is_judged_by_its_own(void **state)
 {
 	(void)state;
 	set_canary(version_with(true, false));
-	assert_false(may_open(ADA, DB) || may_open(SAM, DB));
+	assert_false(may_open(&m, ADA, DB) || may_open(&m, SAM, DB));
 	report(ADA, "firewall.enabled", "true", now_ms);
-	assert_true(may_open(ADA, DB)); /* by the canary's rule and its posture, bit 0 there */
+	assert_true(may_open(&m, ADA, DB)); /* by the canary's rule and its posture, bit 0 there */
 	report(SAM, "firewall.enabled", "true", now_ms);
-	assert_false(may_open(SAM, DB)); /* bit 0 is another posture here */
+	assert_false(may_open(&m, SAM, DB)); /* bit 0 is another posture here */
 	report(SAM, "disk.encrypted", "true", now_ms);
-	assert_true(may_open(SAM, DB));
+	assert_true(may_open(&m, SAM, DB));
 	report(ADA, "firewall.enabled", "false", now_ms + 1000);
-	assert_false(may_open(ADA, DB));
-	assert_true(may_open(SAM, DB));
+	assert_false(may_open(&m, ADA, DB));
+	assert_true(may_open(&m, SAM, DB));
 }
 
 /* Verdicts are bits of a policy's own numbering: in the other engine they would be other ones. */
@@ -210,11 +158,11 @@ static void test_without_one_nobody_is_in_it(void **state)
 {
 	(void)state;
 	report(ADA, "firewall.enabled", "true", now_ms);
-	assert_false(may_open(ADA, DB));
+	assert_false(may_open(&m, ADA, DB));
 	set_canary(version_with(true, true));
-	assert_true(may_open(ADA, DB));
+	assert_true(may_open(&m, ADA, DB));
 	finish(CHANGE_POLICY_ABORT, now_ms);
-	assert_false(may_open(ADA, DB));
+	assert_false(may_open(&m, ADA, DB));
 	assert_false(model_device(&m, ADA)->in_canary);
 	assert_int_equal(m.force.row.version, 1);
 }
@@ -226,9 +174,9 @@ static void test_promoted_it_is_everybodys(void **state)
 	(void)state;
 	report(ADA, "firewall.enabled", "true", now_ms);
 	set_canary(version);
-	assert_false(may_open(ADA, DB));
+	assert_false(may_open(&m, ADA, DB));
 	finish(CHANGE_POLICY_PROMOTE, now_ms);
-	assert_true(may_open(ADA, DB));
+	assert_true(may_open(&m, ADA, DB));
 	assert_int_equal(m.force.row.version, version);
 }
 
@@ -243,10 +191,10 @@ static void test_a_promotion_is_of_the_canary_it_names(void **state)
 	report(ADA, "firewall.enabled", "true", now_ms);
 	set_canary(version);
 	assert_int_equal(model_apply(&m, &c, now_ms, &d), -ZT_ESTATE);
-	assert_false(may_open(ADA, DB));
+	assert_false(may_open(&m, ADA, DB));
 	c.policy.version = version;
 	assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
-	assert_true(may_open(ADA, DB));
+	assert_true(may_open(&m, ADA, DB));
 }
 
 static void test_a_put_ends_it(void **state)
@@ -363,15 +311,15 @@ static void test_grace_goes_along(void **state)
 
 		report(SAM, "disk.encrypted", "true", now_ms);
 		report(SAM, "disk.encrypted", "false", now_ms + 1000);
-		assert_true(may_open(SAM, DB));
+		assert_true(may_open(&m, SAM, DB));
 		set_canary(version_with(false, true));
-		assert_true(may_open(SAM, DB));
+		assert_true(may_open(&m, SAM, DB));
 		finish(ends[i], now_ms + 30000);
-		assert_true(may_open(SAM, DB));
+		assert_true(may_open(&m, SAM, DB));
 		model_evaluate(&m, model_device(&m, SAM), now_ms + 60999, changes);
-		assert_true(may_open(SAM, DB));
+		assert_true(may_open(&m, SAM, DB));
 		model_evaluate(&m, model_device(&m, SAM), now_ms + 61000, changes);
-		assert_false(may_open(SAM, DB));
+		assert_false(may_open(&m, SAM, DB));
 	}
 }
 
@@ -385,18 +333,18 @@ static void test_no_grace_by_a_trial(void **state)
 
 	(void)state;
 	report(SAM, "firewall.enabled", "true", now_ms);
-	assert_false(may_open(SAM, DB));
+	assert_false(may_open(&m, SAM, DB));
 	assert_int_equal(model_set_canary(&m, asking(P WALL TIMES, HOW), &canary, now_ms), 0);
-	assert_true(may_open(SAM, DB));
+	assert_true(may_open(&m, SAM, DB));
 	finish(CHANGE_POLICY_ABORT, now_ms + 1000);
-	assert_false(may_open(SAM, DB));
+	assert_false(may_open(&m, SAM, DB));
 	/* and one that is confirmed too late */
 	back.version = 98;
 	assert_int_equal(model_set_policy(&m, asking(P WALL TIMES, HOW), &back, now_ms + 2000), 0);
-	assert_true(may_open(SAM, DB));
+	assert_true(may_open(&m, SAM, DB));
 	back.version = 99;
 	assert_int_equal(model_set_policy(&m, parsed(old_text), &back, now_ms + 3000), 0);
-	assert_false(may_open(SAM, DB));
+	assert_false(may_open(&m, SAM, DB));
 }
 
 /* --- changes act on both --- */
@@ -423,14 +371,14 @@ static void test_changes_act_on_both(void **state)
 	(void)state;
 	set_canary(version_with(false, true));
 	report(SAM, "disk.encrypted", "true", now_ms);
-	assert_false(may_open(SAM, ADA));
+	assert_false(may_open(&m, SAM, ADA));
 	assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
-	assert_true(may_open(SAM, ADA)); /* to one who is not in the canary herself */
+	assert_true(may_open(&m, SAM, ADA)); /* to one who is not in the canary herself */
 	c.kind = CHANGE_DEVICE_STATE;
 	c.device.state = DEVICE_REVOKED;
 	assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
 	assert_false(is_in(m.force.engine, ADA) || is_in(m.canary.engine, ADA));
-	assert_false(may_open(SAM, ADA));
+	assert_false(may_open(&m, SAM, ADA));
 	c = (struct change){.kind = CHANGE_USER_PUT,
 			    .user = {.email = "sam@x.org", .disabled = true}};
 	assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
@@ -452,7 +400,7 @@ static void test_who_comes_later_has_a_side(void **state)
 		assert_int_equal(model_apply(&m, &c, now_ms, &d), 0);
 		assert_int_equal(d->in_canary, canary_has(id, version, 50));
 		report(id, "firewall.enabled", "true", now_ms);
-		assert_int_equal(may_open(id, DB), d->in_canary);
+		assert_int_equal(may_open(&m, id, DB), d->in_canary);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* The census: engines filled from it grant what the model does now, and what it will when the other
  * policy is put; made in slices of every size, while the model changes. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include "controller/model/census.h"
 #include "zt/clock.h"
@@ -37,17 +37,6 @@ static const char canary_text[] =
 	"[resource db]\non = tag:db\nports = tcp/5432\n"
 	"[rule a]\nwho = anyone\nwhat = resource:db\nhow = posture:first, posture:mild\nwhy = w\n"
 	"[rule b]\nwho = anyone\nwhat = resource:db\nhow = posture:strict\nwhy = w\n";
-
-static struct policy *parsed(const char *text)
-{
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
-
-	if (policy_parse("policy", text, strlen(text), NULL, &p, &problems))
-		fail_msg("%s", items[0].message);
-	return p;
-}
 
 static void set_policy(struct model *m, const char *text, int64_t at_ms)
 {

@@ -1,12 +1,11 @@
 /* A change that is committed holds, at whichever allocation memory ends: nobody has what only the
  * policy before gave, who does not fit has nothing, and when there is memory again all have theirs.
  */
-#include "tests/unit/unit.h"
+#include "tests/unit/model_fixture.h"
 
 #include <errno.h>
 
 #include "controller/model/canary.h"
-#include "controller/model/model.h"
 #include "tests/unit/failing_memory.h"
 
 static const char old_text[] = "[resource db]\non = tag:db\nports = tcp/5432\n"
@@ -17,43 +16,8 @@ static const char new_text[] = "[resource db]\non = tag:db\nports = tcp/5432\n"
 			       "[rule new]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = w\n"
 			       "how = posture:p\n";
 
-enum {
-	NOW_S = 1000000,
-	DAY_S = 86400,
-	DB = 1,
-	ADA = 2,
-	SAM = 3,
-	CREWS = 40,
-	TRIES = 10000,
-	MINUTE_MS = 60000
-};
-static const int64_t now_ms = (int64_t)NOW_S * 1000;
+enum { CREWS = 40, TRIES = 10000, MINUTE_MS = 60000 };
 static struct model m;
-
-static struct policy *parsed(const char *text)
-{
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
-
-	if (policy_parse("policy", text, strlen(text), NULL, &p, &problems))
-		fail_msg("%s", items[0].message);
-	return p;
-}
-
-static struct device_row row_of(uint32_t id, const char *owner, const char *tag)
-{
-	struct device_row r = {.id = id,
-			       .state = DEVICE_ACTIVE,
-			       .addr4 = addr_v4((uint8_t[]){100, 64, 0, (uint8_t)id}),
-			       .cert_not_after_s = NOW_S + DAY_S};
-
-	snprintf(r.name, sizeof(r.name), "d%u", id);
-	snprintf(r.owner, sizeof(r.owner), "%s", owner);
-	snprintf(r.tags.name[0], sizeof(r.tags.name[0]), "%s", tag);
-	r.tags.n = tag[0] != 0;
-	return r;
-}
 
 /* The disk of each is encrypted; CREWS more of ada's, so that the engine's tables have to grow. */
 static void fill(void)
@@ -79,23 +43,6 @@ static void fill(void)
 		model_evaluate(&m, model_device(&m, id), now_ms, changes);
 }
 
-/* By the policy it is under. */
-static bool may_open_db(uint32_t src)
-{
-	const struct grant *g;
-	struct arena a;
-	bool may = false;
-	size_t n;
-
-	arena_init(&a, 1 << 20);
-	assert_int_equal(
-		engine_grants(model_force(&m, model_device(&m, src))->engine, src, &a, &g, &n), 0);
-	for (size_t i = 0; i < n; i++)
-		may = may || (g[i].src == src && g[i].dst == DB);
-	arena_done(&a);
-	return may;
-}
-
 static struct force force_of(const char *text, uint32_t version, unsigned percent)
 {
 	struct policy *p = parsed(text);
@@ -119,7 +66,7 @@ static void expect_new(bool all)
 		bool should = version == 1 ? id == SAM : id != SAM && id != DB;
 
 		n += d->left_out;
-		if (may_open_db(id))
+		if (may_open(&m, id, DB))
 			assert_true(should && !d->left_out && !model_device(&m, DB)->left_out);
 		else if (all)
 			assert_false(should);
@@ -248,7 +195,7 @@ static void a_revocation_needs_no_memory(void **state)
 			int err;
 
 			fill();
-			assert_true(may_open_db(SAM));
+			assert_true(may_open(&m, SAM, DB));
 			memory_end_after(n);
 			err = model_apply(&m, &c, now_ms, &d);
 			ended = memory_comes_back();
@@ -300,7 +247,7 @@ static void a_user_is_disabled_without_memory(void **state)
 
 	(void)state;
 	fill();
-	assert_true(may_open_db(SAM));
+	assert_true(may_open(&m, SAM, DB));
 	memory_end_after(0);
 	assert_int_equal(model_apply(&m, &c, now_ms, &d), -ENOMEM); /* a user not known before */
 	assert_true(memory_comes_back());

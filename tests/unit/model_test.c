@@ -1,10 +1,9 @@
 /* The model: standing of a device, what changes make of it, reports, posture over time; time passed
  * in. */
-#include "tests/unit/unit.h"
+#include "tests/unit/model_fixture.h"
 
 #include <errno.h>
 
-#include "controller/model/model.h"
 #include "zt/txt.h"
 
 static const char policy_text[] =
@@ -14,52 +13,6 @@ static const char policy_text[] =
 	"[rule ada]\nwho = user:ada@x.org\nwhat = resource:db\nwhy = w\n"
 	"[rule ops]\nwho = group:ops\nwhat = resource:db\nwhy = w\n"
 	"[rule careful]\nwho = user:sam@x.org\nwhat = resource:db\nhow = posture:p\nwhy = w\n";
-
-enum { NOW_S = 1000000, DAY_S = 86400 };
-static const int64_t now_ms = (int64_t)NOW_S * 1000;
-
-static struct policy *parsed(const char *text)
-{
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
-
-	if (policy_parse("policy", text, strlen(text), NULL, &p, &problems))
-		fail_msg("%s", items[0].message);
-	return p;
-}
-
-static struct device_row row_of(uint32_t id, const char *owner, const char *tag)
-{
-	struct device_row r = {.id = id,
-			       .state = DEVICE_ACTIVE,
-			       .addr4 = addr_v4((uint8_t[]){100, 64, 0, (uint8_t)id}),
-			       .cert_not_after_s = NOW_S + DAY_S};
-
-	r.identity.b[0] = r.wg_key.b[1] = (uint8_t)id;
-	snprintf(r.name, sizeof(r.name), "d%u", id);
-	snprintf(r.owner, sizeof(r.owner), "%s", owner);
-	if (tag[0]) {
-		snprintf(r.tags.name[0], sizeof(r.tags.name[0]), "%s", tag);
-		r.tags.n = 1;
-	}
-	return r;
-}
-
-/* 1 db, 2 ada's, 3 sam's; network 100.64.0.0/10 */
-static void fill(struct model *m)
-{
-	const struct device_row rows[] = {row_of(1, "", "db"), row_of(2, "ada@x.org", ""),
-					  row_of(3, "sam@x.org", "")};
-	struct policy_row p = {.version = 1};
-	struct device *d;
-
-	model_init(m);
-	assert_int_equal(prefix_parse("100.64.0.0/10", &m->network.net4), 0);
-	for (size_t i = 0; i < N_OF(rows); i++)
-		assert_int_equal(model_load_device(m, &rows[i], &d), 0);
-	assert_int_equal(model_set_policy(m, parsed(policy_text), &p, now_ms), 0);
-}
 
 static size_t grants_of(struct model *m, uint32_t id)
 {
@@ -128,18 +81,18 @@ static void test_certificate_ends_grants(void **state)
 	struct model m;
 
 	(void)state;
-	fill(&m);
-	d = model_device(&m, 2);
-	assert_int_equal(grants_of(&m, 2), 1);
+	model_fill(&m, policy_text);
+	d = model_device(&m, ADA);
+	assert_int_equal(grants_of(&m, ADA), 1);
 	assert_true(d->next_ms == now_ms + (int64_t)DAY_S * 1000);
 	model_evaluate(&m, d, d->next_ms - 1, changes);
-	assert_int_equal(grants_of(&m, 1), 1);
+	assert_int_equal(grants_of(&m, DB), 1);
 	model_evaluate(&m, d, d->next_ms, changes);
 	assert_int_equal(d->standing, STANDING_LAPSED);
-	assert_int_equal(grants_of(&m, 1) + grants_of(&m, 2), 0);
+	assert_int_equal(grants_of(&m, DB) + grants_of(&m, ADA), 0);
 	d->row.cert_not_after_s += 2 * DAY_S;
 	model_evaluate(&m, d, now_ms + (int64_t)DAY_S * 1000, changes);
-	assert_int_equal(grants_of(&m, 1), 1);
+	assert_int_equal(grants_of(&m, DB), 1);
 	model_done(&m);
 }
 
@@ -151,32 +104,32 @@ static void test_states_and_users(void **state)
 	struct model m;
 
 	(void)state;
-	fill(&m);
-	assert_int_equal(grants_of(&m, 1), 1);
-	model_row(m.devices[2], &c.device);
+	model_fill(&m, policy_text);
+	assert_int_equal(grants_of(&m, DB), 1);
+	model_row(m.devices[ADA], &c.device);
 	c.device.state = DEVICE_PENDING;
 	apply(&m, &c);
-	assert_int_equal(grants_of(&m, 1), 0);
+	assert_int_equal(grants_of(&m, DB), 0);
 	c.device.state = DEVICE_ACTIVE;
 	apply(&m, &c);
-	assert_int_equal(grants_of(&m, 1), 1);
+	assert_int_equal(grants_of(&m, DB), 1);
 	c = (struct change){.kind = CHANGE_USER_PUT,
 			    .user = {.email = "ada@x.org", .disabled = true}};
 	apply(&m, &c);
-	assert_int_equal(grants_of(&m, 1) + grants_of(&m, 2), 0);
-	assert_int_equal(m.devices[2]->standing, STANDING_DISABLED);
+	assert_int_equal(grants_of(&m, DB) + grants_of(&m, ADA), 0);
+	assert_int_equal(m.devices[ADA]->standing, STANDING_DISABLED);
 	c.user.disabled = false;
 	apply(&m, &c);
-	assert_int_equal(grants_of(&m, 1), 1);
+	assert_int_equal(grants_of(&m, DB), 1);
 	snprintf(c.user.groups[0], sizeof(c.user.groups[0]), "ops");
 	c.user.n_groups = 1;
 	apply(&m, &c);
-	assert_int_equal(grants_of(&m, 1), 2); /* by both rules */
+	assert_int_equal(grants_of(&m, DB), 2); /* by both rules */
 	c = (struct change){.kind = CHANGE_DEVICE_STATE};
-	model_row(m.devices[1], &c.device);
+	model_row(m.devices[DB], &c.device);
 	c.device.state = DEVICE_REVOKED;
 	apply(&m, &c);
-	assert_int_equal(grants_of(&m, 2), 0);
+	assert_int_equal(grants_of(&m, ADA), 0);
 	model_done(&m);
 }
 
@@ -184,7 +137,7 @@ static void test_states_and_users(void **state)
 static void test_disabled_user_at_start(void **state)
 {
 	struct user_row u = {.email = "ada@x.org", .disabled = true};
-	struct device_row row = row_of(2, "ada@x.org", "");
+	struct device_row row = row_of(ADA, "ada@x.org", "");
 	struct policy_row p = {.version = 1};
 	struct device *d;
 	struct model m;
@@ -195,7 +148,7 @@ static void test_disabled_user_at_start(void **state)
 	assert_int_equal(model_load_device(&m, &row, &d), 0);
 	assert_int_equal(model_set_policy(&m, parsed(policy_text), &p, now_ms), 0);
 	assert_int_equal(d->standing, STANDING_DISABLED);
-	assert_int_equal(grants_of(&m, 2), 0);
+	assert_int_equal(grants_of(&m, ADA), 0);
 	model_done(&m);
 }
 
@@ -207,8 +160,8 @@ static void test_written_behind(void **state)
 	struct model m;
 
 	(void)state;
-	fill(&m);
-	d = model_device(&m, 2);
+	model_fill(&m, policy_text);
+	d = model_device(&m, ADA);
 	model_row(d, &c.device);
 	d->row.cert_not_after_s += 7;
 	d->row.serial = 40;
@@ -230,11 +183,11 @@ static void test_find(void **state)
 	struct model m;
 
 	(void)state;
-	fill(&m);
+	model_fill(&m, policy_text);
 	old.state = DEVICE_REVOKED;
 	snprintf(old.name, sizeof(old.name), "d2");
 	assert_int_equal(model_load_device(&m, &old, &d), 0);
-	assert_ptr_equal(model_find_device(&m, "d2"), model_device(&m, 2));
+	assert_ptr_equal(model_find_device(&m, "d2"), model_device(&m, ADA));
 	assert_ptr_equal(model_find_device(&m, "9"), d);
 	assert_null(model_find_device(&m, "nobody"));
 	assert_null(model_find_device(&m, "0"));
@@ -278,8 +231,8 @@ static void test_endpoints(void **state)
 	bool changed;
 
 	(void)state;
-	fill(&m);
-	d = model_device(&m, 2);
+	model_fill(&m, policy_text);
+	d = model_device(&m, ADA);
 	for (size_t i = 0; i < N_OF(rows); i++) {
 		struct report r = {.full = true, .n_endpoints = 1};
 
@@ -307,8 +260,8 @@ static void test_partial_reports(void **state)
 	bool changed;
 
 	(void)state;
-	fill(&m);
-	d = model_device(&m, 2);
+	model_fill(&m, policy_text);
+	d = model_device(&m, ADA);
 	assert_int_equal(model_take_report(&m, d, &full, now_ms, &changed), 0);
 	assert_int_equal(d->n_facts, 2);
 	assert_true(d->facts[0].read_ms == now_ms - 10000);
@@ -334,8 +287,8 @@ static void test_too_many_facts(void **state)
 	bool changed;
 
 	(void)state;
-	fill(&m);
-	d = model_device(&m, 2);
+	model_fill(&m, policy_text);
+	d = model_device(&m, ADA);
 	for (unsigned i = 0; i < ZT_FACTS_MAX; i++) {
 		char name[32];
 
@@ -377,8 +330,8 @@ static void test_posture_in_time(void **state)
 	bool changed;
 
 	(void)state;
-	fill(&m);
-	d = model_device(&m, 3);
+	model_fill(&m, policy_text);
+	d = model_device(&m, SAM);
 	for (size_t i = 0; i < N_OF(rows); i++) {
 		int64_t at_ms = now_ms + rows[i].at_s * 1000;
 		struct fact f = fact_of("disk.encrypted", rows[i].disk ? rows[i].disk : "", 0);
@@ -387,7 +340,7 @@ static void test_posture_in_time(void **state)
 		if (rows[i].disk)
 			assert_int_equal(model_take_report(&m, d, &r, at_ms, &changed), 0);
 		model_evaluate(&m, d, at_ms, changes);
-		row_check(rows[i].says, (grants_of(&m, 3) == 1) == rows[i].let_in);
+		row_check(rows[i].says, (grants_of(&m, SAM) == 1) == rows[i].let_in);
 	}
 	model_done(&m);
 }
@@ -406,20 +359,20 @@ static void test_policy_keeps_grace(void **state)
 	bool changed;
 
 	(void)state;
-	fill(&m);
-	d = model_device(&m, 3);
+	model_fill(&m, policy_text);
+	d = model_device(&m, SAM);
 	assert_int_equal(model_take_report(&m, d, &r, now_ms, &changed), 0);
 	model_evaluate(&m, d, now_ms, changes);
 	r.facts = &bad;
 	assert_int_equal(model_take_report(&m, d, &r, now_ms + 1000, &changed), 0);
 	assert_int_equal(model_evaluate(&m, d, now_ms + 1000, changes), 0);
 	assert_int_equal(model_set_policy(&m, parsed(policy_text), &row, now_ms + 30000), 0);
-	assert_int_equal(grants_of(&m, 3), 1);
+	assert_int_equal(grants_of(&m, SAM), 1);
 	assert_int_equal(model_evaluate(&m, d, now_ms + 61000, changes), 1);
 	assert_false(changes[0].ok);
-	assert_int_equal(grants_of(&m, 3), 0);
+	assert_int_equal(grants_of(&m, SAM), 0);
 	assert_int_equal(model_set_policy(&m, parsed(policy_text), &row, now_ms + 62000), 0);
-	assert_int_equal(grants_of(&m, 3), 0);
+	assert_int_equal(grants_of(&m, SAM), 0);
 	assert_int_equal(m.force.row.version, 2);
 	model_done(&m);
 }

@@ -4,8 +4,9 @@
 #include "tests/unit/policy_fixture.h"
 #include "controller/model/model.h"
 
-enum { NOW_S = 1000000, DAY_S = 86400, DB = 1, ADA = 2, SAM = 3 };
+enum { NOW_S = 1000000, DAY_S = 86400 };
 static const int64_t now_ms = (int64_t)NOW_S * 1000;
+enum { DB = 1, ADA = 2, SAM = 3 }; /* of model_fill() */
 
 /* An active one with a day left. owner or tag: "" for none. */
 static inline struct device_row row_of(uint32_t id, const char *owner, const char *tag)

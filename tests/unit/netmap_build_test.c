@@ -1,6 +1,6 @@
 /* From the model to one device's netmap: exactly what it may see, in the order and form that the
  * wire wants. */
-#include "tests/unit/unit.h"
+#include "tests/unit/model_fixture.h"
 
 #include "controller/model/canary.h"
 #include "controller/netmap/build.h"
@@ -25,39 +25,23 @@ static const char canary_text[] =
 	"[rule gamma]\nwho = user:ada@x.org\nwhat = resource:db\nhow = posture:p\nwhy = w\n";
 
 enum { DEVICES = 5 };
-static const int64_t now_ms = 1000000000;
 static struct model m;
 static struct arena arena;
 
 static struct device *add(uint32_t id, const char *owner, const char *tag)
 {
-	struct device_row r = {.id = id,
-			       .state = DEVICE_ACTIVE,
-			       .addr4 = addr_v4((uint8_t[]){100, 64, 0, (uint8_t)id}),
-			       .cert_not_after_s = now_ms / 1000 + 3600};
+	struct device_row r = row_of(id, owner, tag);
 	struct device *d;
 
-	r.wg_key.b[0] = (uint8_t)id;
-	snprintf(r.name, sizeof(r.name), "d%u", id);
-	snprintf(r.owner, sizeof(r.owner), "%s", owner);
-	snprintf(r.tags.name[0], sizeof(r.tags.name[0]), "%s", tag);
-	r.tags.n = tag[0] != 0;
 	assert_int_equal(model_load_device(&m, &r, &d), 0);
 	d->psk_epoch = 10 + id;
 	return d;
 }
 
-static struct policy *parsed(const char *text)
+/* As if the system could enforce all that there is. */
+static struct policy *enforced(const char *text)
 {
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	/* as if the system could enforce all that there is */
-	const struct policy_env env = {.enforces = (1u << DEMAND_KINDS) - 1};
-	struct policy *p = NULL;
-
-	if (policy_parse("p", text, strlen(text), &env, &p, &problems))
-		fail_msg("%s", items[0].message);
-	return p;
+	return parsed_in(text, &(struct policy_env){.enforces = (1u << DEMAND_KINDS) - 1});
 }
 
 /* 1 db, 2 web, 3 ada's, 4 eve's, 5 nobody's */
@@ -74,7 +58,7 @@ static int setup(void **state)
 	add(3, "ada@x.org", "");
 	add(4, "eve@x.org", "");
 	add(5, "sam@x.org", "");
-	return model_set_policy(&m, parsed(policy_text), &row, now_ms);
+	return model_set_policy(&m, enforced(policy_text), &row, now_ms);
 }
 
 static int teardown(void **state)
@@ -148,7 +132,7 @@ static void test_peers_are_those_with_a_grant(void **state)
 		row_check(rows[i].says, n.n_peers == rows[i].n_peers);
 		for (size_t j = 0; j < n.n_peers; j++)
 			row_check(rows[i].says, n.peers[j].id == rows[i].peers[j] &&
-							n.peers[j].wg_key.b[0] == n.peers[j].id);
+							n.peers[j].wg_key.b[1] == n.peers[j].id);
 		for (size_t j = 0; j < n.n_grants; j++)
 			in += n.grants[j].dir == NETMAP_IN;
 		row_check(rows[i].says, in == rows[i].n_in);
@@ -178,16 +162,16 @@ static void test_conditions_go_to_the_source(void **state)
 	(void)state;
 	assert_int_equal(
 		model_set_policy(&m,
-				 parsed("[resource db]\non = tag:db\nports = tcp/5432\n"
-					"[resource web]\non = tag:web\nports = tcp/443\n"
-					"[rule a]\nwho = user:ada@x.org\nwhat = resource:db\n"
-					"how = user:ada, app:psql, app:/bin/a\nwhy = w\n"
-					"[rule b]\nwho = user:ada@x.org\nwhat = resource:web\n"
-					"why = w\n"
-					"[rule c]\nwho = tag:db\nwhat = resource:web\n"
-					"how = app:curl\nwhy = w\n"
-					"[rule d]\nwho = user:ada@x.org\nwhat = resource:web\n"
-					"how = app:curl, mfa\nwhy = w\n"),
+				 enforced("[resource db]\non = tag:db\nports = tcp/5432\n"
+					  "[resource web]\non = tag:web\nports = tcp/443\n"
+					  "[rule a]\nwho = user:ada@x.org\nwhat = resource:db\n"
+					  "how = user:ada, app:psql, app:/bin/a\nwhy = w\n"
+					  "[rule b]\nwho = user:ada@x.org\nwhat = resource:web\n"
+					  "why = w\n"
+					  "[rule c]\nwho = tag:db\nwhat = resource:web\n"
+					  "how = app:curl\nwhy = w\n"
+					  "[rule d]\nwho = user:ada@x.org\nwhat = resource:web\n"
+					  "how = app:curl, mfa\nwhy = w\n"),
 				 &row, now_ms),
 		0);
 	n = build(3);
@@ -231,7 +215,7 @@ static void test_who_does_not_stand(void **state)
 		struct netmap n;
 
 		d->row.state = rows[i].state;
-		d->row.cert_not_after_s = now_ms / 1000 + rows[i].cert_s;
+		d->row.cert_not_after_s = NOW_S + rows[i].cert_s;
 		model_evaluate(&m, d, now_ms, changes);
 		n = build(3);
 		row_check(rows[i].says, n.self.id == 3 && n.n_peers + n.n_grants + n.n_rules == 0);
@@ -240,7 +224,7 @@ static void test_who_does_not_stand(void **state)
 		row_check(rows[i].says, !netmap_find_peer(&n, 3));
 		check_wire(&n, 1);
 		d->row.state = DEVICE_ACTIVE;
-		d->row.cert_not_after_s = now_ms / 1000 + 3600;
+		d->row.cert_not_after_s = NOW_S + 3600;
 		model_evaluate(&m, d, now_ms, changes);
 		n = build(1);
 		row_check(rows[i].says, netmap_find_peer(&n, 3) != NULL);
@@ -298,7 +282,7 @@ static void load(const char *text)
 {
 	struct policy_row row = {.version = 7};
 
-	assert_int_equal(model_set_policy(&m, parsed(text), &row, now_ms), 0);
+	assert_int_equal(model_set_policy(&m, enforced(text), &row, now_ms), 0);
 }
 
 static void test_leases_of_grants(void **state)
@@ -389,7 +373,7 @@ static void set_canary(uint32_t version, unsigned percent)
 	struct policy_row row = {.version = version,
 				 .trial = {.state = TRIAL_OPEN, .base = 7, .percent = percent}};
 
-	assert_int_equal(model_set_canary(&m, parsed(canary_text), &row, now_ms), 0);
+	assert_int_equal(model_set_canary(&m, enforced(canary_text), &row, now_ms), 0);
 }
 
 static void build_all(struct netmap maps[static DEVICES + 1])
@@ -448,10 +432,10 @@ static void test_canary_by_source(void **state)
 
 	(void)state;
 	build_all(before);
-	assert_int_equal(model_set_policy(&m, parsed(canary_text), &row, now_ms), 0);
+	assert_int_equal(model_set_policy(&m, enforced(canary_text), &row, now_ms), 0);
 	build_all(after);
 	row.version = 7;
-	assert_int_equal(model_set_policy(&m, parsed(policy_text), &row, now_ms), 0);
+	assert_int_equal(model_set_policy(&m, enforced(policy_text), &row, now_ms), 0);
 	for (uint32_t version = 8; version < 40; version++) {
 		set_canary(version, 50);
 		build_all(mixed);
@@ -515,13 +499,13 @@ static void test_canary_rules_have_a_limit(void **state)
 			   "[rule r%u]\nwho = user:ada@x.org, user:eve@x.org\n"
 			   "what = resource:db\nwhy = w\n",
 			   i);
-	assert_int_equal(model_set_policy(&m, parsed(buf_text(&b)), &row, now_ms), 0);
+	assert_int_equal(model_set_policy(&m, enforced(buf_text(&b)), &row, now_ms), 0);
 	arena_done(&arena);
 	arena_init(&arena, 64 << 20);
 	assert_int_equal(build(1).n_rules, RULES);
 	row = (struct policy_row){.version = version,
 				  .trial = {.state = TRIAL_OPEN, .percent = 50}};
-	assert_int_equal(model_set_canary(&m, parsed(buf_text(&b)), &row, now_ms), 0);
+	assert_int_equal(model_set_canary(&m, enforced(buf_text(&b)), &row, now_ms), 0);
 	assert_int_equal(netmap_build(&m, model_device(&m, 1), &arena, &n), -ZT_ELIMIT);
 	assert_int_equal(build(3).n_rules, RULES);
 	buf_free(&b);

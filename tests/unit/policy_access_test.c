@@ -1,5 +1,5 @@
 /* Access lists, and since when a condition fails: at Monday noon, 2026-11-23, UTC. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include "controller/policy/access.h"
 #include "controller/policy/when.h"
@@ -48,12 +48,8 @@ static struct engine *engine;
 
 static int setup(void **state)
 {
-	static struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-
 	(void)state;
-	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &policy, &problems) < 0)
-		fail_msg("%s", items[0].message);
+	policy = parsed(policy_text);
 	engine = engine_new(policy, now_s);
 	for (size_t i = 0; i < N_OF(devices); i++) {
 		struct subject s = {.id = devices[i].id,
@@ -236,13 +232,9 @@ static void when_since_is_the_last_edge(void **state)
 		{"long-ago", 0},
 		{"future", 0},
 	};
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
+	struct policy *p = parsed(text);
 
 	(void)state;
-	if (policy_parse("p", text, sizeof(text) - 1, NULL, &p, &problems) < 0)
-		fail_msg("%s", items[0].message);
 	for (size_t i = 0; i < N_OF(rows); i++) {
 		int64_t since = when_since(&p->whens[p->rules[i].when], now_s);
 

@@ -1,7 +1,7 @@
 /* The engine against an oracle that reads the policy like a person does: for every two devices,
  * every rule, every resource. Random policies, random changes; after each change every answer of
  * every device is compared. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include <errno.h>
 
@@ -436,23 +436,12 @@ static void grants_are_those_of_the_oracle_after_every_change(void **state)
 
 /* --- by hand --- */
 
-static struct policy *policy_of(const char *text)
-{
-	static struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
-
-	if (policy_parse("p", text, strlen(text), NULL, &p, &problems) < 0)
-		fail_msg("%s", items[0].message);
-	return p;
-}
-
 static void two_rules_for_one_port_are_two_grants(void **state)
 {
 	struct policy *p =
-		policy_of("[resource r]\non = tag:r\nports = tcp/1, tcp/1\n"
-			  "[rule a]\nwho = anyone, tag:s\nwhat = resource:r, resource:r\nwhy = a\n"
-			  "[rule b]\nwho = tag:s\nwhat = resource:r\nwhy = b\n");
+		parsed("[resource r]\non = tag:r\nports = tcp/1, tcp/1\n"
+		       "[rule a]\nwho = anyone, tag:s\nwhat = resource:r, resource:r\nwhy = a\n"
+		       "[rule b]\nwho = tag:s\nwhat = resource:r\nwhy = b\n");
 	static const char *const s[] = {"s", "s"}, *const r[] = {"r", "s"};
 	struct engine *e = engine_new(p, 0);
 	const struct grant *g;
@@ -501,7 +490,7 @@ static void check_leases(const char *says, const char *resources, const char *wa
 	buf_printf(&b,
 		   "[network]\nlease = 30m\n%s[rule a]\nwho = tag:s\nwhat = resource:*\nwhy = a\n",
 		   resources);
-	p = policy_of(buf_text(&b));
+	p = parsed(buf_text(&b));
 	e = engine_new(p, 0);
 	arena_init(&a, 1 << 16);
 	assert_int_equal(
@@ -564,7 +553,7 @@ static void grants_have_the_lease_of_their_resource(void **state)
 
 static void owners_are_found(void **state)
 {
-	struct policy *p = policy_of("");
+	struct policy *p = parsed("");
 	struct engine *e = engine_new(p, 0);
 	const uint32_t *ids;
 	struct arena a;
@@ -620,7 +609,7 @@ static void check_end(const char *when)
 		 "[rule a]\nwho = anyone\nwhat = resource:r\nwhy = w\nwhen = %s\n"
 		 "until = 2025-12-31 14:00\n",
 		 when);
-	p = policy_of(text);
+	p = parsed(text);
 	e = engine_new(p, end_s - 3600);
 	assert_non_null(e);
 	assert_int_equal(engine_put(e, &(struct subject){.id = 1, .name = "a", .owner = ""}), 0);
@@ -653,10 +642,10 @@ static void a_rule_ends_whatever_its_when(void **state)
 /* The next edge may be one to ask again at. */
 static void what_opens_in_years_is_not_said_to_be_over(void **state)
 {
-	struct policy *p = policy_of("[resource r]\non = device:b\nports = tcp/1\n"
-				     "[schedule evening]\nwhen = 20:00-21:00\nexcept = 2026-01-01\n"
-				     "[rule a]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
-				     "when = schedule:evening, 2045-06-01\nexcept = 19:00-22:00\n");
+	struct policy *p = parsed("[resource r]\non = device:b\nports = tcp/1\n"
+				  "[schedule evening]\nwhen = 20:00-21:00\nexcept = 2026-01-01\n"
+				  "[rule a]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
+				  "when = schedule:evening, 2045-06-01\nexcept = 19:00-22:00\n");
 	static const struct service svc = {SERVICE_TCP, 1, 1};
 	struct engine *e = engine_new(p, 1767189600);
 	struct explain_context c = {0};
@@ -681,10 +670,8 @@ static void what_opens_in_years_is_not_said_to_be_over(void **state)
  * edge of those must not cost a look at the whole future: then this would take hours. */
 static void times_that_hide_each_other_cost_no_time(void **state)
 {
-	static struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct policy_env env = {.zone = zones_get, .zones = zones_new("/usr/share/zoneinfo")};
-	struct policy *p = NULL;
+	struct policy *p;
 	const uint32_t *ids;
 	struct engine *e;
 	struct arena a;
@@ -704,7 +691,7 @@ static void times_that_hide_each_other_cost_no_time(void **state)
 			   "when = schedule:hidden, schedule:evening, 2026-06-%02d\n"
 			   "except = 19:%02d-22:00\n",
 			   i, 1 + i % 30, i);
-	assert_int_equal(policy_parse("p", (const char *)b.data, b.len, &env, &p, &problems), 0);
+	p = parsed_in(buf_text(&b), &env);
 	e = engine_new(p, 1764000000); /* 2025-11-24 */
 	assert_non_null(e);
 	arena_init(&a, 1 << 20);
@@ -723,12 +710,10 @@ static void times_that_hide_each_other_cost_no_time(void **state)
  * as the grants, not as all that the host offers times the invariants. */
 static void many_invariants_about_a_hub_cost_little(void **state)
 {
-	static struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct policy_env env = {.was_accepted = true};
 	const char *tags[] = {"hub"};
 	struct subject s = {.id = 1, .name = "hub", .owner = "", .tags = tags, .n_tags = 1};
-	struct policy *p = NULL;
+	struct policy *p;
 	const struct grant *g;
 	struct engine *e;
 	struct arena a;
@@ -746,7 +731,7 @@ static void many_invariants_about_a_hub_cost_little(void **state)
 			   "[schedule s%d]\nwhen = ..%d-01-01\n[invariant i%d]\nfrom = anyone\n"
 			   "to = resource:*\nexpect = schedule:s%d\nwhy = x\n",
 			   i, 2040 - i % 10, i, i);
-	assert_int_equal(policy_parse("p", buf_text(&b), b.len, &env, &p, &problems), 0);
+	p = parsed_in(buf_text(&b), &env);
 	e = engine_new(p, 1764000000); /* 2025-11-24 */
 	assert_non_null(e);
 	assert_int_equal(engine_put(e, &s), 0);

@@ -1,6 +1,6 @@
 /* Explain: which rule is nearest, what is said of each condition that fails, and what is never
  * told. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include <errno.h>
 
@@ -78,12 +78,8 @@ static void put(struct world *w, enum id id, const char *name, const char *owner
 
 static struct world world_at(const char *text, int64_t now_s)
 {
-	static struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct world w = {0};
+	struct world w = {.policy = parsed(text)};
 
-	if (policy_parse("p", text, strlen(text), NULL, &w.policy, &problems) < 0)
-		fail_msg("%s", items[0].message);
 	w.engine = engine_new(w.policy, now_s);
 	assert_non_null(w.engine);
 	put(&w, ADA, "ada-laptop", "ada@example.com", NULL, 0);

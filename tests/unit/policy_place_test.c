@@ -1,5 +1,5 @@
 /* Places: a table of where a device is and what is known of it, against the rules' where. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include "controller/policy/place.h"
 
@@ -16,17 +16,6 @@ static const char policy_text[] =
 	"[rule either]\nwho = anyone\nwhat = resource:r\nwhere = place:lab, country:DE\nwhy = w\n"
 	"[rule but]\nwho = anyone\nwhat = resource:r\nexcept = country:DE\nwhy = w\n"
 	"[rule anywhere]\nwho = anyone\nwhat = resource:r\nwhy = w\n";
-
-static struct policy *parsed(void)
-{
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
-
-	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &p, &problems) < 0)
-		fail_msg("%s", items[0].message);
-	return p;
-}
 
 static const struct policy_rule *rule(const struct policy *p, const char *name)
 {
@@ -71,7 +60,7 @@ static const struct {
 
 static void where_is_held_against_places(void **state)
 {
-	struct policy *p = parsed();
+	struct policy *p = parsed(policy_text);
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(rows); i++) {

@@ -1,5 +1,5 @@
 /* Posture: what a fact's value satisfies, how long, and what is said when it does not. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include <errno.h>
 
@@ -11,15 +11,10 @@ static const int64_t now = INT64_C(1800000000000);
 
 static struct policy *policy_of(const char *require, const char *more)
 {
-	static struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
 	char text[1024];
-	int n = snprintf(text, sizeof(text), "[posture p]\nrequire = %s\n%s", require, more);
 
-	if (policy_parse("p", text, (size_t)n, NULL, &p, &problems) < 0)
-		fail_msg("%s: %s", require, items[0].message);
-	return p;
+	snprintf(text, sizeof(text), "[posture p]\nrequire = %s\n%s", require, more);
+	return parsed(text);
 }
 
 static void a_value_satisfies_a_condition_or_not(void **state)

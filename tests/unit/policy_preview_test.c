@@ -1,7 +1,7 @@
 /* Preview: a table of two policies and what lies between them, for five devices on a Monday at ten;
  * then random policies, against a comparison of every pair by itself; and random policies written
  * in another way, between which there is nothing. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include "zt/clock.h"
 
@@ -31,17 +31,10 @@ static const struct {
 	{{.id = 5, .name = "web2", .owner = "", .tags = tag_web, .n_tags = 1}, "yes", "", "", true},
 };
 
-static struct policy *parsed(const char *text)
+/* Broken invariants are let in: what they hold back is to be seen. */
+static struct policy *accepted(const char *text)
 {
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	/* Broken invariants are let in: what they hold back is to be seen. */
-	struct policy_env env = {.countries = true, .was_accepted = true};
-	struct policy *p = NULL;
-
-	if (policy_parse("p", text, strlen(text), &env, &p, &problems) < 0)
-		fail_msg("%s\nin:\n%s", items[0].message, text);
-	return p;
+	return parsed_in(text, &(struct policy_env){.countries = true, .was_accepted = true});
 }
 
 static struct subject under(const struct policy *p, size_t i)
@@ -371,7 +364,7 @@ static void what_lies_between(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < N_OF(rows); i++) {
-		struct policy *before = parsed(rows[i].before), *after = parsed(rows[i].after);
+		struct policy *before = accepted(rows[i].before), *after = accepted(rows[i].after);
 		struct preview_device v[N_OF(people)];
 		struct preview *p;
 		struct buf b;
@@ -582,7 +575,7 @@ static struct policy *written(const struct world *w, bool other)
 		buf_put_text(&b, "expect = never\n");
 	else if (w->promise)
 		buf_printf(&b, "expect = posture:%s%u\n", other ? "q" : "p", w->promise - 1);
-	p = parsed(buf_text(&b));
+	p = accepted(buf_text(&b));
 	buf_free(&b);
 	return p;
 }
@@ -841,8 +834,8 @@ static void a_flood_is_counted_and_not_shown(void **state)
 	enum { N = 2000 };
 	static const char *const tags[] = {"web"};
 	static struct preview_device v[2 * N];
-	struct policy *before = parsed(R), *after = parsed(R "[rule all]\nwho = anyone\n"
-							     "what = resource:web\nwhy = w\n");
+	struct policy *before = accepted(R), *after = accepted(R "[rule all]\nwho = anyone\n"
+								 "what = resource:web\nwhy = w\n");
 	struct preview *p;
 	const struct preview_result *r;
 
@@ -891,7 +884,7 @@ static struct policy *big_policy(unsigned salt)
 	for (unsigned i = 0; i < MANY_RULES; i++)
 		buf_printf(&b, "[rule n%u]\nwho = group:g%u\nwhat = resource:r%u\nwhy = w\n", i,
 			   i % MANY_GROUPS, (i * 7 + i / MANY_GROUPS + (i < salt)) % MANY_GROUPS);
-	p = parsed(buf_text(&b));
+	p = accepted(buf_text(&b));
 	buf_free(&b);
 	return p;
 }

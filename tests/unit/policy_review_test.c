@@ -1,5 +1,5 @@
 /* What the devices that there are say of a policy: tags and names that nobody has. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include "controller/policy/review.h"
 
@@ -59,14 +59,10 @@ static void what_nobody_is_is_said_once_with_what_may_be_meant(void **state)
 	};
 	const struct policy_env env = {.was_accepted = true};
 	static struct diag warnings[POLICY_WARNINGS_MAX];
-	struct diag_list problems = {.items = warnings, .max = N_OF(warnings)};
-	struct policy *p = NULL;
-	struct engine *e;
+	struct policy *p = parsed_in(text, &env);
+	struct engine *e = engine_with(p);
 
 	(void)state;
-	if (policy_parse("policy", text, strlen(text), &env, &p, &problems))
-		fail_msg("%u: %s", warnings[0].line, warnings[0].message);
-	e = engine_with(p);
 	assert_int_equal(review_devices(p, e, warnings, 1, 3), 3); /* no more than fit */
 	assert_int_equal(review_devices(p, e, warnings, 0, N_OF(warnings)), N_OF(rows));
 	for (size_t i = 0; i < N_OF(rows); i++)

@@ -1,5 +1,5 @@
 /* Rules in time: what is granted at an instant, until when, and whom an edge touches. */
-#include "tests/unit/unit.h"
+#include "tests/unit/policy_fixture.h"
 
 #include "controller/policy/engine.h"
 #include "zt/buf.h"
@@ -43,14 +43,8 @@ static void put(struct world *w, uint32_t id, const char *name, const char *owne
 
 static void world_init(struct world *w, int64_t now_s)
 {
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-
-	*w = (struct world){0};
+	*w = (struct world){.policy = parsed(policy_text)};
 	arena_init(&w->arena, 16 << 20);
-	if (policy_parse("p", policy_text, sizeof(policy_text) - 1, NULL, &w->policy, &problems) <
-	    0)
-		fail_msg("%s", items[0].message);
 	w->engine = engine_new(w->policy, now_s);
 	assert_non_null(w->engine);
 	put(w, ADA, "ada", "ada@x.org", NULL);
@@ -210,17 +204,6 @@ static void a_clock_that_is_set_back_opens_nothing(void **state)
 	check_grants(&w, "set back before the day", ADA, day);
 	assert_int_equal(engine_next(w.engine), at(23, 9, 0));
 	world_done(&w);
-}
-
-static struct policy *parsed(const char *text)
-{
-	struct diag items[4];
-	struct diag_list problems = {.items = items, .max = N_OF(items)};
-	struct policy *p = NULL;
-
-	if (policy_parse("p", text, strlen(text), NULL, &p, &problems) < 0)
-		fail_msg("%s", items[0].message);
-	return p;
 }
 
 /* A deny that comes takes nothing before: other protocols than tcp, udp and icmp stay until then.

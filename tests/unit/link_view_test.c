@@ -299,6 +299,116 @@ static void what_has_a_longer_lease_is_granted_after_the_map_s(void **state)
 	buf_free(&map);
 }
 
+/* --- grants that are over, of a map that does not change --- */
+
+enum { LEASE_MS = FIXTURE_LEASE_S * 1000, WINDOW_S = 600 };
+static const struct netmap_rule ending_rules[] = {
+	{.id = 1, .name = "brief"},
+	{.id = 2, .name = "window"},
+	{.id = 3, .name = "long"},
+	{.id = 4, .name = "plain"},
+};
+static const struct netmap_grant ending_grants[] = {
+	{.peer = 2, .svc = {SERVICE_TCP, 22, 22}, .rule = 1, .lease_s = 300},
+	{.peer = 2,
+	 .svc = {SERVICE_TCP, 5432, 5432},
+	 .rule = 2,
+	 .expires_s = 1800000000 + WINDOW_S},
+	{.peer = 3, .svc = {SERVICE_TCP, 22, 22}, .rule = 3, .lease_s = 7200},
+	{.peer = 3, .dir = NETMAP_IN, .svc = {SERVICE_TCP, 22, 22}, .rule = 4},
+};
+
+/* So long after the map was issued, by the clock that its lease is counted with and by the wall
+ * clock: by which rules is something granted with each peer? Each name with a blank behind it. */
+static const struct {
+	const char *says;
+	int64_t age_ms, wall_ms;
+	const char *db_1, *db_2;
+} ends[] = {
+	{"the longest lease is over", 7200000, 7200000, "", ""},
+	{"the last of it", 7199999, 7199999, "", "long "},
+	{"the map's lease is over", LEASE_MS, LEASE_MS, "", "long "},
+	{"the last of the map's", LEASE_MS - 1, LEASE_MS - 1, "", "long plain "},
+	{"the window is closed", 600000, 600000, "", "long plain "},
+	{"the last of the window", 599999, 599999, "window ", "long plain "},
+	{"the short lease is over", 300000, 300000, "window ", "long plain "},
+	{"the last of it", 299999, 299999, "brief window ", "long plain "},
+	{"the wall clock was set back: the window stays closed", 600000, -3600000, "",
+	 "long plain "},
+	{"it was set back: no lease is longer", LEASE_MS, 0, "", "long "},
+	{"it was set forward: the window alone is closed", 1000, 600000, "brief ", "long plain "},
+	{"all is granted", 0, 0, "brief window ", "long plain "},
+};
+
+/* The names in a list, or those by which its objects say what rule they are of. */
+static void check_names(const char *says, const json_t *list, const char *want)
+{
+	char got[100] = "";
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const json_t *name = json_is_object(item) ? json_object_get(item, "rule") : item;
+		size_t n = strlen(got);
+
+		snprintf(got + n, sizeof(got) - n, "%s ", json_string_value(name));
+	}
+	if (strcmp(got, want) != 0)
+		fail_msg("%s: by \"%s\", not by \"%s\"", says, got, want);
+}
+
+/* What is over is no line of the grants, no rule of its peer, and no reason why; a peer that has
+ * nothing else may use no address. */
+static void check_ends(const struct role_status *s, size_t row)
+{
+	static const char *const ways[][3] = {{"brief ", "db-1", "tcp/22"},
+					      {"window ", "db-1", "tcp/5432"},
+					      {"long ", "db-2", "tcp/22"}};
+	const struct now then = {now.wall_ms + ends[row].wall_ms, now.boot_ms + ends[row].age_ms};
+	const char *by[] = {ends[row].db_1, ends[row].db_2}, *says = ends[row].says;
+	json_t *j = view_status(&hello, s, &connected, NULL, then);
+	char all[100];
+
+	assert_non_null(j);
+	snprintf(all, sizeof(all), "%s%s", by[0], by[1]);
+	check_names(says, json_object_get(j, "grants"), all);
+	for (size_t i = 0; i < N_OF(by); i++) {
+		const json_t *peer = json_array_get(json_object_get(j, "peers"), i);
+		size_t allowed = json_array_size(json_object_get(peer, "allowed_ips"));
+
+		check_names(says, json_object_get(peer, "rules"), by[i]);
+		row_check(says, (allowed > 0) == (by[i][0] != 0));
+	}
+	json_decref(j);
+	for (size_t i = 0; i < N_OF(ways); i++) {
+		j = view_why(s, &connected, ways[i][1], ways[i][2], then);
+		row_check(says, json_is_true(json_object_get(j, "allowed")) ==
+					(strstr(all, ways[i][0]) != NULL));
+		json_decref(j);
+	}
+}
+
+static void what_is_over_is_not_told_as_granted(void **state)
+{
+	struct netmap m = fixture_map();
+	struct role_status s;
+	struct buf map;
+
+	(void)state;
+	m.rules = ending_rules;
+	m.n_rules = N_OF(ending_rules);
+	m.grants = ending_grants;
+	m.n_grants = N_OF(ending_grants);
+	encode(m, &map);
+	s = status_of(&map);
+	for (size_t i = 0; i < N_OF(ends); i++) {
+		s.lease_left_ms = LEASE_MS - ends[i].age_ms;
+		check_ends(&s, i);
+	}
+	buf_free(&map);
+}
+
 /* Before the first map, and with bytes that are none: still a status. */
 static void without_a_map_there_is_a_status_too(void **state)
 {
@@ -447,6 +557,7 @@ int main(void)
 		cmocka_unit_test(an_old_handshake_is_no_path),
 		cmocka_unit_test(after_the_lease_nothing_is_granted),
 		cmocka_unit_test(what_has_a_longer_lease_is_granted_after_the_map_s),
+		cmocka_unit_test(what_is_over_is_not_told_as_granted),
 		cmocka_unit_test(without_a_map_there_is_a_status_too),
 		cmocka_unit_test(posture_is_told_fact_by_fact),
 		cmocka_unit_test(a_link_says_why_it_is_not_connected),

@@ -7,7 +7,7 @@
 
 #include "zt/txt.h"
 #include "controller/api/api.h"
-#include "controller/api/meaning_json.h"
+#include "controller/json/meaning_json.h"
 
 /* --- the admin's own way --- */
 
@@ -170,20 +170,6 @@ static json_t *devices_json(struct app *a, const struct preview_result *p)
 	return json_pack("{s:I,s:o}", "total", (json_int_t)p->n_devices, "list", list);
 }
 
-static json_t *meaning_json(const struct meaning_diff *d)
-{
-	size_t budget = SIZE_MAX; /* the lists are bounded as they are */
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < d->n_shown; i++)
-		json_array_append_new(
-			list, meaning_change_json(&d->changes[i], MEANING_ITEMS_SHOWN, &budget));
-	return json_pack("{s:I,s:I,s:I,s:I,s:o}", "total", (json_int_t)d->n, "added",
-			 (json_int_t)d->n_how[MEANING_ADDED], "removed",
-			 (json_int_t)d->n_how[MEANING_REMOVED], "changed",
-			 (json_int_t)d->n_how[MEANING_CHANGED], "list", list);
-}
-
 static json_t *path_json(struct app *a, const struct survey *v)
 {
 	char path[ZT_NAME_MAX * 2 + SERVICE_TEXT_MAX + 16];
@@ -202,6 +188,8 @@ struct asked {
 static void answer_preview(void *arg, const struct survey *v)
 {
 	struct asked *x = arg;
+	/* its lists are bounded as they are */
+	static const struct meaning_limits all = {SIZE_MAX, SIZE_MAX, SIZE_MAX};
 	const struct preview_result *p = v->result;
 
 	if (v->err && v->n_problems)
@@ -213,7 +201,8 @@ static void answer_preview(void *arg, const struct survey *v)
 				json_pack("{s:b,s:o,s:o,s:o,s:o}", "nothing", preview_is_nothing(p),
 					  "cuts_own_way", path_json(x->app, v), "pairs",
 					  pairs_json(x->app, p), "devices", devices_json(x->app, p),
-					  "meaning", meaning_json(&p->meaning)));
+					  "meaning",
+					  meaning_json("total", p->meaning.n, &p->meaning, &all)));
 }
 
 void api_policy_preview(void *app, struct http_request *r)

@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-enum { VERDICT_ARENA_MAX = 1 << 20 };
+#include "controller/json/posture_json.h"
 
 static void add_facts(json_t *facts, const struct force *f, uint32_t id)
 {
@@ -28,35 +28,6 @@ static json_t *advice_facts(const struct model *m, const struct device *d)
 	add_facts(facts, &m->canary, d->row.id);
 	json_object_foreach(facts, name, unused) json_array_append_new(list, json_string(name));
 	json_decref(facts);
-	return list;
-}
-
-static json_t *advice_posture(const struct model *m, const struct device *d, int64_t now_ms)
-{
-	const struct force *f = model_force(m, d);
-	uint64_t mask = engine_profiles(f->engine, d->row.id);
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < f->policy->n_postures; i++) {
-		json_t *failed = json_array();
-		struct verdict v = {0};
-		struct arena arena;
-
-		arena_init(&arena, VERDICT_ARENA_MAX);
-		if (model_verdict(m, d, i, now_ms, &arena, &v))
-			v = (struct verdict){0};
-		for (size_t j = 0; j < v.n_failed; j++)
-			json_array_append_new(failed,
-					      json_pack("{s:s,s:s,s:s}", "condition",
-							v.failed[j].condition, "is", v.failed[j].is,
-							"hint", v.failed[j].hint));
-		if (mask >> i & 1)
-			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile",
-							      f->policy->postures[i].name, "ok",
-							      v.ok, "failed", failed));
-		json_decref(failed);
-		arena_done(&arena);
-	}
 	return list;
 }
 
@@ -87,9 +58,9 @@ char *advice_text(const struct model *m, const struct device *d, int64_t now_ms)
 	for (size_t i = 0; i < d->row.tags.n; i++)
 		json_array_append_new(tags, json_string(d->row.tags.name[i]));
 	j = json_pack("{s:o,s:o,s:i,s:{s:s,s:s,s:s,s:o}}", "facts", advice_facts(m, d), "posture",
-		      advice_posture(m, d, now_ms), "interval_s", report_interval_s(m, d), "device",
-		      "state", device_state_name(d->row.state), "name", d->row.name, "owner",
-		      d->row.owner, "tags", tags);
+		      verdicts_json(m, d, now_ms, failed_object), "interval_s",
+		      report_interval_s(m, d), "device", "state", device_state_name(d->row.state),
+		      "name", d->row.name, "owner", d->row.owner, "tags", tags);
 	text = j ? json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	json_decref(j);
 	return text;

@@ -9,6 +9,7 @@
 #include "zt/log.h"
 #include "controller/advice.h"
 #include "controller/geo.h"
+#include "controller/json/posture_json.h"
 #include "controller/pace.h"
 
 enum {
@@ -36,22 +37,17 @@ static void note_verdict(struct app *a, const struct device *d, const struct ver
 	const char *profile = model_force(&a->model, d)->policy->postures[v->posture].name;
 	struct change c = {.kind = CHANGE_POSTURE, .at_ms = clock_now().wall_ms};
 	struct verdict words = {0};
-	json_t *failed = json_array(), *j;
 	struct touched *t = &a->touched[d->row.id];
 	struct arena arena;
+	json_t *j;
 
-	if (!note_budget(t, clock_now().boot_ms)) {
-		json_decref(failed);
+	if (!note_budget(t, clock_now().boot_ms))
 		return;
-	}
 	arena_init(&arena, REPORT_ARENA_MAX);
 	if (model_verdict(&a->model, d, v->posture, c.at_ms, &arena, &words))
 		words.n_failed = 0;
-	for (size_t i = 0; i < words.n_failed; i++)
-		json_array_append_new(failed, json_sprintf("%s (is %s)", words.failed[i].condition,
-							   words.failed[i].is));
-	j = json_pack("{s:s,s:b,s:o,s:i}", "profile", profile, "ok", v->ok, "failed", failed,
-		      "not_recorded", (int)t->unnoted);
+	j = json_pack("{s:s,s:b,s:o,s:i}", "profile", profile, "ok", v->ok, "failed",
+		      verdict_failed_json(&words, failed_line), "not_recorded", (int)t->unnoted);
 	t->unnoted = 0;
 	c.detail = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	snprintf(c.actor, sizeof(c.actor), "device:%u", d->row.id);

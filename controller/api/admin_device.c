@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "zt/netmap.h"
+#include "controller/json/posture_json.h"
 #include "controller/model/tags.h"
 
 void api_device_list(void *app, struct http_request *r)
@@ -27,34 +28,6 @@ static json_t *facts_json(const struct device *d, int64_t now_ms)
 			json_pack("{s:s,s:s,s:b,s:I}", "name", d->facts[i].name, "value",
 				  d->facts[i].value, "known", d->facts[i].state == FACT_KNOWN,
 				  "age_s", (json_int_t)((now_ms - d->facts[i].read_ms) / 1000)));
-	return list;
-}
-
-static json_t *verdicts_json(const struct model *m, const struct device *d, int64_t now_ms)
-{
-	const struct force *f = model_force(m, d);
-	uint64_t asked = engine_profiles(f->engine, d->row.id);
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < f->policy->n_postures; i++) {
-		struct verdict v = {0};
-		json_t *failed = json_array();
-		struct arena a;
-
-		arena_init(&a, 1 << 20);
-		if (model_verdict(m, d, i, now_ms, &a, &v))
-			v = (struct verdict){0};
-		for (size_t j = 0; j < v.n_failed; j++)
-			json_array_append_new(
-				failed,
-				json_sprintf("%s (is %s)", v.failed[j].condition, v.failed[j].is));
-		if (asked >> i & 1)
-			json_array_append_new(list, json_pack("{s:s,s:b,s:O}", "profile",
-							      f->policy->postures[i].name, "ok",
-							      v.ok, "failed", failed));
-		json_decref(failed);
-		arena_done(&a);
-	}
 	return list;
 }
 
@@ -107,7 +80,7 @@ void api_device_show(void *app, struct http_request *r)
 	key_print(&d->row.identity, identity);
 	key_print(&d->row.wg_key, wg);
 	j = api_device_json(app, d);
-	json_object_set_new(j, "posture", verdicts_json(app_model(app), d, now_ms));
+	json_object_set_new(j, "posture", verdicts_json(app_model(app), d, now_ms, failed_line));
 	json_object_set_new(j, "facts", facts_json(d, now_ms));
 	json_object_set_new(j, "endpoints", endpoints_json(d));
 	json_object_set_new(j, "peers", peers_json(d));

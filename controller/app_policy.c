@@ -10,7 +10,7 @@
 #include "zt/log.h"
 #include "controller/changes.h"
 #include "controller/model/trial.h"
-#include "controller/policy/invariant.h"
+#include "controller/policy/reading.h"
 #include "controller/policy/review.h"
 #include "controller/zones.h"
 
@@ -25,9 +25,7 @@ struct policy_job {
 	bool check_only;
 	uint32_t again; /* take the text of this version; 0: it is in the change */
 	uint64_t records;
-	struct policy *policy;
-	struct invariants_run *invariants; /* being looked at, in steps */
-	struct diag_list list;		   /* of result.problems */
+	struct policy_reading reading; /* its problems are those of the result */
 	struct roll *roll; /* the devices and users that there were when it was asked for; NULL */
 	struct policy *before; /* in force when it was asked for (held), to say what changes */
 	uint32_t before_version;
@@ -67,7 +65,7 @@ static int take_text(struct store *s, uint32_t version, struct policy_row *p)
 	return err;
 }
 
-static void parse_job(struct policy_job *p)
+static int begin_reading(struct policy_job *p)
 {
 	struct app_policy *r = &p->result;
 	struct policy_env env = app_policy_env(p->app, p->change.at_ms);
@@ -77,58 +75,46 @@ static void parse_job(struct policy_job *p)
 	if (p->roll)
 		subjects = roll_subjects(p->roll, &n_subjects);
 	env.was_accepted = p->again != 0; /* what goes back was good once */
-	env.invariants_later = true;
-	p->list = (struct diag_list){.items = r->problems,
-				     .max = sizeof(r->problems) / sizeof(r->problems[0])};
-	r->err = policy_parse("policy", p->change.policy.text, p->change.policy.len, &env,
-			      &p->policy, &p->list);
-	if (!r->err && !p->again)
-		r->err = invariants_begin(p->policy, subjects, n_subjects, env.now_s, &p->list,
-					  &p->invariants);
+	p->reading.problems = (struct diag_list){
+		.items = r->problems, .max = sizeof(r->problems) / sizeof(r->problems[0])};
+	return policy_read_begin(&p->reading, p->change.policy.text, p->change.policy.len, &env,
+				 subjects, n_subjects);
 }
 
-/* Others get their turn between two steps. */
-static void step_invariants(struct policy_job *p)
+/* 1: there is more, and others get their turn before. */
+static int read_policy(struct policy_job *p, struct store *s)
 {
-	int more = invariants_step(p->invariants);
+	int err = 0;
 
-	if (more == 1)
-		return;
-	invariants_end(p->invariants);
-	p->invariants = NULL;
-	p->result.err = more;
+	if (p->reading.proof)
+		return policy_read_step(&p->reading);
+	if (p->again)
+		err = take_text(s, p->again, &p->change.policy);
+	return err ? err : begin_reading(p);
 }
 
 static void note_result(struct policy_job *p)
 {
 	struct app_policy *r = &p->result;
 
-	r->n_problems = p->list.n;
-	r->dropped = p->list.dropped;
+	r->n_problems = p->reading.problems.n;
+	r->dropped = p->reading.problems.dropped;
 	if (r->err) {
 		if (!r->diag.message[0])
-			policy_refused(r->err, &p->list, &r->diag);
+			policy_refused(r->err, &p->reading.problems, &r->diag);
 		return;
 	}
-	r->n_warnings = p->policy->n_warnings;
+	r->n_warnings = p->reading.policy->n_warnings;
 	for (size_t i = 0; i < r->n_warnings; i++)
-		r->warnings[i] = p->policy->warnings[i];
+		r->warnings[i] = p->reading.policy->warnings[i];
 }
 
 /* A record that cannot say what changes is written all the same. */
 static void commit_policy(struct policy_job *p, struct store *s)
 {
-	p->change.policy.changes =
-		changes_text(p->before, p->before_version, p->policy, p->change.at_ms / 1000);
+	p->change.policy.changes = changes_text(p->before, p->before_version, p->reading.policy,
+						p->change.at_ms / 1000);
 	p->result.err = store_commit(s, &p->change, &p->result.diag);
-}
-
-static void read_policy(struct policy_job *p, struct store *s)
-{
-	if (p->again)
-		p->result.err = take_text(s, p->again, &p->change.policy);
-	if (!p->result.err)
-		parse_job(p);
 }
 
 /* It is good. */
@@ -138,7 +124,7 @@ static void accept_policy(struct policy_job *p, struct store *s)
 
 	if (p->change.policy.trial.until_ms)
 		p->change.policy.trial.until_ms += now_ms - p->change.at_ms;
-	p->engine = engine_new(p->policy, now_ms / 1000);
+	p->engine = engine_new(p->reading.policy, now_ms / 1000);
 	if (!p->engine)
 		p->result.err = diag_set(&p->result.diag, -ENOMEM,
 					 "the policy is too big for the controller's memory");
@@ -151,13 +137,11 @@ static void accept_policy(struct policy_job *p, struct store *s)
 static void policy_work(struct job *j, struct store *s)
 {
 	struct policy_job *p = (struct policy_job *)j;
+	int more = read_policy(p, s);
 
-	if (p->invariants)
-		step_invariants(p);
-	else
-		read_policy(p, s);
-	if (p->invariants)
+	if (more == 1)
 		return;
+	p->result.err = more;
 	note_result(p);
 	if (!p->result.err)
 		accept_policy(p, s);
@@ -196,12 +180,12 @@ static void warn_left_out(const struct app *a, struct app_policy *r)
 static void put_in_force(struct app *a, struct policy_job *p)
 {
 	const struct policy_row *row = &p->change.policy;
-	const struct force f = {.policy = p->policy, .engine = p->engine, .row = *row};
+	const struct force f = {.policy = p->reading.policy, .engine = p->engine, .row = *row};
 
 	model_put_force(&a->model, &f, row->trial.percent != 0, clock_now().wall_ms);
-	warn_offers(p, p->policy, p->engine);
+	warn_offers(p, p->reading.policy, p->engine);
 	warn_left_out(a, &p->result);
-	p->policy = NULL;
+	p->reading.policy = NULL;
 	p->engine = NULL;
 	app_policy_changed(a);
 }
@@ -210,15 +194,14 @@ static void put_in_force(struct app *a, struct policy_job *p)
 static void try_out(struct app *a, struct policy_job *p)
 {
 	if (p->engine && !model_try(&a->model, p->engine))
-		warn_offers(p, p->policy, p->engine);
+		warn_offers(p, p->reading.policy, p->engine);
 }
 
 static void policy_job_free(struct policy_job *p)
 {
-	invariants_end(p->invariants);
 	engine_free(p->engine);
 	policy_free(p->before);
-	policy_free(p->policy);
+	policy_read_end(&p->reading);
 	roll_free(p->roll);
 	free(p->change.policy.text);
 	free(p->change.policy.changes);
@@ -229,12 +212,12 @@ static void policy_done(struct job *j)
 {
 	struct policy_job *p = (struct policy_job *)j;
 
-	if (p->invariants && !worker_is_ending(p->app->worker)) {
+	if (p->reading.proof && !worker_is_ending(p->app->worker)) {
 		keep_before(p->app, p);
 		worker_submit(p->app->worker, j);
 		return;
 	}
-	if (p->invariants)
+	if (p->reading.proof)
 		p->result.err =
 			diag_set(&p->result.diag, -ECANCELED,
 				 "the controller ends before the policy was looked through");

@@ -7,7 +7,7 @@
 
 #include "controller/model/census.h"
 #include "controller/muster.h"
-#include "controller/policy/invariant.h"
+#include "controller/policy/reading.h"
 
 enum {
 	SLICE_DEVICES = 1000, /* copied at once: about a millisecond of the loop */
@@ -19,10 +19,8 @@ struct survey_job {
 	struct survey_config c;
 	char *text;
 	size_t n;
-	struct roll *roll; /* for the invariants */
-	struct policy *policy;
-	struct invariants_run *invariants; /* being looked at */
-	struct diag_list list;		   /* of result.problems */
+	struct roll *roll;	       /* for the invariants */
+	struct policy_reading reading; /* its problems are those of the result */
 	struct census *census;
 	struct preview *preview;
 	bool counted; /* the census is whole */
@@ -39,45 +37,30 @@ static void fail(struct survey_job *j, int err)
 	j->result.err = diag_set(&j->result.diag, err, "%s", zt_strerror(err));
 }
 
-static void note_problems(struct survey_job *j, int err)
+static int begin_reading(struct survey_job *j)
 {
 	struct survey *r = &j->result;
-
-	r->err = err;
-	r->n_problems = j->list.n;
-	r->dropped = j->list.dropped;
-	if (err)
-		policy_refused(err, &j->list, &r->diag);
-}
-
-static void parse(struct survey_job *j)
-{
-	struct survey *r = &j->result;
-	struct policy_env env = j->c.env;
 	const struct subject *subjects;
 	size_t n_subjects;
-	int err;
 
 	subjects = roll_subjects(j->roll, &n_subjects);
-	env.invariants_later = true;
-	j->list = (struct diag_list){.items = r->problems,
-				     .max = sizeof(r->problems) / sizeof(r->problems[0])};
-	err = policy_parse("policy", j->text, j->n, &env, &j->policy, &j->list);
-	if (!err)
-		err = invariants_begin(j->policy, subjects, n_subjects, env.now_s, &j->list,
-				       &j->invariants);
-	note_problems(j, err);
+	j->reading.problems = (struct diag_list){
+		.items = r->problems, .max = sizeof(r->problems) / sizeof(r->problems[0])};
+	return policy_read_begin(&j->reading, j->text, j->n, &j->c.env, subjects, n_subjects);
 }
 
-static void step_invariants(struct survey_job *j)
+static void read_policy(struct survey_job *j)
 {
-	int more = invariants_step(j->invariants);
+	int more = j->reading.policy ? policy_read_step(&j->reading) : begin_reading(j);
+	struct survey *r = &j->result;
 
 	if (more == 1)
 		return;
-	invariants_end(j->invariants);
-	j->invariants = NULL;
-	note_problems(j, more);
+	r->err = more;
+	r->n_problems = j->reading.problems.n;
+	r->dropped = j->reading.problems.dropped;
+	if (more)
+		policy_refused(more, &j->reading.problems, &r->diag);
 }
 
 static int begin_preview(struct survey_job *j)
@@ -88,8 +71,8 @@ static int begin_preview(struct survey_job *j)
 
 	v = census_devices(j->census, &n);
 	return err ? err
-		   : preview_new(census_before(j->census), census_canary(j->census), j->policy, v,
-				 n, j->c.now_ms / 1000, &j->preview);
+		   : preview_new(census_before(j->census), census_canary(j->census),
+				 j->reading.policy, v, n, j->c.now_ms / 1000, &j->preview);
 }
 
 static int finish_preview(struct survey_job *j)
@@ -118,10 +101,8 @@ static void survey_work(struct job *job, struct store *s)
 	struct survey_job *j = (struct survey_job *)job;
 
 	(void)s;
-	if (!j->policy)
-		parse(j);
-	else if (j->invariants)
-		step_invariants(j);
+	if (!j->reading.policy || j->reading.proof)
+		read_policy(j);
 	else if (j->counted)
 		compare(j);
 }
@@ -133,10 +114,9 @@ static void finish(struct survey_job *j)
 	if (j->result.err)
 		j->result.result = NULL;
 	j->then(j->arg, &j->result);
-	invariants_end(j->invariants);
 	preview_free(j->preview);
 	census_free(j->census);
-	policy_free(j->policy);
+	policy_read_end(&j->reading);
 	roll_free(j->roll);
 	free(j->text);
 	free(j);
@@ -147,14 +127,14 @@ static int count(struct survey_job *j)
 	int err = 0;
 
 	if (!j->census)
-		err = census_new(j->c.model, j->policy, j->c.now_ms, &j->census);
+		err = census_new(j->c.model, j->reading.policy, j->c.now_ms, &j->census);
 	return err ? err : census_step(j->census, j->c.model, SLICE_DEVICES);
 }
 
 static void survey_done(struct job *job)
 {
 	struct survey_job *j = (struct survey_job *)job;
-	int more = j->result.err || j->counted ? 0 : j->invariants ? 1 : count(j);
+	int more = j->result.err || j->counted ? 0 : j->reading.proof ? 1 : count(j);
 
 	if (worker_is_ending(j->c.worker) && !j->compared && !j->result.err)
 		more = -ECANCELED;

@@ -3,7 +3,7 @@
  * each place), and every answer must be that of the ways, for each two devices and each port. And
  * no way, and no condition of one, may be left out without changing the answer, or left in without
  * need. */
-#include "tests/unit/unit.h"
+#include "tests/unit/chance.h"
 
 #include "controller/policy/can.h"
 #include "controller/policy/engine_impl.h"
@@ -21,46 +21,9 @@ enum {
 
 static struct zones *zones;
 
-/* --- chance, the same in every run --- */
-
-static uint64_t dice = 7;
-
-static unsigned roll(unsigned n)
-{
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return (unsigned)(dice >> 33) % n;
-}
-
-static const char *one_of(const char *const *v, size_t n)
-{
-	return v[roll((unsigned)n)];
-}
-#define ONE_OF(list) one_of(list, N_OF(list))
-
 /* --- a random policy --- */
 
-/* One of the forms, with a digit for each #. */
-static void put_form(struct buf *b, const char *form)
-{
-	for (const char *p = form; *p; p++)
-		buf_put_u8(b, (uint8_t)(*p == '#' ? '0' + roll(NAMES) : (unsigned char)*p));
-}
-
-static void put_list(struct buf *b, const char *key, const char *const *forms, size_t n,
-		     unsigned max)
-{
-	unsigned count = 1 + roll(max);
-
-	buf_printf(b, "%s = ", key);
-	for (unsigned i = 0; i < count; i++) {
-		buf_put_text(b, i ? ", " : "");
-		put_form(b, one_of(forms, n));
-	}
-	buf_put_text(b, "\n");
-}
-#define PUT_LIST(b, key, forms, max) put_list(b, key, forms, N_OF(forms), max)
+#define PUT_LIST(b, key, forms, max) put_forms(b, key, forms, N_OF(forms), max, NAMES)
 
 static const char *const whos[] = {"user:u#@x.org", "group:g#", "tag:t#", "anyone", "anyone"};
 static const char *const members[] = {"user:u#@x.org", "tag:t#"};
@@ -139,7 +102,7 @@ static void put_conditions(struct buf *b, bool deny)
 	if (!roll(3))
 		PUT_LIST(b, "except", excepts, 2);
 	if (!roll(5))
-		buf_printf(b, "until = %s\n", ONE_OF(untils));
+		buf_printf(b, "until = %s\n", untils[roll(N_OF(untils))]);
 }
 
 static struct policy *throw_policy(struct buf *b)
@@ -736,5 +699,6 @@ int main(void)
 		cmocka_unit_test(every_answer_is_what_brute_force_finds),
 	};
 
+	dice = 7;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

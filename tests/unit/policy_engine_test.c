@@ -7,6 +7,7 @@
 
 #include "controller/policy/engine.h"
 #include "controller/zones.h"
+#include "tests/unit/chance.h"
 #include "zt/buf.h"
 
 enum {
@@ -17,39 +18,9 @@ enum {
 	GRANTS_MAX = 20000,
 };
 
-/* --- chance, the same in every run --- */
-
-static uint64_t dice = 1;
-
-static unsigned roll(unsigned n)
-{
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return (unsigned)(dice >> 33) % n;
-}
-
 /* --- a random policy --- */
 
-/* One of the forms, with a digit for each #. */
-static void put_one_of(struct buf *b, const char *const *forms, size_t n)
-{
-	for (const char *p = forms[roll((unsigned)n)]; *p; p++)
-		buf_put_u8(b, (uint8_t)(*p == '#' ? '0' + roll(NAMES) : (unsigned char)*p));
-}
-
-static void put_list(struct buf *b, const char *key, const char *const *kinds, size_t n,
-		     unsigned max)
-{
-	unsigned count = 1 + roll(max);
-
-	buf_printf(b, "%s = ", key);
-	for (unsigned i = 0; i < count; i++) {
-		buf_put_text(b, i ? ", " : "");
-		put_one_of(b, kinds, n);
-	}
-	buf_put_text(b, "\n");
-}
+#define PUT_LIST(b, key, forms, max) put_forms(b, key, forms, N_OF(forms), max, NAMES)
 
 static const char *const member_kinds[] = {"user:u#@x.org", "tag:t#"};
 static const char *const host_kinds[] = {"tag:t#", "tag:t#", "device:d#"};
@@ -77,26 +48,26 @@ static struct policy *throw_policy(void)
 		snprintf(lower, sizeof(lower), "group:g%u", i ? roll(i) : 0);
 		buf_printf(&b, "[group g%u]\n", i);
 		if (i && roll(2))
-			put_list(&b, "members", groups, N_OF(groups), 3);
+			PUT_LIST(&b, "members", groups, 3);
 		else if (roll(4))
-			put_list(&b, "members", member_kinds, N_OF(member_kinds), 3);
+			PUT_LIST(&b, "members", member_kinds, 3);
 		if (i && !roll(4))
-			put_list(&b, "except", groups, N_OF(groups), 2);
+			PUT_LIST(&b, "except", groups, 2);
 		buf_printf(&b, "[posture p%u]\nrequire = custom.c%u == 1\n[resource r%u]\n", i, i,
 			   i);
-		put_list(&b, "on", host_kinds, N_OF(host_kinds), 3);
-		put_list(&b, "ports", port_kinds, N_OF(port_kinds), 3);
+		PUT_LIST(&b, "on", host_kinds, 3);
+		PUT_LIST(&b, "ports", port_kinds, 3);
 		if (!roll(4))
-			put_list(&b, "except", host_kinds, N_OF(host_kinds), 1);
+			PUT_LIST(&b, "except", host_kinds, 1);
 	}
 	for (unsigned i = 0, n = roll(12); i < n; i++) {
 		buf_printf(&b, "[rule n%u]\nwhy = x\n", i);
-		put_list(&b, "who", who_kinds, N_OF(who_kinds), 3);
-		put_list(&b, "what", what_kinds, N_OF(what_kinds), 3);
+		PUT_LIST(&b, "who", who_kinds, 3);
+		PUT_LIST(&b, "what", what_kinds, 3);
 		if (roll(2))
-			put_list(&b, "how", how_kinds, N_OF(how_kinds), 2);
+			PUT_LIST(&b, "how", how_kinds, 2);
 		if (!roll(3))
-			put_list(&b, "except", except_kinds, N_OF(except_kinds), 3);
+			PUT_LIST(&b, "except", except_kinds, 3);
 	}
 	if (policy_parse("random", (const char *)b.data, b.len, NULL, &p, &problems) < 0) {
 		if (!strstr(items[0].message, "except takes out all"))

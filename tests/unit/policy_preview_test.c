@@ -6,6 +6,7 @@
 #include "zt/clock.h"
 
 #include "controller/policy/preview.h"
+#include "tests/unit/chance.h"
 #include "zt/buf.h"
 
 enum { MEMORY_MAX = 1 << 30 };
@@ -397,16 +398,6 @@ enum {
 	KINDS = 4, /* of users, tags, resources */
 	RULES_MAX = 6
 };
-
-static uint64_t dice = 1;
-
-static unsigned roll(unsigned n)
-{
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return (unsigned)(dice >> 33) % n;
-}
 
 struct random_rule {
 	bool deny;

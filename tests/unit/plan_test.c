@@ -286,11 +286,13 @@ static void all_at_once(struct world *w)
 
 #define KEY(start) start "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
-static const struct {
+struct row {
 	const char *says;
 	void (*change)(struct world *w);
 	const char *want;
-} rows[] = {
+};
+
+static const struct row rows[] = {
 	{"all is well: nothing to do", same, ""},
 	{"nothing is there: filter, guard, link, key, peers, address, up, route", nothing_there,
 	 "table put, 2 grants, 1 spans\n"
@@ -399,24 +401,31 @@ static void print(const struct op_list *ops, char *out)
 	out[b.len] = 0;
 }
 
+typedef int plan_fn(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+		    struct op_list *ret);
+
+static void check_row(const struct row *r, plan_fn *plan)
+{
+	struct world w = {0};
+	struct op_list ops;
+	char text[TEXT_MAX];
+	struct arena a;
+
+	same(&w);
+	r->change(&w);
+	arena_init(&a, ARENA_MAX);
+	row_check(r->says, plan(&w.want, &w.have, &a, &ops) == 0);
+	print(&ops, text);
+	if (strcmp(text, r->want) != 0)
+		fail_msg("%s:\n%snot\n%s", r->says, text, r->want);
+	arena_done(&a);
+}
+
 static void a_plan_is_the_difference(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < N_OF(rows); i++) {
-		struct world w = {0};
-		struct op_list ops;
-		char text[TEXT_MAX];
-		struct arena a;
-
-		same(&w);
-		rows[i].change(&w);
-		arena_init(&a, ARENA_MAX);
-		row_check(rows[i].says, plan_make(&w.want, &w.have, &a, &ops) == 0);
-		print(&ops, text);
-		if (strcmp(text, rows[i].want) != 0)
-			fail_msg("%s:\n%snot\n%s", rows[i].says, text, rows[i].want);
-		arena_done(&a);
-	}
+	for (size_t i = 0; i < N_OF(rows); i++)
+		check_row(&rows[i], plan_make);
 }
 
 /* The deletions and additions of a partial renewal are neighbours, so that the kernel takes them as
@@ -478,11 +487,7 @@ static void the_wanted_state_is_reached_in_one_step(void **state)
 	}
 }
 
-static const struct {
-	const char *says;
-	void (*change)(struct world *w);
-	const char *want;
-} downs[] = {
+static const struct row downs[] = {
 	{"route, link, table, and the guard last", same,
 	 "route delete 100.64.0.0/10 tunnel metric 4000\n"
 	 "link delete\n"
@@ -493,31 +498,21 @@ static const struct {
 	 "table delete\nroute delete 100.64.0.0/10 unreachable metric 5000\n"},
 };
 
+static int down(const struct kstate *desired, const struct kstate *actual, struct arena *a,
+		struct op_list *ret)
+{
+	(void)desired;
+	return plan_down(actual, a, ret);
+}
+
 static void taking_down_opens_nothing(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < N_OF(downs); i++) {
-		struct world w = {0};
-		struct op_list ops;
-		char text[TEXT_MAX];
-		struct arena a;
-
-		same(&w);
-		downs[i].change(&w);
-		arena_init(&a, ARENA_MAX);
-		row_check(downs[i].says, plan_down(&w.have, &a, &ops) == 0);
-		print(&ops, text);
-		if (strcmp(text, downs[i].want) != 0)
-			fail_msg("%s:\n%snot\n%s", downs[i].says, text, downs[i].want);
-		arena_done(&a);
-	}
+	for (size_t i = 0; i < N_OF(downs); i++)
+		check_row(&downs[i], down);
 }
 
-static const struct {
-	const char *says;
-	void (*change)(struct world *w);
-	const char *want;
-} shuts[] = {
+static const struct row shuts[] = {
 	{"all is well", same, ""},
 	{"a grant is missing: nothing opens", grant_comes, ""},
 	{"a grant is to last longer: nothing opens", expiry_later, ""},
@@ -548,21 +543,8 @@ static const struct {
 static void shutting_opens_nothing(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < N_OF(shuts); i++) {
-		struct world w = {0};
-		struct op_list ops;
-		char text[TEXT_MAX];
-		struct arena a;
-
-		same(&w);
-		shuts[i].change(&w);
-		arena_init(&a, ARENA_MAX);
-		row_check(shuts[i].says, plan_shut(&w.want, &w.have, &a, &ops) == 0);
-		print(&ops, text);
-		if (strcmp(text, shuts[i].want) != 0)
-			fail_msg("%s:\n%snot\n%s", shuts[i].says, text, shuts[i].want);
-		arena_done(&a);
-	}
+	for (size_t i = 0; i < N_OF(shuts); i++)
+		check_row(&shuts[i], plan_shut);
 }
 
 static void an_interface_of_someone_else_is_not_deleted(void **state)

@@ -699,12 +699,33 @@ static void *race(void *arg)
 	return NULL;
 }
 
-/* Each racer has a connection of its own, as if there were 64 controllers on one database. */
+/* All at once, each with a connection of its own, as if there were 64 controllers on one database:
+ * one gets through, the others are refused with err. */
+static void race_all(const struct fixture *f, struct racer *racers, int err)
+{
+	pthread_barrier_t start;
+	unsigned through = 0;
+
+	pthread_barrier_init(&start, NULL, RACERS);
+	for (size_t i = 0; i < RACERS; i++) {
+		racers[i].start = &start;
+		assert_int_equal(store_open_unlocked(f->path, &racers[i].f.s, NULL), 0);
+	}
+	for (size_t i = 0; i < RACERS; i++)
+		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+	for (size_t i = 0; i < RACERS; i++) {
+		pthread_join(racers[i].thread, NULL);
+		through += racers[i].err == 0;
+		assert_true(racers[i].err == 0 || racers[i].err == err);
+		store_close(racers[i].f.s);
+	}
+	pthread_barrier_destroy(&start);
+	assert_int_equal(through, 1);
+}
+
 static void a_token_is_spent_once_however_many_race(void **state)
 {
 	static struct racer racers[RACERS];
-	unsigned enrolled = 0, refused = 0;
-	pthread_barrier_t start;
 	struct fixture f;
 	struct key hash;
 	uint64_t before;
@@ -713,23 +734,9 @@ static void a_token_is_spent_once_however_many_race(void **state)
 	fixture_init(&f, "10.0.0.0/16", NULL);
 	hash = token_hash(&f, token_for(&f, "ada@example.com", NULL, 1));
 	before = verdict_of(&f).records;
-	pthread_barrier_init(&start, NULL, RACERS);
-	for (uint32_t i = 0; i < RACERS; i++) {
-		racers[i].start = &start;
+	for (uint32_t i = 0; i < RACERS; i++)
 		racers[i].c = enroll_change(1, &hash, "host", i + 1);
-		assert_int_equal(store_open_unlocked(f.path, &racers[i].f.s, NULL), 0);
-	}
-	for (size_t i = 0; i < RACERS; i++)
-		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
-	for (size_t i = 0; i < RACERS; i++) {
-		pthread_join(racers[i].thread, NULL);
-		enrolled += racers[i].err == 0;
-		refused += racers[i].err == -ZT_ETOKEN;
-		store_close(racers[i].f.s);
-	}
-	pthread_barrier_destroy(&start);
-	assert_int_equal(enrolled, 1);
-	assert_int_equal(refused, RACERS - 1);
+	race_all(&f, racers, -ZT_ETOKEN);
 	assert_int_equal(fixture_number(&f, "SELECT count(*) FROM device"), 1);
 	assert_int_equal(fixture_number(&f, "SELECT uses_left FROM token"), 0);
 	assert_int_equal(verdict_of(&f).records, before + RACERS); /* all audited */
@@ -741,31 +748,17 @@ static void a_token_is_spent_once_however_many_race(void **state)
 static void a_key_enrols_once_however_many_race(void **state)
 {
 	static struct racer racers[RACERS];
-	unsigned enrolled = 0;
-	pthread_barrier_t start;
 	struct fixture f;
 
 	(void)state;
 	fixture_init(&f, "10.0.0.0/16", NULL);
-	pthread_barrier_init(&start, NULL, RACERS);
 	for (uint32_t i = 0; i < RACERS; i++) {
 		uint64_t token = token_for(&f, NULL, "db", 1);
 		struct key hash = token_hash(&f, token);
 
-		racers[i].start = &start;
 		racers[i].c = enroll_change(token, &hash, "host", 1);
-		assert_int_equal(store_open_unlocked(f.path, &racers[i].f.s, NULL), 0);
 	}
-	for (size_t i = 0; i < RACERS; i++)
-		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
-	for (size_t i = 0; i < RACERS; i++) {
-		pthread_join(racers[i].thread, NULL);
-		enrolled += racers[i].err == 0;
-		assert_true(racers[i].err == 0 || racers[i].err == -ZT_EEXISTS);
-		store_close(racers[i].f.s);
-	}
-	pthread_barrier_destroy(&start);
-	assert_int_equal(enrolled, 1);
+	race_all(&f, racers, -ZT_EEXISTS);
 	assert_int_equal(fixture_number(&f, "SELECT sum(uses - uses_left) FROM token"), 1);
 	assert_whole(&f);
 	fixture_done(&f);

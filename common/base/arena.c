@@ -24,6 +24,8 @@ enum { BLOCK_FIRST = 0, BLOCK_MAX = 0 };
 enum { BLOCK_FIRST = 2048, BLOCK_MAX = 1 << 20 };
 #endif
 
+enum { ROOM_FIRST = 16 }; /* items */
+
 struct arena_block {
 	struct arena_block *next;
 	size_t size;
@@ -104,6 +106,22 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 	if (__builtin_mul_overflow(count, size, &n))
 		return NULL;
 	return arena_alloc(a, n);
+}
+
+void *arena_room(struct arena *a, void *v, size_t n, size_t *cap, size_t size)
+{
+	size_t more = *cap ? *cap * 2 : ROOM_FIRST;
+	void *p;
+
+	if (n < *cap)
+		return v;
+	p = more > *cap ? arena_array(a, more, size) : NULL;
+	if (!p)
+		return NULL;
+	if (n)
+		memcpy(p, v, n * size);
+	*cap = more;
+	return p;
 }
 
 void *arena_dup(struct arena *a, const void *p, size_t n)

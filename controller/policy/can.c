@@ -69,18 +69,11 @@ static bool same_option(const struct can_option *a, const struct can_option *b)
 
 static int add_found(struct ask *k, const struct found *one)
 {
-	size_t cap = k->cap ? k->cap * 2 : 16;
-	struct found *v;
+	struct found *v = arena_room(k->x.a, k->v, k->n, &k->cap, sizeof(*v));
 
-	if (k->n == k->cap) {
-		v = arena_array(k->x.a, cap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		if (k->n)
-			memcpy(v, k->v, k->n * sizeof(*v));
-		k->v = v;
-		k->cap = cap;
-	}
+	if (!v)
+		return -ENOMEM;
+	k->v = v;
 	k->v[k->n++] = *one;
 	return 0;
 }

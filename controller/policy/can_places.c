@@ -28,23 +28,16 @@ static int says_add(struct says *s, const struct say *one)
 {
 	uint64_t *key;
 	struct say *v;
-	size_t cap;
 
 	key = arena_dup(s->a, (uint64_t[]){one->in, one->except}, 2 * sizeof(*key));
 	if (!key)
 		return -ENOMEM;
 	if (names_find(&s->known, 0, (const char *)key, 2 * sizeof(*key)) != NAMES_ABSENT)
 		return 0;
-	if (s->n == s->cap) {
-		cap = s->cap ? s->cap * 2 : 16;
-		v = arena_array(s->a, cap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		if (s->n)
-			memcpy(v, s->v, s->n * sizeof(*v));
-		s->v = v;
-		s->cap = cap;
-	}
+	v = arena_room(s->a, s->v, s->n, &s->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	s->v = v;
 	s->v[s->n++] = *one;
 	return names_add(&s->known, 0, (const char *)key, 2 * sizeof(*key), 0);
 }
@@ -257,21 +250,16 @@ struct combine {
 
 static int combine_add(struct combine *c, const struct can_place *one)
 {
-	size_t cap = c->cap ? c->cap * 2 : 16, size = sizeof(one->at);
+	size_t size = sizeof(one->at);
 	struct can_place *v;
 	void *key;
 
 	if (names_find(&c->known, 0, (const char *)&one->at, size) != NAMES_ABSENT)
 		return 0;
-	if (c->n == c->cap) {
-		v = arena_array(c->a, cap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		if (c->n)
-			memcpy(v, c->v, c->n * sizeof(*v));
-		c->v = v;
-		c->cap = cap;
-	}
+	v = arena_room(c->a, c->v, c->n, &c->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	c->v = v;
 	c->v[c->n++] = *one;
 	key = arena_dup(c->a, &one->at, size);
 	return key ? names_add(&c->known, 0, key, size, 0) : -ENOMEM;

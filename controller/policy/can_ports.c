@@ -151,7 +151,6 @@ static int add_stretch(struct stretches *s, const struct service *svc)
 {
 	uint32_t *allow = arena_array(s->scratch, s->abouts->n, sizeof(*allow)), n_allow = 0;
 	uint32_t *deny = arena_array(s->scratch, s->abouts->n, sizeof(*deny)), n_deny = 0;
-	size_t cap = s->cap ? s->cap * 2 : 16;
 	struct can_stretch *v;
 
 	s->x->work += s->abouts->n;
@@ -159,15 +158,10 @@ static int add_stretch(struct stretches *s, const struct service *svc)
 		return -ZT_ELIMIT;
 	if (!allow || !deny)
 		return -ENOMEM;
-	if (s->n == s->cap) {
-		v = arena_array(s->x->a, cap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		if (s->n)
-			memcpy(v, s->v, s->n * sizeof(*v));
-		s->v = v;
-		s->cap = cap;
-	}
+	v = arena_room(s->x->a, s->v, s->n, &s->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	s->v = v;
 	for (size_t i = 0; i < s->abouts->n; i++) {
 		const struct about *t = &s->abouts->v[i];
 

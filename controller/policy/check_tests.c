@@ -76,20 +76,15 @@ static int rules_about(struct test_run *t, const struct selector *s, uint32_t gr
 /* key: what the sets belong to, so that each is kept once. */
 static int kinds_add(struct test_run *t, struct kinds *k, uint32_t key, const uint64_t *bits)
 {
-	size_t size = rule_words(t) * sizeof(*bits), cap = k->cap ? k->cap * 2 : 4;
+	size_t size = rule_words(t) * sizeof(*bits);
 	const uint64_t **v;
 
 	if (names_find(&t->seen, key, (const char *)bits, size) != NAMES_ABSENT)
 		return 0;
-	if (k->n == k->cap) {
-		v = arena_array(&t->c->scratch, cap, sizeof(const uint64_t *));
-		if (!v)
-			return -ENOMEM;
-		if (k->n)
-			memcpy(v, k->rules, k->n * sizeof(const uint64_t *));
-		k->rules = v;
-		k->cap = cap;
-	}
+	v = arena_room(&t->c->scratch, k->rules, k->n, &k->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	k->rules = v;
 	k->rules[k->n++] = bits;
 	return names_add(&t->seen, key, (const char *)bits, size, 0);
 }

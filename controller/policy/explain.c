@@ -165,20 +165,13 @@ static struct candidate nearest(const struct explain_run *x)
 static int say(struct explain_run *x, const char *condition, const char *is, const char *hint)
 {
 	struct explain_failed *v;
-	size_t cap;
 
 	if (!condition || !is || !hint)
 		return -ENOMEM;
-	if (x->n_failed == x->cap) {
-		cap = x->cap ? x->cap * 2 : 8;
-		v = arena_array(x->a, cap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		if (x->n_failed)
-			memcpy(v, x->failed, x->n_failed * sizeof(*v));
-		x->failed = v;
-		x->cap = cap;
-	}
+	v = arena_room(x->a, x->failed, x->n_failed, &x->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	x->failed = v;
 	x->failed[x->n_failed++] =
 		(struct explain_failed){.condition = condition, .is = is, .hint = hint};
 	return 0;

@@ -151,19 +151,14 @@ static int intern_list(struct policy_index *x, struct derived *d, const struct s
 
 int atoms_add(struct atoms *s, uint32_t atom)
 {
-	uint32_t cap = s->cap ? s->cap * 2 : 16, *v;
+	uint32_t *v;
 
 	if (atom == NAMES_ABSENT)
 		return 0;
-	if (s->n == s->cap) {
-		v = arena_array(s->arena, cap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		if (s->n)
-			memcpy(v, s->v, s->n * sizeof(*v));
-		s->v = v;
-		s->cap = cap;
-	}
+	v = arena_room(s->arena, s->v, s->n, &s->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	s->v = v;
 	s->v[s->n++] = atom;
 	return 0;
 }
@@ -172,17 +167,12 @@ int atoms_add(struct atoms *s, uint32_t atom)
 static int heap_push(struct atoms *s, uint32_t place, bool bars)
 {
 	uint64_t item = (uint64_t)place << 1 | !bars, *heap;
-	uint32_t cap = s->heap_cap ? s->heap_cap * 2 : 16, i = s->n_heap;
+	uint32_t i = s->n_heap;
 
-	if (s->n_heap == s->heap_cap) {
-		heap = arena_array(s->arena, cap, sizeof(*heap));
-		if (!heap)
-			return -ENOMEM;
-		if (s->n_heap)
-			memcpy(heap, s->heap, s->n_heap * sizeof(*heap));
-		s->heap = heap;
-		s->heap_cap = cap;
-	}
+	heap = arena_room(s->arena, s->heap, s->n_heap, &s->heap_cap, sizeof(*heap));
+	if (!heap)
+		return -ENOMEM;
+	s->heap = heap;
 	s->n_heap++;
 	for (; i > 0 && s->heap[(i - 1) / 2] > item; i = (i - 1) / 2)
 		s->heap[i] = s->heap[(i - 1) / 2];

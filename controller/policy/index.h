@@ -52,9 +52,11 @@ uint32_t index_atom(const struct policy_index *x, enum selector_kind kind, const
 struct atoms {
 	struct arena *arena;
 	uint32_t *v;
-	uint32_t n, cap;
+	uint32_t n;
+	size_t cap;
 	uint64_t *heap; /* places in derived still to be decided */
-	uint32_t n_heap, heap_cap;
+	uint32_t n_heap;
+	size_t heap_cap;
 };
 /* NAMES_ABSENT is passed over. -ENOMEM. */
 int atoms_add(struct atoms *s, uint32_t atom) ZT_MUST_USE;

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct networks {
 	struct arena *arena;
@@ -14,18 +13,11 @@ struct networks {
 
 static int add(struct networks *s, const struct prefix *p)
 {
-	size_t cap = s->cap ? s->cap * 2 : 8;
-	struct prefix *v;
+	struct prefix *v = arena_room(s->arena, s->v, s->n, &s->cap, sizeof(*v));
 
-	if (s->n == s->cap) {
-		v = arena_array(s->arena, cap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		if (s->n)
-			memcpy(v, s->v, s->n * sizeof(*v));
-		s->v = v;
-		s->cap = cap;
-	}
+	if (!v)
+		return -ENOMEM;
+	s->v = v;
 	s->v[s->n++] = *p;
 	return 0;
 }

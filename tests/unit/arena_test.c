@@ -43,6 +43,51 @@ static void the_limit_is_exact(void **state)
 	assert_null(a.head);
 }
 
+static void an_array_grows_and_keeps_its_items(void **state)
+{
+	enum { N = 1000 };
+	uint32_t *v = NULL, own[2] = {7, 8}, *more;
+	size_t cap = 0, copies = 0;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	for (uint32_t n = 0; n < N; n++) {
+		more = arena_room(&a, v, n, &cap, sizeof(*v));
+		assert_non_null(more);
+		assert_true(cap > n);
+		copies += more != v;
+		v = more;
+		v[n] = n;
+	}
+	for (uint32_t n = 0; n < N; n++)
+		assert_int_equal(v[n], n);
+	assert_in_range(copies, 1, 10); /* not one for each */
+	cap = 2; /* one that is not the arena's moves into it when it is full */
+	assert_ptr_equal(arena_room(&a, own, 1, &cap, sizeof(*own)), own);
+	v = arena_room(&a, own, 2, &cap, sizeof(*own));
+	assert_true(v && v != own && v[0] == 7 && v[1] == 8 && cap > 2);
+	arena_done(&a);
+}
+
+static void an_array_that_cannot_grow_is_as_it_was(void **state)
+{
+	uint64_t v[4] = {1, 2, 3, 4};
+	size_t cap = 4;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 50);
+	assert_null(arena_room(&a, v, 4, &cap, sizeof(*v)));
+	assert_int_equal(cap, 4);
+	assert_ptr_equal(arena_room(&a, v, 3, &cap, sizeof(*v)), v); /* there was room */
+	cap = SIZE_MAX / 2 + 1;					     /* twice that is nothing */
+	assert_null(arena_room(&a, v, cap, &cap, 1));
+	cap = SIZE_MAX / 4;
+	assert_null(arena_room(&a, v, cap, &cap, sizeof(*v)));
+	arena_done(&a);
+}
+
 static void sizes_that_overflow_are_refused(void **state)
 {
 	struct arena a;
@@ -123,6 +168,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_zeroed_aligned_and_apart),
 		cmocka_unit_test(the_limit_is_exact),
+		cmocka_unit_test(an_array_grows_and_keeps_its_items),
+		cmocka_unit_test(an_array_that_cannot_grow_is_as_it_was),
 		cmocka_unit_test(sizes_that_overflow_are_refused),
 		cmocka_unit_test(a_zeroed_arena_gives_nothing_and_can_be_done),
 		cmocka_unit_test(texts_are_copied_and_ended),

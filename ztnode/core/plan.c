@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct planner {
 	struct arena *arena;
@@ -16,20 +15,13 @@ struct planner {
 static struct op *push(struct planner *p, enum op_kind kind)
 {
 	static struct op lost; /* after an error nothing of it is read */
+	struct op *ops = arena_room(p->arena, p->ops, p->n, &p->cap, sizeof(*ops));
 
-	if (p->n == p->cap) {
-		size_t cap = p->cap ? p->cap * 2 : 32;
-		struct op *ops = arena_array(p->arena, cap, sizeof(*ops));
-
-		if (!ops) {
-			p->err = -ENOMEM;
-			return &lost;
-		}
-		if (p->n)
-			memcpy(ops, p->ops, p->n * sizeof(*ops));
-		p->ops = ops;
-		p->cap = cap;
+	if (!ops) {
+		p->err = -ENOMEM;
+		return &lost;
 	}
+	p->ops = ops;
 	p->ops[p->n] = (struct op){.kind = kind};
 	return &p->ops[p->n++];
 }

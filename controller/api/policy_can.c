@@ -141,8 +141,7 @@ static json_t *ports_json(const struct service *v, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		service_print(&v[i], text);
 		json_array_append_new(
-			list,
-			json_string(v[i].proto == CAN_OTHER_PROTOCOLS ? "other protocols" : text));
+			list, json_string(v[i].proto == PORTSET_OTHER ? "other protocols" : text));
 	}
 	return list;
 }

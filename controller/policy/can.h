@@ -8,6 +8,7 @@
 #pragma once
 
 #include "controller/policy/engine.h"
+#include "controller/policy/portset.h"
 
 enum can_verdict { CAN_NEVER, CAN_ONLY_IF, CAN_ALWAYS };
 
@@ -39,9 +40,6 @@ struct can_identity {
 	bool exists;	  /* as addresses do; else: whoever is this and nothing else */
 };
 
-/* Protocols that a service has no name for, beside tcp, udp and icmp: open where everything is. */
-enum { CAN_OTHER_PROTOCOLS = 255 };
-
 /* It is open while everything here holds: the postures, the rule's demands, its when if timed and
  * its where if placed, and none of the rules in nots denies. What follows from the rest is left
  * out. */
@@ -53,7 +51,7 @@ struct can_way {
 	size_t n_nots;
 	const struct policy_invariant *const *holds;
 	size_t n_holds;
-	const struct service *ports; /* n_ports 0: everything that was asked about */
+	const struct service *ports; /* or PORTSET_OTHER; n_ports 0: everything asked about */
 	size_t n_ports;
 	const struct can_identity *from; /* n_from 0: all of the answer's */
 	size_t n_from;

@@ -126,7 +126,7 @@ const uint64_t *can_party_rules(const struct can_party *hosts);
 /* --- ports --- */
 
 struct can_stretch {
-	struct service svc; /* or CAN_OTHER_PROTOCOLS */
+	struct service svc; /* or PORTSET_OTHER */
 	const struct can_solution *solution;
 };
 /* asked n 0: all that the host offers. */

@@ -23,14 +23,6 @@ struct abouts {
 	size_t n;
 };
 
-static const struct service everything[] = {
-	{SERVICE_ICMP, 0, 0},
-	{SERVICE_TCP, 1, UINT16_MAX},
-	{SERVICE_UDP, 1, UINT16_MAX},
-	{CAN_OTHER_PROTOCOLS, 0, 0},
-};
-enum { N_EVERYTHING = sizeof(everything) / sizeof(everything[0]) };
-
 bool can_be_two(const struct can_class *from, const struct can_class *to)
 {
 	if (from->n_ids != 1 || to->n_ids != 1)
@@ -132,7 +124,7 @@ static int find_abouts(struct can_run *x, const struct can_class *from, const st
 /* Is the rule about the first port of this stretch, and so about all of it? */
 static bool is_about(const struct about *t, uint8_t proto, uint16_t port)
 {
-	if (proto == CAN_OTHER_PROTOCOLS)
+	if (proto == PORTSET_OTHER)
 		return t->deny || t->svc.proto == SERVICE_ANY;
 	if (t->svc.proto == SERVICE_ANY)
 		return true;
@@ -225,8 +217,8 @@ static int cut_asked(struct stretches *s, const struct service *asked, size_t n)
 	for (size_t i = 0; i < n && !err; i++) {
 		if (asked[i].proto != SERVICE_ANY)
 			err = cut_stretches(s, &asked[i]);
-		for (size_t k = 0; asked[i].proto == SERVICE_ANY && k < N_EVERYTHING && !err; k++)
-			err = cut_stretches(s, &everything[k]);
+		for (size_t k = 0; asked[i].proto == SERVICE_ANY && k < PORTSET_PARTS && !err; k++)
+			err = cut_stretches(s, &portset_any[k]);
 	}
 	return err;
 }
@@ -316,7 +308,7 @@ const char *can_ports_print(const struct service *ports, size_t n, struct arena 
 
 	buf_init_grow(&b, 1 << 20);
 	for (size_t i = 0; i < n; i++) {
-		if (ports[i].proto == CAN_OTHER_PROTOCOLS)
+		if (ports[i].proto == PORTSET_OTHER)
 			snprintf(text, sizeof(text), "other protocols");
 		else
 			service_print(&ports[i], text);

@@ -99,7 +99,7 @@ static const char *service_words(const struct service *s, char text[static SERVI
 {
 	struct service one = *s;
 
-	if (s->proto == CAN_OTHER_PROTOCOLS)
+	if (s->proto == PORTSET_OTHER)
 		return "other protocols";
 	one.hi = one.lo; /* a counterexample has one port */
 	service_print(&one, text);

@@ -6,13 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct service everything[] = {
+const struct service portset_any[PORTSET_PARTS] = {
 	{SERVICE_ICMP, 0, 0},
 	{SERVICE_TCP, 1, UINT16_MAX},
 	{SERVICE_UDP, 1, UINT16_MAX},
 	{PORTSET_OTHER, 0, 0},
 };
-enum { PARTS = sizeof(everything) / sizeof(everything[0]) };
 
 static int compare_boxes(const void *a, const void *b)
 {
@@ -45,14 +44,14 @@ int portset_of(const struct service *list, size_t n, struct arena *a, struct por
 	size_t used = 0, most = 0;
 
 	for (size_t i = 0; i < n; i++)
-		most += list[i].proto == SERVICE_ANY ? PARTS : 1;
+		most += list[i].proto == SERVICE_ANY ? PORTSET_PARTS : 1;
 	v = arena_array(a, most, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		size_t parts = list[i].proto == SERVICE_ANY ? PARTS : 1;
+		size_t parts = list[i].proto == SERVICE_ANY ? PORTSET_PARTS : 1;
 
-		memcpy(v + used, parts > 1 ? everything : &list[i], parts * sizeof(*v));
+		memcpy(v + used, parts > 1 ? portset_any : &list[i], parts * sizeof(*v));
 		used += parts;
 	}
 	if (used > 1)
@@ -84,8 +83,8 @@ bool portset_covers(const struct portset *set, const struct service *one)
 {
 	if (one->proto != SERVICE_ANY)
 		return has_box(set, one);
-	for (size_t i = 0; i < PARTS; i++)
-		if (!has_box(set, &everything[i]))
+	for (size_t i = 0; i < PORTSET_PARTS; i++)
+		if (!has_box(set, &portset_any[i]))
 			return false;
 	return true;
 }
@@ -127,7 +126,7 @@ int portset_minus(const struct portset *x, const struct portset *y, struct arena
 
 static bool is_any(const struct portset *s)
 {
-	return portset_equal(s, &(struct portset){.v = everything, .n = PARTS});
+	return portset_equal(s, &(struct portset){.v = portset_any, .n = PORTSET_PARTS});
 }
 
 size_t portset_n_words(const struct portset *s)

@@ -6,7 +6,13 @@
 #include "zt/addr.h"
 #include "zt/arena.h"
 
-enum { PORTSET_OTHER = 255 }; /* proto of the protocols that have no name; ports 0..0 */
+/* Protocols that a service has no name for, beside tcp, udp and icmp: open where everything is.
+ * Their ports are 0..0. */
+enum { PORTSET_OTHER = 255 };
+
+/* The parts of `any`, sorted. */
+enum { PORTSET_PARTS = 4 };
+extern const struct service portset_any[PORTSET_PARTS];
 
 struct portset {
 	const struct service *v;

@@ -400,9 +400,8 @@ struct check {
 };
 
 static const struct service probes[] = {
-	{SERVICE_TCP, 22, 22},	     {SERVICE_TCP, 25, 25}, {SERVICE_TCP, 80, 80},
-	{SERVICE_UDP, 53, 53},	     {SERVICE_UDP, 99, 99}, {SERVICE_ICMP, 0, 0},
-	{CAN_OTHER_PROTOCOLS, 0, 0},
+	{SERVICE_TCP, 22, 22}, {SERVICE_TCP, 25, 25}, {SERVICE_TCP, 80, 80}, {SERVICE_UDP, 53, 53},
+	{SERVICE_UDP, 99, 99}, {SERVICE_ICMP, 0, 0},  {PORTSET_OTHER, 0, 0},
 };
 
 static bool list_has(const struct service *v, size_t n, const struct service *svc)

@@ -16,7 +16,7 @@ enum {
 	DENIES_MAX = 64,
 	DEPTH_MAX = 32,	 /* of groups in groups */
 	PROVED_MAX = 64, /* whens: each takes some milliseconds */
-	SOON_S = 400 * 86400,
+	SOON_S = 8 * 86400,
 	TIMES_MEMORY_MAX = 64 << 20,
 };
 
@@ -103,8 +103,9 @@ static bool holds_never(struct never *n, const struct policy_when *w, int64_t fr
 	struct arena a;
 	bool some;
 
-	if (holds_soon(w, from_s) || n->proved++ >= PROVED_MAX)
+	if (n->proved == PROVED_MAX || holds_soon(w, from_s))
 		return false;
+	n->proved++;
 	arena_init(&a, TIMES_MEMORY_MAX);
 	some = can_times_find(&w, 1, from_s, &a, &times) != 0;
 	for (size_t i = 0; !some && i < times.n; i++)

@@ -25,6 +25,7 @@ int can_run_init(struct can_run *x, const struct policy *p, const struct subject
 	*x = (struct can_run){
 		.p = p, .devices = devices, .n_devices = n_devices, .now_s = now_s, .a = a};
 	can_run_forget(x);
+	names_init(&x->users, a);
 	return index_init(&x->index, p);
 }
 
@@ -497,7 +498,9 @@ int can_ask(const struct policy *p, const struct can_question *q, struct arena *
 		return err;
 	k.x.held = true;
 	can_party_init(&k.to, &k.x, true, NULL);
-	err = find_hosts(&k, d);
+	err = can_run_take_users(&k.x);
+	if (!err)
+		err = find_hosts(&k, d);
 	if (!err)
 		err = find_askers(&k, d);
 	if (!err)

@@ -67,7 +67,8 @@ struct can_run {
 	size_t n_devices;
 	int64_t now_s;
 	struct arena *a;
-	bool held; /* what invariants hold back counts, too; they are looked at without */
+	bool held;	    /* what invariants hold back counts, too; they are looked at without */
+	struct names users; /* who are known: can_run_take_users() */
 	/* Also told apart, beyond what the rules ask for: the invariant's. */
 	const struct policy_when *extra_when; /* the last bit of times; NULL */
 	uint64_t extra_spots;
@@ -80,6 +81,9 @@ struct can_run {
 int can_run_init(struct can_run *x, const struct policy *p, const struct subject *devices,
 		 size_t n_devices, int64_t now_s, struct arena *a) ZT_MUST_USE;
 void can_run_done(struct can_run *x);
+/* Users who are known have what they are given, and are not asked about without: not for what must
+ * hold whatever they are given. */
+int can_run_take_users(struct can_run *x) ZT_MUST_USE;
 /* Other extras: what was kept does not hold any more. */
 void can_run_forget(struct can_run *x);
 

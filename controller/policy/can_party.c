@@ -230,6 +230,28 @@ static int add_devices(struct can_party *y, const struct selector *s, bool *ret_
 
 /* --- whoever is a selector and nothing else --- */
 
+/* The next device of a user who is known has the groups that an admin gave: that user is among the
+ * subjects, and without them there is no such user, as things are. */
+static bool is_known(const struct can_run *x, const struct selector *s)
+{
+	return s->kind == SELECTOR_USER &&
+	       names_find(&x->users, 0, s->name, strlen(s->name)) != NAMES_ABSENT;
+}
+
+int can_run_take_users(struct can_run *x)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < x->n_devices && !err; i++) {
+		const struct subject *d = &x->devices[i];
+
+		if ((!d->name || !d->name[0]) && d->owner && d->owner[0] &&
+		    names_find(&x->users, 0, d->owner, strlen(d->owner)) == NAMES_ABSENT)
+			err = names_add(&x->users, 0, d->owner, strlen(d->owner), 0);
+	}
+	return err;
+}
+
 /* member: as above. resource: one that they must offer, or NAMES_ABSENT. */
 static int add_abstract(struct can_party *y, const struct selector *s, uint32_t member,
 			uint32_t resource)
@@ -242,6 +264,8 @@ static int add_abstract(struct can_party *y, const struct selector *s, uint32_t 
 	bool is = resource == NAMES_ABSENT;
 	int err;
 
+	if (is_known(y->x, s))
+		return 0;
 	arena_init(&a, ATOMS_MEMORY_MAX);
 	err = atoms_add(&atoms, index_atom(x, SELECTOR_ANYONE, NULL));
 	if (!err && s->kind != SELECTOR_ANYONE)

@@ -409,7 +409,7 @@ static const struct row rows[] = {
 	 "only if: a from{device:lap}; b when from{user:ada@x.org*}"},
 	{"of a user without a device",
 	 R "[group given]\n[rule a]\nwhy = x\nwho = group:given\nwhat = resource:r\n",
-	 "user:eve@x.org resource:r cast", "only if: a from{user:eve@x.org*}"},
+	 "user:eve@x.org resource:r cast", "always: a"},
 	{"devices that offer it, and any to come",
 	 R "[resource t]\non = tag:t\nports = tcp/22\n" RULE(
 		 "a", "") "[rule d]\nwhy = x\naction = deny\nwho = anyone\nwhat = resource:t\n",

@@ -28,9 +28,9 @@ struct never {
 	uint8_t *whens; /* enum say by when */
 };
 
-static struct place place_of(const struct policy_rule *r)
+static struct place place_of(unsigned line, unsigned column)
 {
-	return (struct place){.line = r->line, .column = r->column};
+	return (struct place){.line = line, .column = column};
 }
 
 /* --- who --- */
@@ -56,33 +56,71 @@ static const struct selector *find_around(struct never *n, const struct selector
 	return NULL;
 }
 
-/* Where each stands in except by name it is said with the lists themselves. */
-static void check_who(struct never *n, const struct policy_rule *r)
+/* Is each of the list in its except, one of them through a group? Where all stand there by name it
+ * is said with the lists themselves. */
+static bool is_taken_out(struct never *n, const struct selectors *l, const struct selector **ret_in,
+			 const struct selector **ret_around)
 {
-	char who[SELECTOR_TEXT_MAX], group[SELECTOR_TEXT_MAX];
-	const struct selector *in = NULL, *around = NULL;
-
-	if (!r->who.n_except)
-		return;
-	for (size_t i = 0; i < r->who.n_in; i++) {
+	*ret_around = NULL;
+	for (size_t i = 0; i < l->n_in; i++) {
 		const struct selector *s =
-			find_around(n, &r->who.in[i], r->who.except, r->who.n_except, DEPTH_MAX);
+			find_around(n, &l->in[i], l->except, l->n_except, DEPTH_MAX);
 
 		if (!s)
-			return;
-		if (same_selector(s, &r->who.in[i]))
+			return false;
+		if (same_selector(s, &l->in[i]))
 			continue;
-		in = &r->who.in[i];
-		around = s;
+		*ret_in = &l->in[i];
+		*ret_around = s;
 	}
-	if (!around)
-		return;
+	return *ret_around != NULL;
+}
+
+static void say_taken_out(struct diag *d, const struct selector *in, const struct selector *around)
+{
+	char who[SELECTOR_TEXT_MAX], group[SELECTOR_TEXT_MAX];
+
 	selector_print(in, who);
 	selector_print(around, group);
-	diag_hint(problem_at(n->c, place_of(r),
-			     "rule \"%s\" can never match: except takes out all of its who",
-			     r->name),
-		  "%s is in %s: take it out of one of the two lists", who, group);
+	diag_hint(d, "%s is in %s: take it out of one of the two lists", who, group);
+}
+
+static void check_who(struct never *n, const struct policy_rule *r)
+{
+	const struct selector *in, *around;
+
+	if (is_taken_out(n, &r->who, &in, &around))
+		say_taken_out(problem_at(n->c, place_of(r->line, r->column),
+					 "rule \"%s\" can never match: except takes out all of its "
+					 "who",
+					 r->name),
+			      in, around);
+}
+
+static void check_list(struct never *n, const struct selectors *l, struct place at,
+		       const char *noun, const char *name, const char *key)
+{
+	const struct selector *in, *around;
+
+	if (is_taken_out(n, l, &in, &around))
+		say_taken_out(problem_at(n->c, at,
+					 "%s \"%s\" is empty: except takes out all of its %s", noun,
+					 name, key),
+			      in, around);
+}
+
+static void check_lists(struct never *n)
+{
+	const struct policy *p = n->c->policy;
+
+	for (size_t i = 0; i < p->n_groups; i++)
+		check_list(n, &p->groups[i].members,
+			   place_of(p->groups[i].line, p->groups[i].column), "group",
+			   p->groups[i].name, "members");
+	for (size_t i = 0; i < p->n_invariants; i++)
+		check_list(n, &p->invariants[i].from,
+			   place_of(p->invariants[i].line, p->invariants[i].column), "invariant",
+			   p->invariants[i].name, "from");
 }
 
 /* --- when --- */
@@ -138,15 +176,34 @@ static void check_time(struct never *n, const struct policy_rule *r)
 	if (*say == SAY_UNKNOWN)
 		*say = (uint8_t)look_at_when(n, w);
 	if (*say == SAY_NEVER)
-		diag_hint(problem_at(n->c, place_of(r),
+		diag_hint(problem_at(n->c, place_of(r->line, r->column),
 				     "rule \"%s\" can never match: its when is %s", r->name,
 				     w->text),
 			  "no instant lies in it: look at what except takes out, in the rule and "
 			  "in its schedules");
 	if (*say == SAY_OVER)
-		diag_hint(warn_at(n->c, place_of(r), "rule \"%s\" is over: its when is %s", r->name,
-				  w->text),
+		diag_hint(warn_at(n->c, place_of(r->line, r->column),
+				  "rule \"%s\" is over: its when is %s", r->name, w->text),
 			  "take it out, or give it a later end");
+}
+
+/* Also one that no rule asks for, or only in its except, where it keeps nothing out. */
+static void warn_schedules(struct never *n)
+{
+	const struct policy *p = n->c->policy;
+
+	for (size_t i = 0; i < p->n_schedules; i++) {
+		const struct policy_schedule *s = &p->schedules[i];
+		const struct schedule *const in[] = {&s->s};
+		const struct policy_when w = {.in = in, .n_in = 1, .until_s = INT64_MAX};
+
+		if (holds_never(n, &w, 0))
+			diag_hint(warn_at(n->c, place_of(s->line, s->column),
+					  "schedule \"%s\" never comes: no instant lies in it",
+					  s->name),
+				  "look at days that are no such days, and at what its except "
+				  "takes out");
+	}
 }
 
 /* --- denied --- */
@@ -193,8 +250,9 @@ static void warn_denied(struct never *n, const struct policy_rule *deny)
 		return;
 	if (count > 1)
 		snprintf(more, sizeof(more), ", and of %zu more", count - 1);
-	diag_hint(warn_at(n->c, place_of(deny), "rule \"%s\" denies all of rule \"%s\" (line %u)%s",
-			  deny->name, first->name, first->line, more),
+	diag_hint(warn_at(n->c, place_of(deny->line, deny->column),
+			  "rule \"%s\" denies all of rule \"%s\" (line %u)%s", deny->name,
+			  first->name, first->line, more),
 		  "what is allowed all the same belongs in the deny's except");
 }
 
@@ -220,9 +278,13 @@ void check_never(struct parse *c)
 	n.whens = arena_array(&c->scratch, c->policy->n_whens, sizeof(*n.whens));
 	if (!n.whens)
 		return parse_fail(c, -ENOMEM);
-	for (size_t i = 0; i < c->policy->n_rules && !c->env->was_accepted; i++) {
-		check_who(&n, &c->policy->rules[i]);
-		check_time(&n, &c->policy->rules[i]);
+	if (!c->env->was_accepted) {
+		check_lists(&n);
+		for (size_t i = 0; i < c->policy->n_rules; i++) {
+			check_who(&n, &c->policy->rules[i]);
+			check_time(&n, &c->policy->rules[i]);
+		}
 	}
+	warn_schedules(&n);
 	warn_all_denied(&n);
 }

@@ -33,6 +33,19 @@ static void hint_zone(struct parse *c, struct diag *d, const struct span *s, con
 	hint_nearest(d, s, "", names, n, otherwise);
 }
 
+/* Beside others of a list it is hardly seen, and in an except it was to keep somebody out. */
+static void warn_never(struct parse *c, struct place at, const struct window *w)
+{
+	const struct schedule alone = {.in = w, .n_in = 1, .until_s = INT64_MAX};
+
+	if (!(w->says & WINDOW_SAYS_DATES) || !(w->says & (WINDOW_SAYS_DAYS | WINDOW_SAYS_HOURS)))
+		return;
+	if (!schedule_holds(&alone, 0) && schedule_next(&alone, 0) == INT64_MAX)
+		diag_hint(
+			warn_at(c, at, "%s never comes", w->text),
+			"its dates are other days of the week, or the clocks pass over its hours");
+}
+
 bool value_window(struct parse *c, const struct span *s, struct window *ret)
 {
 	struct window_env env = {
@@ -41,8 +54,10 @@ bool value_window(struct parse *c, const struct span *s, struct window *ret)
 	int err = window_parse(s->p, s->n, &env, c->arena, ret, &problem);
 	struct span part;
 
-	if (err == 0)
+	if (err == 0) {
+		warn_never(c, s->at, ret);
 		return true;
+	}
 	if (err != -ZT_EFORM) {
 		parse_fail(c, err);
 		return false;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "controller/policy/can_impl.h"
 #include "controller/policy/when.h"
@@ -210,14 +211,9 @@ static void warn_schedules(struct never *n)
 
 static bool has_all(const uint32_t *v, size_t n, const uint32_t *some, size_t n_some)
 {
-	size_t i = 0;
-
-	for (size_t k = 0; k < n_some; k++) {
-		while (i < n && v[i] < some[k])
-			i++;
-		if (i == n || v[i] != some[k])
+	for (size_t k = 0; k < n_some; k++)
+		if (!n || !bsearch(&some[k], v, n, sizeof(*v), ids_compare))
 			return false;
-	}
 	return true;
 }
 

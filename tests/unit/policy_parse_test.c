@@ -306,17 +306,23 @@ static void what_was_accepted_stays_readable(void **state)
 				   "[rule list]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
 				   "when = Mon,Wed 10:00-11:00\n"
 				   "[rule nowhere]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
-				   "where = place:none\n";
+				   "where = place:none\n"
+				   "[posture swallows]\n"
+				   "require = os.id !== old and disk.encrypted == true, "
+				   "custom.k != größe, file.sha256:/x != ABC\n";
 	struct diag_list problems = {.items = items, .max = N_OF(items)};
 	struct policy_env env = {0};
 	struct policy *p = NULL;
 
 	(void)state;
 	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), -ZT_EFORM);
-	assert_int_equal(problems.n, 3);
+	assert_int_equal(problems.n, 6);
 	env.was_accepted = true;
 	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), 0);
 	assert_int_equal(p->n_rules, 3);
+	assert_string_equal(p->postures[0].require[0].text,
+			    "os.id != = old and disk.encrypted == true");
+	assert_string_equal(p->postures[0].require[1].text, "custom.k != größe");
 	policy_free(p);
 }
 

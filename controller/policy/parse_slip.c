@@ -1,7 +1,7 @@
 /* Slips that show in the text that was refused, whatever it was to be: quotes, a missing comma, a
  * character that looks like another, or like nothing. What a reader of the file cannot see, the
  * hint must say. */
-#include "controller/policy/parse.h"
+#include "controller/policy/parse_condition.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -192,7 +192,7 @@ static void slip_character(struct diag *d, const struct span *s)
 
 /* --- commas --- */
 
-enum item_kind { ITEM_OTHER, ITEM_NAMED, ITEM_NETWORK, ITEM_COUNTRY };
+enum item_kind { ITEM_OTHER, ITEM_NAMED, ITEM_NETWORK, ITEM_COUNTRY, ITEM_CONDITION, ITEM_TIME };
 
 static bool is_capital(char c)
 {
@@ -263,6 +263,55 @@ static struct span last_item(const struct span *line)
 	return span_trim(span_skip(*line, n));
 }
 
+static struct span first_item(const struct span *line)
+{
+	const char *comma = memchr(line->p, ',', line->n);
+	struct span s = *line;
+
+	if (comma)
+		s.n = (size_t)(comma - line->p);
+	return span_trim(s);
+}
+
+/* "Mon-Fri", "08:00-17:00", "2026-12-24": a part of a time. */
+static bool is_time_word(const struct span *word)
+{
+	static const char days[] = "MonTueWedThuFriSatSun";
+
+	for (size_t i = 0; i < 21 && word->n >= 3; i += 3)
+		if (memcmp(word->p, days + i, 3) == 0)
+			return word->n == 3 || strchr("-+", word->p[3]);
+	return word->n >= 10 && word->p[0] >= '0' && word->p[0] <= '9' &&
+	       (memchr(word->p, '-', word->n) != NULL);
+}
+
+/* As item_kind_of, for an item that may be of several words. */
+static enum item_kind long_item_kind_of(const struct span *s)
+{
+	struct span rest = *s, word;
+
+	if (condition_begins(s))
+		return ITEM_CONDITION;
+	if (is_word(s) && item_kind_of(s) != ITEM_OTHER)
+		return item_kind_of(s);
+	while (rest.n > 0) {
+		word = take_word(&rest);
+		if (!is_time_word(&word))
+			return ITEM_OTHER;
+	}
+	return s->n > 0 ? ITEM_TIME : ITEM_OTHER;
+}
+
+/* So much of it that no character is cut. */
+static size_t shown(const struct span *s)
+{
+	size_t n = s->n < POLICY_TEXT_SHOWN ? s->n : POLICY_TEXT_SHOWN;
+
+	while (n < s->n && n > 0 && ((unsigned char)s->p[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
 void warn_comments(struct parse *c, const struct lex *value)
 {
 	struct lex v = *value;
@@ -270,13 +319,14 @@ void warn_comments(struct parse *c, const struct lex *value)
 
 	while (lex_value_line(&v, &line)) {
 		struct span behind = comment_behind(&line, value->end), last = last_item(&line);
-		enum item_kind kind = item_kind_of(&last);
+		struct span item = first_item(&behind);
+		enum item_kind kind = long_item_kind_of(&last);
 
-		if (kind == ITEM_OTHER || !is_word(&behind) || item_kind_of(&behind) != kind)
+		if (kind == ITEM_OTHER || long_item_kind_of(&item) != kind)
 			continue;
 		diag_hint(warn_at(c, behind.at,
 				  "\"%.*s\" is a comment, because it stands behind a ;",
-				  (int)behind.n, behind.p),
+				  (int)shown(&item), item.p),
 			  "write a comma between items; or in the comment what it is about");
 	}
 }

@@ -11,6 +11,7 @@
  *     parse_shared     what several of these read
  *     parse_settle     lists less their excepts, groups in groups
  *     parse_problem    problems with their place, hints, near misses
+ *     parse_meant      hints from the names that there are, and what a list takes
  *     parse_slip       hints from what shows in the refused text alone
  *     check            what needs the whole: contradictions
  *     check_never      rules that never do anything
@@ -143,6 +144,17 @@ const char *nearest_to(const struct span *s, const char *const *candidates,
 void hint_nearest(struct diag *d, const struct span *s, const char *prefix,
 		  const char *const *candidates, size_t n, const char *otherwise);
 
+/* --- parse_meant --- */
+
+/* For an item that a list refuses: the thing of that name with its prefix, near misses, what stands
+ * elsewhere. help names what the list takes: "a list of place:NAME and country:DE". False: nothing
+ * was said. d may be NULL. */
+bool hint_meant(struct parse *c, struct diag *d, const struct span *s, const char *help);
+/* For a name of this kind that is not declared, and near to none that is. */
+void hint_declare(struct parse *c, struct diag *d, enum thing kind);
+/* The names of one kind, made when the first is missed. NULL: out of memory. */
+const char *const *thing_names(struct parse *c, enum thing kind);
+
 /* --- parse_section --- */
 
 struct section;
@@ -196,12 +208,15 @@ bool value_prefix(struct parse *c, const struct span *s, const char *help, struc
 /* s: "DE", as full stands in the file. */
 bool value_country(struct parse *c, const struct span *s, const struct span *full,
 		   char ret[static 3]);
+/* The country that is meant by two letters: "de", "UK". */
+bool country_meant(const struct span *s, char out[static 3]);
 /* "place:NAME" or "country:DE": its bit among the policy's spots. */
 bool value_spot(struct parse *c, const struct span *s, const char *help, uint32_t *ret);
 bool value_condition(struct parse *c, const struct span *s, struct condition *ret);
-/* Index of a declared thing. s: its bare name; full: with its prefix, for the message. */
+/* Index of a declared thing. s: its bare name; full: with its prefix, for the message. help: NULL
+ * where the prefix may be missing. */
 bool value_reference(struct parse *c, const struct span *s, const struct span *full,
-		     enum thing kind, uint32_t *ret);
+		     enum thing kind, const char *help, uint32_t *ret);
 /* All lines joined with single spaces; NULL out of memory (the run has failed then). */
 const char *value_text(struct parse *c, struct lex v);
 char *parse_text(struct parse *c, const struct span *s); /* the same of a span */

@@ -52,6 +52,26 @@ static bool is_condition(const struct span *fact, const char *op, const struct s
 	       condition_set_value(&k) == 0 && condition_text_fits(k.kind, text);
 }
 
+/* "os.version >= >=12" */
+static bool hint_once(struct diag *d, const struct span *s, const struct span *fact)
+{
+	struct span rest = span_trim(span_skip(*s, fact->n)), value;
+
+	for (size_t i = 0; i < sizeof(condition_ops) / sizeof(condition_ops[0]); i++) {
+		if (!span_starts(&rest, condition_ops[i].text))
+			continue;
+		value = span_skip(rest, strlen(condition_ops[i].text));
+		while (value.n > 0 && strchr("=!<> ", value.p[0]))
+			value = span_skip(value, 1);
+		if (!is_condition(fact, condition_ops[i].text, &value))
+			return false;
+		diag_hint(d, "did you mean %.*s %s %.*s?", (int)fact->n, fact->p,
+			  condition_ops[i].text, (int)value.n, value.p);
+		return true;
+	}
+	return false;
+}
+
 /* "fact SLIP value": did you mean it with a good operator? */
 static bool hint_operator(struct diag *d, const struct span *s)
 {
@@ -79,7 +99,7 @@ static bool hint_operator(struct diag *d, const struct span *s)
 			  value.p);
 		return true;
 	}
-	return false;
+	return hint_once(d, s, &fact);
 }
 
 static bool no_comparison(struct parse *c, const struct span *s)

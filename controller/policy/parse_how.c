@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/policy/parse_condition.h"
 #include "zt/num.h"
 #include "zt/txt.h"
 
@@ -61,14 +62,26 @@ bool is_how(const struct span *s)
 	       span_is(&head, "mfa") || span_is(&head, "approval");
 }
 
+static bool enforced(const struct parse *c, size_t kind)
+{
+	return c->env->enforces >> kind & 1;
+}
+
 /* posture:NAME, and what this system enforces beside it. */
 static void how_help(const struct parse *c, const char *help, char out[static HELP_MAX])
 {
 	size_t n = (size_t)snprintf(out, HELP_MAX, "%s", help);
 
 	for (size_t i = 0; i < DEMAND_KINDS; i++)
-		if (c->env->enforces >> i & 1)
+		if (enforced(c, i))
 			n += (size_t)snprintf(out + n, HELP_MAX - n, ", %s", how_words[i].form);
+}
+
+/* To write it well would not help. */
+static void say_unenforced(struct diag *d, size_t kind, const char *help)
+{
+	diag_hint(d, "%s would not help: the running system enforces no %s yet; write %s",
+		  how_words[kind].form, how_words[kind].word, help);
 }
 
 /* --- login < 12h --- */
@@ -138,6 +151,10 @@ static void say_person(struct parse *c, const struct span *s, const char *email)
 	char account[ZT_ACCOUNT_MAX + 1];
 	size_t n = strcspn(email, "@");
 
+	if (!enforced(c, DEMAND_USER)) {
+		diag_hint(d, "who says which people may: put them there");
+		return;
+	}
 	snprintf(account, sizeof(account), "%.*s", (int)n, email);
 	diag_hint(d,
 		  "who says which people may; user: in how is the account of the device that the "
@@ -165,21 +182,29 @@ static bool read_user(struct parse *c, const struct span *s, struct how_item *re
 
 /* --- what is none of these --- */
 
-/* The condition whose word is nearest, with what stands behind it. False: none is near. */
-static bool hint_word(struct diag *d, const struct span *s)
+/* The condition whose word is nearest, with what stands behind it, or that nothing enforces it.
+ * False: none is near. */
+static bool hint_word(const struct parse *c, struct diag *d, const struct span *s, const char *help)
 {
-	static const char *const words[] = {"login", "mfa", "approval", "app", "user", "posture"};
+	const char *words[DEMAND_KINDS], *near;
 	const struct span head = head_of(s);
 	struct span tail = tail_of(s, head.n, "");
-	const char *near = nearest_to(&head, words, sizeof(words) / sizeof(words[0]));
+	size_t kind = 0;
 
+	for (size_t i = 0; i < DEMAND_KINDS; i++)
+		words[i] = how_words[i].word;
+	near = nearest_to(&head, words, DEMAND_KINDS);
+	while (near && words[kind] != near)
+		kind++;
 	if (!near)
 		return false;
-	if (near == words[DEMAND_LOGIN])
+	if (!enforced(c, kind)) {
+		say_unenforced(d, kind, help);
+	} else if (kind == DEMAND_LOGIN) {
 		hint_login(d, &tail);
-	else if (near == words[DEMAND_MFA] || near == words[DEMAND_APPROVAL])
+	} else if (kind == DEMAND_MFA || kind == DEMAND_APPROVAL) {
 		diag_hint(d, "did you mean %s?", near);
-	else {
+	} else {
 		tail = tail_of(&tail, 0, ":=");
 		diag_hint(d, "did you mean %s:%.*s?", near, tail.n ? (int)tail.n : 4,
 			  tail.n ? tail.p : "NAME");
@@ -191,9 +216,12 @@ static bool how_unknown(struct parse *c, const struct span *s, const char *help)
 {
 	struct diag *d = problem_with(c, s, "is not allowed here");
 
-	if (names_find(&c->names, THING_POSTURE, s->p, s->n) != NAMES_ABSENT)
-		diag_hint(d, "did you mean posture:%.*s?", (int)s->n, s->p);
-	else if (!hint_word(d, s))
+	if (condition_begins(s) && s->n <= POLICY_TEXT_SHOWN)
+		diag_hint(d,
+			  "conditions make a posture: write require = %.*s in a section [posture "
+			  "NAME], and posture:NAME here",
+			  (int)s->n, s->p);
+	else if (!hint_meant(c, d, s, help) && !hint_word(c, d, s, help))
 		diag_hint(d, "write %s", help);
 	return false;
 }
@@ -234,6 +262,7 @@ static bool find_kind(const struct span *s, enum demand_kind *ret)
 
 static bool item_how(struct parse *c, const struct span *s, const char *posture, void *ret)
 {
+	size_t n_before = c->problems->n;
 	struct how_item *item = ret;
 	struct span name;
 	char help[HELP_MAX];
@@ -242,14 +271,18 @@ static bool item_how(struct parse *c, const struct span *s, const char *posture,
 	how_help(c, posture, help);
 	if (span_starts(s, "posture:")) {
 		name = span_skip(*s, strlen("posture:"));
-		return value_reference(c, &name, s, THING_POSTURE, &item->posture);
+		return value_reference(c, &name, s, THING_POSTURE, posture, &item->posture);
 	}
 	item->is_demand = find_kind(s, &item->kind);
 	if (!item->is_demand)
 		return how_unknown(c, s, help);
-	if (!read_demand(c, s, item))
+	if (!read_demand(c, s, item)) {
+		if (c->problems->n > n_before && !enforced(c, item->kind) &&
+		    !memchr(s->p, '@', s->n))
+			say_unenforced(&c->problems->items[n_before], item->kind, help);
 		return false;
-	if (!(c->env->enforces >> item->kind & 1))
+	}
+	if (!enforced(c, item->kind))
 		diag_hint(problem_with(c, s, "cannot be enforced by the running system yet"),
 			  "a rule asks for %s only; without this condition it would allow more "
 			  "than it says",

@@ -21,7 +21,7 @@ static bool wrong_target(struct parse *c, const struct span *s, const struct spa
 	} else if (equals && span_starts(s, "data")) {
 		class = span_trim(span_skip(*s, (size_t)(equals - s->p) + 1));
 		diag_hint(d, "write data:%.*s", (int)class.n, class.p);
-	} else {
+	} else if (!hint_meant(c, d, s, help)) {
 		diag_hint(d, "write %s", help);
 	}
 	return false;
@@ -40,7 +40,7 @@ static bool read_target(struct parse *c, const struct span *s, const struct span
 		return true;
 	if (span_starts(name, "resource:")) {
 		bare = span_skip(*name, strlen("resource:"));
-		return value_reference(c, &bare, name, THING_RESOURCE, &t->resource);
+		return value_reference(c, &bare, name, THING_RESOURCE, help, &t->resource);
 	}
 	if (span_starts(name, "data:")) {
 		bare = span_skip(*name, strlen("data:"));
@@ -94,12 +94,12 @@ static bool item_expect(struct parse *c, const struct span *s, const char *help,
 	if (span_starts(s, "posture:")) {
 		e->kind = EXPECT_POSTURE;
 		name = span_skip(*s, strlen("posture:"));
-		return value_reference(c, &name, s, THING_POSTURE, &e->i);
+		return value_reference(c, &name, s, THING_POSTURE, help, &e->i);
 	}
 	if (span_starts(s, "schedule:")) {
 		e->kind = EXPECT_SCHEDULE;
 		name = span_skip(*s, strlen("schedule:"));
-		return value_reference(c, &name, s, THING_SCHEDULE, &e->i);
+		return value_reference(c, &name, s, THING_SCHEDULE, help, &e->i);
 	}
 	e->kind = EXPECT_SPOT;
 	return value_spot(c, s, help, &e->i);

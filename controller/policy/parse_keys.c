@@ -47,13 +47,19 @@ static bool item_country(struct parse *c, const struct span *s, const char *help
 {
 	static const char prefix[] = "country:";
 	struct place_item *i = ret;
+	struct span bare;
+	char country[3];
+	struct diag *d;
 
-	(void)help;
 	i->kind = PLACE_COUNTRY;
 	if (!span_starts(s, prefix))
 		return value_country(c, s, s, i->country);
-	diag_hint(problem_with(c, s, "needs no prefix here"), "write %.*s",
-		  (int)(s->n - strlen(prefix)), s->p + strlen(prefix));
+	bare = span_skip(*s, strlen(prefix));
+	d = problem_with(c, s, "needs no prefix here");
+	if (country_meant(&bare, country))
+		diag_hint(d, "write %s", country);
+	else
+		diag_hint(d, "write %s", help);
 	return false;
 }
 
@@ -226,7 +232,7 @@ static void set_to(struct parse *c, void *object, const struct lex *v, const cha
 		return;
 	}
 	bare = span_starts(&name, "resource:") ? span_skip(name, strlen("resource:")) : name;
-	value_reference(c, &bare, &name, THING_RESOURCE, &t->to);
+	value_reference(c, &bare, &name, THING_RESOURCE, NULL, &t->to);
 	value_service(c, &svc, "tcp/5432, tcp/8000-8100, udp/53, icmp or any", &t->svc);
 }
 

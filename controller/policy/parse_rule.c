@@ -10,23 +10,60 @@
 
 enum { RESOURCE_ALL = UINT32_MAX }; /* "resource:*", until the list is spread out */
 
+/* "web tcp/22", "web:22", "web/22": a resource, and ports that it has already. */
+static bool with_ports(const struct parse *c, const struct span *name)
+{
+	size_t n = 0;
+
+	while (n < name->n && !strchr(" \t:/", name->p[n]))
+		n++;
+	return n < name->n && name->p[name->n - 1] >= '0' && name->p[name->n - 1] <= '9' &&
+	       names_find(&c->names, THING_RESOURCE, name->p, n) != NAMES_ABSENT;
+}
+
+static bool hint_ports(struct parse *c, const struct span *s, const struct span *name)
+{
+	size_t n = 0;
+
+	while (!strchr(" \t:/", name->p[n]))
+		n++;
+	diag_hint(problem_with(c, s, "has a port"),
+		  "a rule is about all ports of its resources: write resource:%.*s, or make a "
+		  "resource of the ports that are meant",
+		  (int)n, name->p);
+	return false;
+}
+
+static bool is_all_resources(const struct span *s)
+{
+	static const char *const words[] = {"*",	  "all",	  "any",
+					    "everything", "resource:all", "resource:any"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (span_is(s, words[i]))
+			return true;
+	return false;
+}
+
 static bool item_resource(struct parse *c, const struct span *s, const char *help, void *ret)
 {
 	struct span name;
+	struct diag *d;
 
 	if (span_is(s, "resource:*")) {
 		*(uint32_t *)ret = RESOURCE_ALL;
 		return true;
 	}
-	if (span_starts(s, "resource:")) {
-		name = span_skip(*s, strlen("resource:"));
-		return value_reference(c, &name, s, THING_RESOURCE, ret);
-	}
-	if (names_find(&c->names, THING_RESOURCE, s->p, s->n) != NAMES_ABSENT)
-		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean resource:%.*s?",
-			  (int)s->n, s->p);
-	else
-		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
+	name = span_skip(*s, span_starts(s, "resource:") ? strlen("resource:") : 0);
+	if (with_ports(c, &name))
+		return hint_ports(c, s, &name);
+	if (name.n < s->n)
+		return value_reference(c, &name, s, THING_RESOURCE, help, ret);
+	d = problem_with(c, s, "is not allowed here");
+	if (is_all_resources(s))
+		diag_hint(d, "did you mean resource:*?");
+	else if (!hint_meant(c, d, s, help))
+		diag_hint(d, "write %s", help);
 	return false;
 }
 
@@ -126,6 +163,7 @@ static bool is_when(const struct span *s)
 static bool item_rule_except(struct parse *c, const struct span *s, const char *help, void *ret)
 {
 	struct rule_except *e = ret;
+	char country[3];
 
 	if (span_starts(s, "resource:") && !span_is(s, "resource:*")) {
 		e->kind = EXCEPT_WHAT;
@@ -139,6 +177,11 @@ static bool item_rule_except(struct parse *c, const struct span *s, const char *
 		diag_hint(
 			problem_with(c, s, "is a condition of how"),
 			"how has no except: make a rule of its own for those who need not meet it");
+		return false;
+	}
+	if (country_meant(s, country) && !c->env->was_accepted) {
+		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean country:%s?",
+			  country);
 		return false;
 	}
 	if (is_when(s)) {

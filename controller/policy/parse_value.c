@@ -184,16 +184,12 @@ bool value_name(struct parse *c, const struct span *s, const char **ret)
 
 /* --- references --- */
 
-static const struct {
-	const char *noun, *prefix;
-} thing_words[THING_COUNT] = {
-	[THING_GROUP] = {"group", "group:"},	      [THING_RESOURCE] = {"resource", "resource:"},
-	[THING_POSTURE] = {"posture", "posture:"},    [THING_PLACE] = {"place", "place:"},
-	[THING_SCHEDULE] = {"schedule", "schedule:"},
+static const char *const nouns[THING_COUNT] = {
+	[THING_GROUP] = "group", [THING_RESOURCE] = "resource", [THING_POSTURE] = "posture",
+	[THING_PLACE] = "place", [THING_SCHEDULE] = "schedule",
 };
 
-/* The names of one kind, made when the first is missed. NULL: out of memory. */
-static const char *const *thing_names(struct parse *c, enum thing kind)
+const char *const *thing_names(struct parse *c, enum thing kind)
 {
 	const char **all = c->candidates[kind];
 
@@ -207,25 +203,27 @@ static const char *const *thing_names(struct parse *c, enum thing kind)
 }
 
 bool value_reference(struct parse *c, const struct span *s, const struct span *full,
-		     enum thing kind, uint32_t *ret)
+		     enum thing kind, const char *help, uint32_t *ret)
 {
 	uint32_t index = names_find(&c->names, kind, s->p, s->n);
-	const char *noun = thing_words[kind].noun;
 	const char *const *names;
-	char otherwise[80];
+	const char *near;
 	struct diag *d;
 
 	if (index != NAMES_ABSENT) {
 		*ret = index;
 		return true;
 	}
-	d = problem_with(c, full, "names a %s that does not exist", noun);
+	d = problem_with(c, full, "names a %s that does not exist", nouns[kind]);
 	names = d ? thing_names(c, kind) : NULL;
-	if (!names)
+	if (!names || (help && hint_meant(c, d, full, help)))
 		return false;
-	snprintf(otherwise, sizeof(otherwise), "declare it in a section [%s NAME]", noun);
-	hint_nearest(d, s, full->n > s->n ? thing_words[kind].prefix : "", names, c->count[kind],
-		     otherwise);
+	near = nearest_to(s, names, c->count[kind]);
+	if (near)
+		diag_hint(d, "did you mean %s%s%s?", full->n > s->n ? nouns[kind] : "",
+			  full->n > s->n ? ":" : "", near);
+	else
+		hint_declare(c, d, kind);
 	return false;
 }
 
@@ -254,23 +252,6 @@ static const struct selector_form *selector_form_of(const struct span *s)
 	return NULL;
 }
 
-/* "User:ada@x", "users:ada@x": the prefix was meant. */
-static bool hint_prefix(struct diag *d, const struct span *s)
-{
-	static const char *const prefixes[] = {"user:", "group:", "tag:", "device:"};
-	const char *colon = memchr(s->p, ':', s->n), *near;
-	struct span head = *s, tail;
-
-	if (!colon)
-		return false;
-	head.n = (size_t)(colon - s->p) + 1;
-	tail = span_trim(span_skip(*s, head.n));
-	near = nearest_to(&head, prefixes, sizeof(prefixes) / sizeof(prefixes[0]));
-	if (near)
-		diag_hint(d, "did you mean %s%.*s?", near, (int)tail.n, tail.p);
-	return near != NULL;
-}
-
 static bool is_all(const struct span *s)
 {
 	static const char *const words[] = {"any", "all", "everyone", "everybody", "*", "anyone:"};
@@ -289,14 +270,13 @@ static bool selector_unknown(struct parse *c, const struct span *s, unsigned all
 	struct diag *d = problem_with(c, s, "is not allowed here");
 	char word[PARSE_WORD_MAX];
 
-	if (!d || hint_prefix(d, s))
+	if ((allowed & ALLOW_ANYONE) && is_all(s))
+		diag_hint(d, "did you mean anyone?");
+	else if (hint_meant(c, d, s, help))
 		return false;
-	if ((allowed & ALLOW_USER) && span_text(s, word, sizeof(word)) && txt_is_email(word))
+	else if ((allowed & ALLOW_USER) && span_text(s, word, sizeof(word)) && txt_is_email(word))
 		diag_hint(d, "did you mean user:%s?", word);
-	else if ((allowed & ALLOW_GROUP) &&
-		 names_find(&c->names, THING_GROUP, s->p, s->n) != NAMES_ABSENT)
-		diag_hint(d, "did you mean group:%.*s?", (int)s->n, s->p);
-	else if ((allowed & ALLOW_ANYONE) && (is_all(s) || nearest_to(s, anyone, 1)))
+	else if ((allowed & ALLOW_ANYONE) && nearest_to(s, anyone, 1))
 		diag_hint(d, "did you mean anyone?");
 	else
 		diag_hint(d, "write %s", help);
@@ -305,12 +285,15 @@ static bool selector_unknown(struct parse *c, const struct span *s, unsigned all
 
 static bool selector_refused(struct parse *c, const struct span *s, const char *help)
 {
-	diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
+	struct diag *d = problem_with(c, s, "is not allowed here");
+
+	if (!hint_meant(c, d, s, help))
+		diag_hint(d, "write %s", help);
 	return false;
 }
 
 static bool selector_named(struct parse *c, const struct span *s, const struct selector_form *f,
-			   struct selector *ret)
+			   const char *help, struct selector *ret)
 {
 	struct span name = span_skip(*s, strlen(f->prefix));
 	char word[PARSE_WORD_MAX];
@@ -318,14 +301,14 @@ static bool selector_named(struct parse *c, const struct span *s, const struct s
 
 	if (!span_text(&name, word, sizeof(word)) || !f->valid(word)) {
 		d = problem_with(c, s, "%s", f->is_not);
-		if (!hint_lower_case(d, &name, f->prefix, f->valid))
+		if (!hint_lower_case(d, &name, f->prefix, f->valid) && !hint_meant(c, d, s, help))
 			diag_hint(d, "%s", f->hint);
 		return false;
 	}
 	*ret = (struct selector){.kind = f->kind, .line = s->at.line, .column = s->at.column};
 	if (f->kind != SELECTOR_GROUP)
 		return (ret->name = parse_text(c, &name)) != NULL;
-	if (!value_reference(c, &name, s, THING_GROUP, &ret->group))
+	if (!value_reference(c, &name, s, THING_GROUP, help, &ret->group))
 		return false;
 	ret->name = thing_name(c, THING_GROUP, ret->group);
 	return true;
@@ -347,7 +330,7 @@ bool value_selector(struct parse *c, const struct span *s, unsigned allowed, con
 		return selector_unknown(c, s, allowed, help);
 	if (!(allowed & 1u << f->kind))
 		return selector_refused(c, s, help);
-	return selector_named(c, s, f, ret);
+	return selector_named(c, s, f, help, ret);
 }
 
 /* --- services --- */
@@ -439,10 +422,22 @@ bool value_prefix(struct parse *c, const struct span *s, const char *help, struc
 	return false;
 }
 
+bool country_meant(const struct span *s, char out[static 3])
+{
+	if (s->n != 2 || !span_text(s, out, 3))
+		return false;
+	for (size_t i = 0; out[i]; i++)
+		if (out[i] >= 'a' && out[i] <= 'z')
+			out[i] = (char)(out[i] - 'a' + 'A');
+	if (strcmp(out, "UK") == 0)
+		memcpy(out, "GB", 3);
+	return country_is_valid(out);
+}
+
 bool value_country(struct parse *c, const struct span *s, const struct span *full,
 		   char ret[static 3])
 {
-	char word[3], upper[3];
+	char word[3];
 	struct diag *d;
 
 	if (span_text(s, word, sizeof(word)) && country_is_valid(word)) {
@@ -450,17 +445,11 @@ bool value_country(struct parse *c, const struct span *s, const struct span *ful
 		return true;
 	}
 	d = problem_with(c, full, "is not a country");
-	if (!span_text(s, upper, sizeof(upper)))
-		upper[0] = '\0';
-	for (size_t i = 0; upper[i]; i++)
-		if (upper[i] >= 'a' && upper[i] <= 'z')
-			upper[i] = (char)(upper[i] - 'a' + 'A');
-	if (strcmp(upper, "UK") == 0)
-		memcpy(upper, "GB", sizeof(upper));
-	if (country_is_valid(upper))
-		diag_hint(d, "did you mean %s?", upper);
+	if (country_meant(s, word))
+		diag_hint(d, "did you mean %.*s%s?", (int)(full->n - s->n), full->p, word);
 	else
-		diag_hint(d, "write its code of ISO 3166 in two capital letters: DE, AT");
+		diag_hint(d, "write its code of ISO 3166 in two capital letters: %.*sDE, %.*sAT",
+			  (int)(full->n - s->n), full->p, (int)(full->n - s->n), full->p);
 	return false;
 }
 
@@ -483,6 +472,27 @@ static bool spot_number(struct parse *c, const struct span *s, const struct poli
 	return true;
 }
 
+/* Neither a place nor a country: what may have been meant? */
+static bool spot_unknown(struct parse *c, const struct span *s, const char *help)
+{
+	struct diag *d = problem_with(c, s, "is not allowed here");
+	char word[PREFIX_TEXT_MAX];
+	struct prefix p;
+
+	if (span_text(s, word, sizeof(word)) && prefix_parse(word, &p) == 0)
+		diag_hint(d,
+			  "networks make a place: write source = %s in a section [place NAME], and "
+			  "place:NAME here",
+			  word);
+	else if (span_is(s, "anywhere") || span_is(s, "any") || span_is(s, "*"))
+		diag_hint(d, "leave the key out: without it a rule holds anywhere");
+	else if (country_meant(s, word))
+		diag_hint(d, "did you mean country:%s?", word);
+	else if (!hint_meant(c, d, s, help))
+		diag_hint(d, "write %s", help);
+	return false;
+}
+
 bool value_spot(struct parse *c, const struct span *s, const char *help, uint32_t *ret)
 {
 	struct policy_spot spot = {0};
@@ -494,13 +504,8 @@ bool value_spot(struct parse *c, const struct span *s, const char *help, uint32_
 	}
 	if (span_starts(s, "place:")) {
 		name = span_skip(*s, strlen("place:"));
-		return value_reference(c, &name, s, THING_PLACE, &spot.place) &&
+		return value_reference(c, &name, s, THING_PLACE, help, &spot.place) &&
 		       spot_number(c, s, &spot, ret);
 	}
-	if (names_find(&c->names, THING_PLACE, s->p, s->n) != NAMES_ABSENT)
-		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean place:%.*s?",
-			  (int)s->n, s->p);
-	else
-		diag_hint(problem_with(c, s, "is not allowed here"), "write %s", help);
-	return false;
+	return spot_unknown(c, s, help);
 }

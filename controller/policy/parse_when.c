@@ -71,21 +71,36 @@ bool value_window(struct parse *c, const struct span *s, struct window *ret)
 	return false;
 }
 
+/* Is it no window, but the name of a schedule or something like a prefix before one? Hours begin
+ * with a digit. */
+static bool is_name_of_when(const struct parse *c, const struct span *s)
+{
+	size_t n = 0;
+
+	while (n < s->n &&
+	       ((s->p[n] >= 'a' && s->p[n] <= 'z') || (s->p[n] >= 'A' && s->p[n] <= 'Z')))
+		n++;
+	return names_find(&c->names, THING_SCHEDULE, s->p, s->n) != NAMES_ABSENT ||
+	       memmem(s->p, s->n, "schedule:", 9) || span_starts(s, "schedule ") ||
+	       (n > 3 && n < s->n && strchr(":=", s->p[n]));
+}
+
 bool value_when(struct parse *c, const struct span *s, const char *help, struct when_item *ret)
 {
 	struct span name;
+	struct diag *d;
 
-	(void)help;
 	ret->named = span_starts(s, "schedule:");
 	if (!ret->named) {
-		if (names_find(&c->names, THING_SCHEDULE, s->p, s->n) == NAMES_ABSENT)
+		if (!is_name_of_when(c, s))
 			return value_window(c, s, &ret->window);
-		diag_hint(problem_with(c, s, "is not allowed here"), "did you mean schedule:%.*s?",
-			  (int)s->n, s->p);
+		d = problem_with(c, s, "is not allowed here");
+		if (!hint_meant(c, d, s, help))
+			diag_hint(d, "write %s", help);
 		return false;
 	}
 	name = span_skip(*s, strlen("schedule:"));
-	return value_reference(c, &name, s, THING_SCHEDULE, &ret->schedule);
+	return value_reference(c, &name, s, THING_SCHEDULE, help, &ret->schedule);
 }
 
 /* --- lists of windows: each stands for itself, which is not how a list of days is meant --- */

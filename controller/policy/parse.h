@@ -4,7 +4,9 @@
  *     parse_policy     bytes -> declare every name -> read every key -> check -> policy
  *     parse_section    tables: sections and their keys, each with its reader and its help
  *     parse_value      one value: durations, names, selectors, services, references, lists
+ *     parse_service    one value: ports
  *     parse_condition  one value: conditions on facts
+ *     parse_time       hints for refused times
  *     parse_when       values of time: windows, schedules, ends
  *     parse_keys       tables of keys; parse_resource, parse_rule, parse_invariant: of those
  *     parse_how        what a rule's how asks for: postures, logins, programs, accounts
@@ -203,6 +205,11 @@ bool value_name(struct parse *c, const struct span *s, const char **ret);
 bool value_selector(struct parse *c, const struct span *s, unsigned allowed, const char *help,
 		    struct selector *ret);
 bool value_service(struct parse *c, const struct span *s, const char *help, struct service *ret);
+/* "5432/tcp", "ssh": the port that was meant. */
+bool service_meant(const struct span *s, char out[static SERVICE_TEXT_MAX]);
+/* "db:22", "tcp/22 db": the declared resource and the port that were meant. */
+bool target_meant(const struct parse *c, const struct span *s, struct span *ret_name,
+		  char ret_port[static SERVICE_TEXT_MAX]);
 /* "192.0.2.0/24" or an address alone. */
 bool value_prefix(struct parse *c, const struct span *s, const char *help, struct prefix *ret);
 /* s: "DE", as full stands in the file. */
@@ -226,6 +233,17 @@ char *parse_text(struct parse *c, const struct span *s); /* the same of a span *
 typedef bool (*value_item_fn)(struct parse *c, const struct span *s, const char *help, void *ret);
 void *value_list(struct parse *c, const struct lex *v, const char *help, size_t size,
 		 value_item_fn one, size_t *ret_n);
+
+/* --- parse_time --- */
+
+/* What to say of a word that is no part of a time ("every", "+01:00"); NULL: nothing. */
+const char *time_word_meant(const struct span *word);
+/* The zone that is meant by another writing, or by its city. */
+bool zone_meant(const struct parse *c, const struct span *word, char out[static TZ_NAME_MAX + 1]);
+/* For the refused part of a window: what it was to be, what the part is not, and the part with the
+ * words that belong to it. False: no idea. */
+bool window_meant(struct parse *c, const struct span *whole, struct span *part,
+		  const char **ret_what, char out[static TZ_NAME_MAX + 1]);
 
 /* --- parse_when --- */
 

@@ -217,8 +217,10 @@ static void set_from(struct parse *c, void *object, const struct lex *v, const c
 static void set_to(struct parse *c, void *object, const struct lex *v, const char *help)
 {
 	struct policy_test *t = object;
-	struct span s, name, bare, svc;
+	struct span s, name, bare, svc, meant;
+	char port[SERVICE_TEXT_MAX];
 	size_t n = 0;
+	bool known;
 
 	if (!value_line(c, v, help, &s))
 		return;
@@ -227,11 +229,23 @@ static void set_to(struct parse *c, void *object, const struct lex *v, const cha
 	name = s;
 	name.n = n;
 	svc = span_trim(span_skip(s, n));
+	bare = span_starts(&name, "resource:") ? span_skip(name, strlen("resource:")) : name;
+	if (svc.n > 0 && memchr(svc.p, ',', svc.n)) {
+		diag_hint(problem_with(c, &s, "has more than one port"),
+			  "a test is about one port, or one range: make a test for each");
+		return;
+	}
+	known = names_find(&c->names, THING_RESOURCE, bare.p, bare.n) != NAMES_ABSENT;
+	if ((svc.n == 0 || !known) && target_meant(c, &s, &meant, port)) {
+		diag_hint(problem_with(c, &s,
+				       svc.n == 0 ? "has no port" : "is not a resource and a port"),
+			  "did you mean %.*s %s?", (int)meant.n, meant.p, port);
+		return;
+	}
 	if (svc.n == 0) {
 		diag_hint(problem_with(c, &s, "has no port"), "write %s", help);
 		return;
 	}
-	bare = span_starts(&name, "resource:") ? span_skip(name, strlen("resource:")) : name;
 	value_reference(c, &bare, &name, THING_RESOURCE, NULL, &t->to);
 	value_service(c, &svc, "tcp/5432, tcp/8000-8100, udp/53, icmp or any", &t->svc);
 }

@@ -101,6 +101,21 @@ struct resource_except {
 	struct service port;
 };
 
+/* Addresses have a colon, or begin with a digit; so do ports that are turned round ("22/tcp"). */
+static bool is_address(const struct span *s)
+{
+	static const char *const protocols[] = {"tcp", "udp", "icmp", "TCP", "UDP"};
+	size_t digits = 0;
+
+	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++)
+		if (memmem(s->p, s->n, protocols[i], strlen(protocols[i])))
+			return false;
+	while (digits < s->n &&
+	       ((s->p[digits] >= '0' && s->p[digits] <= '9') || s->p[digits] == '-'))
+		digits++;
+	return memchr(s->p, ':', s->n) || (digits > 0 && digits < s->n);
+}
+
 static bool item_resource_except(struct parse *c, const struct span *s, const char *help, void *ret)
 {
 	struct resource_except *e = ret;
@@ -109,9 +124,7 @@ static bool item_resource_except(struct parse *c, const struct span *s, const ch
 		e->kind = EXCEPT_HOST;
 		return item_host(c, s, help, &e->host);
 	}
-	/* Ports begin with a letter and have no colon; addresses have one, or begin with a digit.
-	 */
-	if (memchr(s->p, ':', s->n) || (s->p[0] >= '0' && s->p[0] <= '9')) {
+	if (is_address(s)) {
 		e->kind = EXCEPT_ADDRESS;
 		return value_prefix(c, s, help, &e->address);
 	}

@@ -333,53 +333,6 @@ bool value_selector(struct parse *c, const struct span *s, unsigned allowed, con
 	return selector_named(c, s, f, help, ret);
 }
 
-/* --- services --- */
-
-/* "tpc/5432" -> "tcp/5432", "icpm" -> "icmp". word: in lower case. */
-static bool service_meant(const char *word, char out[static 40])
-{
-	static const char *const protos[] = {"tcp", "udp", "icmp", "any"};
-	char head[8];
-	const char *near;
-	struct service s;
-	size_t n = strcspn(word, "/");
-
-	if (n == 0 || n >= sizeof(head))
-		return false;
-	snprintf(head, sizeof(head), "%.*s", (int)n, word);
-	near = txt_nearest(head, protos, sizeof(protos) / sizeof(protos[0]));
-	if (near)
-		snprintf(out, 40, "%s%s", near, word + n);
-	return near && service_parse(out, &s) == 0;
-}
-
-bool value_service(struct parse *c, const struct span *s, const char *help, struct service *ret)
-{
-	char word[32], meant[40];
-	uint64_t port;
-	int err = -ZT_EFORM;
-	struct diag *d;
-
-	if (span_text(s, word, sizeof(word)))
-		err = service_parse(word, ret);
-	if (err == 0)
-		return true;
-	if (err == -ERANGE) {
-		diag_hint(problem_with(c, s, "has a port out of range"),
-			  "ports are 1 to 65535, and a range begins with its lower end");
-		return false;
-	}
-	d = problem_with(c, s, "is not a protocol with a port");
-	text_to_lower(word);
-	if (word[0] && num_parse_u64(word, 1, UINT16_MAX, &port) == 0)
-		diag_hint(d, "did you mean tcp/%s?", word);
-	else if (service_meant(word, meant))
-		diag_hint(d, "did you mean %s?", meant);
-	else
-		diag_hint(d, "write %s", help);
-	return false;
-}
-
 /* --- places --- */
 
 /* "192.0.2.7/24" -> "192.0.2.0/24": the network that was probably meant. */

@@ -46,6 +46,37 @@ static void warn_never(struct parse *c, struct place at, const struct window *w)
 			"its dates are other days of the week, or the clocks pass over its hours");
 }
 
+/* The zones of POSIX count to the west, against all habit. */
+static void warn_sign(struct parse *c, struct place at, const char *zone)
+{
+	const char *sign = zone + strlen("Etc/GMT");
+
+	if (strncmp(zone, "Etc/GMT", 7) != 0 || (*sign != '+' && *sign != '-') || sign[1] == '0')
+		return;
+	diag_hint(warn_at(c, at, "%s is %s hour%s %s UTC: its sign is the other way round", zone,
+			  sign + 1, strcmp(sign + 1, "1") == 0 ? "" : "s",
+			  *sign == '+' ? "behind" : "ahead of"),
+		  "write a place, which has its summer time too: Europe/Berlin; or Etc/GMT%c%s",
+		  *sign == '+' ? '-' : '+', sign + 1);
+}
+
+static void wrong_window(struct parse *c, const struct span *s, struct span part,
+			 const struct window_problem *p)
+{
+	char meant[TZ_NAME_MAX + 1];
+	const char *what, *hint = time_word_meant(&part);
+	struct span wider = part;
+
+	if (hint)
+		diag_hint(problem_with(c, &part, "is no part of a time"), "%s", hint);
+	else if (window_meant(c, s, &wider, &what, meant))
+		diag_hint(problem_with(c, &wider, "%s", what), "did you mean %s?", meant);
+	else if (p->kind == WINDOW_PROBLEM_ZONE)
+		hint_zone(c, problem_with(c, &part, "%s", p->message), &part, p->hint);
+	else
+		diag_hint(problem_with(c, &part, "%s", p->message), "%s", p->hint);
+}
+
 bool value_window(struct parse *c, const struct span *s, struct window *ret)
 {
 	struct window_env env = {
@@ -56,6 +87,8 @@ bool value_window(struct parse *c, const struct span *s, struct window *ret)
 
 	if (err == 0) {
 		warn_never(c, s->at, ret);
+		if (ret->says & WINDOW_SAYS_ZONE)
+			warn_sign(c, s->at, tz_name(ret->zone));
 		return true;
 	}
 	if (err != -ZT_EFORM) {
@@ -64,10 +97,7 @@ bool value_window(struct parse *c, const struct span *s, struct window *ret)
 	}
 	part = span_skip(*s, problem.at);
 	part.n = problem.n;
-	if (problem.kind == WINDOW_PROBLEM_ZONE)
-		hint_zone(c, problem_with(c, &part, "%s", problem.message), &part, problem.hint);
-	else
-		diag_hint(problem_with(c, &part, "%s", problem.message), "%s", problem.hint);
+	wrong_window(c, s, part, &problem);
 	return false;
 }
 
@@ -180,10 +210,16 @@ bool value_zone(struct parse *c, const struct span *s, const struct tz **ret)
 	if (span_text(s, name, sizeof(name)) && tz_name_is_valid(name))
 		*ret = find_zone(c, name, &reason);
 	if (*ret)
+		warn_sign(c, s->at, name);
+	if (*ret)
 		return true;
 	if (reason)
 		diag_hint(problem_with(c, s, "%s", reason),
 			  "install the package tzdata on the controller");
+	else if (time_word_meant(s))
+		diag_hint(problem_with(c, s, "is not a time zone"), "%s", time_word_meant(s));
+	else if (zone_meant(c, s, name))
+		diag_hint(problem_with(c, s, "is not a time zone"), "did you mean %s?", name);
 	else
 		hint_zone(c, problem_with(c, s, "is not a time zone"), s,
 			  "write a name of the zone database: Europe/Berlin, UTC");
@@ -314,8 +350,10 @@ static void check_when(struct parse *c, const struct policy_rule *r, const struc
 	if (when_is_over(w, 0))
 		diag_hint(problem_at(c, place_of(r), "rule \"%s\" can never match: its when is %s",
 				     r->name, w->text),
-			  "no instant lies in it: look at days that are no such days, and at what "
-			  "except takes out");
+			  "no instant lies in it: look at days that are no such days, %s",
+			  w->until_s < INT64_MAX ? "at what except takes out, and at an until "
+						   "before all of it"
+						 : "and at what except takes out");
 	else if (c->env->now_s && when_is_over(w, c->env->now_s))
 		diag_hint(warn_at(c, place_of(r), "rule \"%s\" is over: its when is %s", r->name,
 				  w->text),

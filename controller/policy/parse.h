@@ -132,6 +132,9 @@ struct diag *problem_at(struct parse *c, struct place at, const char *fmt, ...) 
 struct diag *warn_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
 /* For an item of a list that is two of them. */
 void hint_comma(struct diag *d, const struct span *item);
+/* For the problems from this one on, which are with values: brackets, and comments as other
+ * languages have them. */
+void hint_writing(struct parse *c, size_t first);
 /* Warns of an item that stands in a comment: "user:a ; user:b". */
 void warn_comments(struct parse *c, const struct lex *value);
 /* For each problem with a text that has quotes, or characters that look like others. */

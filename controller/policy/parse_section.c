@@ -200,6 +200,15 @@ static const char *foreign_key_hint(const struct section *s, const struct span *
 		{THING_RULE, "deny", "write action = deny"},
 		{THING_RULE, "effect", "write action = deny; without it a rule allows"},
 		{THING_RULE, "allow", "leave it out: without action = deny a rule allows"},
+		{THING_RULE, "from", "write who = ..."},
+		{THING_RULE, "source", "write who = ...; where a device is stands in where"},
+		{THING_RULE, "to", "write what = ..."},
+		{THING_RULE, "resource", "write what = resource:NAME"},
+		{THING_RULE, "resources", "write what = resource:NAME"},
+		{THING_RULE, "expires", "write until = 2027-01-31"},
+		{THING_RULE, "expiry", "write until = 2027-01-31"},
+		{THING_TEST, "who", "write from = ..."},
+		{THING_TEST, "what", "write to = ..."},
 		{THING_INVARIANT, "never", "write expect = never"},
 		{THING_INVARIANT, "who", "write from = ..."},
 		{THING_INVARIANT, "what", "write to = ..."},
@@ -283,13 +292,16 @@ static void key_set(struct parse *c, struct section_run *run, const struct key *
 {
 	struct lex v = item->value;
 	struct span line;
+	size_t n_before;
 
 	if (!lex_value_line(&v, &line)) {
 		diag_hint(problem_with(c, &item->name, "has no value"), "write %s", k->help);
 		return;
 	}
 	check_continuation(c, run->section, k, item->value);
+	n_before = c->problems->n;
 	k->set(c, run->object, &item->value, k->help);
+	hint_writing(c, n_before);
 }
 
 void section_key(struct parse *c, struct section_run *run, const struct lex_item *item)

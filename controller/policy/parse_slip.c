@@ -13,7 +13,8 @@ enum { BEFORE_SHOWN = 24 };
 
 /* --- quotes --- */
 
-static const char *const quotes[] = {"\"", "'", "\u201c", "\u201d", "\u201e", "\u2018", "\u2019"};
+static const char *const quotes[] = {"\"",     "'",	 "`",	   "\u201c",
+				     "\u201d", "\u201e", "\u2018", "\u2019"};
 
 /* Length of the quote that s begins with, or ends with; 0: none. */
 static size_t quote_at(const struct span *s, bool end)
@@ -213,6 +214,8 @@ static enum item_kind item_kind_of(const struct span *s)
 		return ITEM_NAMED;
 	if (s->n == 2 && is_capital(s->p[0]) && is_capital(s->p[1]))
 		return ITEM_COUNTRY;
+	if (span_starts(s, "/")) /* a comment, rather */
+		return ITEM_OTHER;
 	return memchr(s->p, '/', s->n) || span_is(s, "icmp") ? ITEM_NETWORK : ITEM_OTHER;
 }
 
@@ -230,13 +233,36 @@ static struct span take_word(struct span *rest)
 	return word;
 }
 
+/* "and", "|": what other lists have between their items. */
+static bool is_joint(const struct span *word)
+{
+	static const char *const joints[] = {"and", "or", "AND", "OR", "&", "&&", "|", "||", "+"};
+
+	for (size_t i = 0; i < sizeof(joints) / sizeof(joints[0]); i++)
+		if (span_is(word, joints[i]))
+			return true;
+	return false;
+}
+
 void hint_comma(struct diag *d, const struct span *item)
 {
-	struct span rest = *item, first = take_word(&rest), second = take_word(&rest);
+	struct span rest = *item, first = take_word(&rest), joint = {0}, second;
 	enum item_kind kind = item_kind_of(&first);
 
-	if (kind != ITEM_OTHER && second.n > 0 && item_kind_of(&second) == kind &&
-	    first.n + second.n <= 2 * POLICY_TEXT_SHOWN)
+	second = take_word(&rest);
+	if (is_joint(&second)) {
+		joint = second;
+		second = take_word(&rest);
+	}
+	if (first.n + second.n > 2 * POLICY_TEXT_SHOWN || second.n == 0)
+		return;
+	if (is_joint(&first) && item_kind_of(&second) != ITEM_OTHER)
+		diag_hint(d, "the comma is enough: write %.*s", (int)second.n, second.p);
+	else if (kind == ITEM_OTHER || item_kind_of(&second) != kind)
+		return;
+	else if (joint.n > 0 && strchr("oO|", joint.p[0]) && span_starts(&first, "posture:"))
+		diag_hint(d, "all of them must hold: for either of them make a rule for each");
+	else
 		diag_hint(d, "a comma is missing: write %.*s, %.*s", (int)first.n, first.p,
 			  (int)second.n, second.p);
 }
@@ -328,6 +354,72 @@ void warn_comments(struct parse *c, const struct lex *value)
 				  "\"%.*s\" is a comment, because it stands behind a ;",
 				  (int)shown(&item), item.p),
 			  "write a comma between items; or in the comment what it is about");
+	}
+}
+
+/* --- comments of other languages --- */
+
+/* Where such a comment begins; s->n: nowhere. */
+static size_t find_comment(const struct span *s, size_t *ret_n)
+{
+	static const char *const marks[] = {"#", "//", "/*", ";"};
+
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t m = 0; m < sizeof(marks) / sizeof(marks[0]); m++) {
+			bool begins = i == 0 || s->p[i] == ';' || s->p[i - 1] == ' ' ||
+				      s->p[i - 1] == '\t';
+
+			*ret_n = strlen(marks[m]);
+			if (begins && i + *ret_n <= s->n && memcmp(s->p + i, marks[m], *ret_n) == 0)
+				return i;
+		}
+	return s->n;
+}
+
+static void slip_comment(struct diag *d, const struct span *s)
+{
+	size_t mark, at = find_comment(s, &mark);
+	struct span before = *s, note;
+
+	if (at == s->n || txt_starts(d->hint, "a comma is missing"))
+		return;
+	before.n = at;
+	before = span_trim(before);
+	note = span_trim(span_skip(*s, at + mark));
+	if (note.n >= 2 && memcmp(note.p + note.n - 2, "*/", 2) == 0)
+		note.n -= 2;
+	note = span_trim(note);
+	if (before.n > 0 && note.n > 0 && s->n <= POLICY_TEXT_SHOWN)
+		diag_hint(d, "a comment behind a value begins with \" ;\": write %.*s ; %.*s",
+			  (int)before.n, before.p, (int)note.n, note.p);
+	else
+		diag_hint(d, "a comment behind a value begins with \" ;\"");
+}
+
+/* "[tag:a]", "(Europe/Berlin)" */
+static bool slip_brackets(struct diag *d, const struct span *s)
+{
+	static const char brackets[] = "[](){}<>";
+	struct span in = *s;
+
+	while (in.n > 0 && strchr(brackets, in.p[0]))
+		in = span_skip(in, 1);
+	while (in.n > 0 && strchr(brackets, in.p[in.n - 1]))
+		in.n--;
+	if (in.n == s->n || !is_word(&in) || strpbrk(d->hint, "?"))
+		return false;
+	diag_hint(d, "no brackets are needed: write %.*s", (int)in.n, in.p);
+	return true;
+}
+
+void hint_writing(struct parse *c, size_t first)
+{
+	for (size_t i = first; i < c->problems->n; i++) {
+		const struct span *s = &c->refused[i];
+		struct diag *d = &c->problems->items[i];
+
+		if (s->n > 0 && !slip_brackets(d, s))
+			slip_comment(d, s);
 	}
 }
 

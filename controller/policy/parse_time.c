@@ -157,9 +157,9 @@ static const char *read_clock(const char *s, int *ret)
 	size_t n, more = 0;
 
 	s = read_digits(s, &hours, &n);
-	if (n == 0 || n > 4)
+	if (n == 0 || n == 3 || n > 4)
 		return NULL;
-	if (n > 2) {
+	if (n == 4) {
 		minutes = hours % 100;
 		hours /= 100;
 	} else if (*s && strchr(":.hH", *s) && s[1] >= '0' && s[1] <= '9') {

@@ -71,20 +71,6 @@ static size_t list_count(const struct lex *v)
 	return n;
 }
 
-/* "tcp/22 # ssh": only " ;" begins a comment behind a value. "tcp/22 tcp/80": two items. Said
- * instead of the last problem's own hint. */
-static void hint_item(struct parse *c, const struct span *s, size_t n_before)
-{
-	struct diag_list *l = c->problems;
-
-	if (l->n == n_before)
-		return;
-	if (memmem(s->p, s->n, " #", 2))
-		diag_hint(&l->items[l->n - 1], "a comment behind a value begins with \" ;\"");
-	else
-		hint_comma(&l->items[l->n - 1], s);
-}
-
 static bool list_item(struct parse *c, const struct span *s, const char *help, value_item_fn one,
 		      void *ret)
 {
@@ -97,7 +83,8 @@ static bool list_item(struct parse *c, const struct span *s, const char *help, v
 	}
 	if (one(c, s, help, ret))
 		return true;
-	hint_item(c, s, n_before);
+	if (c->problems->n > n_before) /* "tcp/22 tcp/80": two items */
+		hint_comma(&c->problems->items[c->problems->n - 1], s);
 	return false;
 }
 

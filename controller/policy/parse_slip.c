@@ -206,6 +206,8 @@ static enum item_kind item_kind_of(const struct span *s)
 	static const char *const prefixes[] = {
 		"user:",    "group:", "tag:",	  "device:",  "resource:",
 		"posture:", "place:", "country:", "schedule:"};
+	char text[PREFIX_TEXT_MAX];
+	struct prefix p;
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (span_starts(s, prefixes[i]) && s->n > strlen(prefixes[i]))
@@ -216,6 +218,8 @@ static enum item_kind item_kind_of(const struct span *s)
 		return ITEM_COUNTRY;
 	if (span_starts(s, "/")) /* a comment, rather */
 		return ITEM_OTHER;
+	if (span_text(s, text, sizeof(text)) && prefix_parse(text, &p) == 0)
+		return ITEM_NETWORK;
 	return memchr(s->p, '/', s->n) || span_is(s, "icmp") ? ITEM_NETWORK : ITEM_OTHER;
 }
 
@@ -396,17 +400,20 @@ static void slip_comment(struct diag *d, const struct span *s)
 		diag_hint(d, "a comment behind a value begins with \" ;\"");
 }
 
-/* "[tag:a]", "(Europe/Berlin)" */
+/* "[tag:a]", "(Europe/Berlin)", "[2001:db8::]/48" */
 static bool slip_brackets(struct diag *d, const struct span *s)
 {
-	static const char brackets[] = "[](){}<>";
-	struct span in = *s;
+	static const char brackets[] = "[](){}";
+	char text[POLICY_TEXT_SHOWN + 1];
+	struct span in = {.p = text};
 
-	while (in.n > 0 && strchr(brackets, in.p[0]))
-		in = span_skip(in, 1);
-	while (in.n > 0 && strchr(brackets, in.p[in.n - 1]))
-		in.n--;
-	if (in.n == s->n || !is_word(&in) || strpbrk(d->hint, "?"))
+	if (s->n > POLICY_TEXT_SHOWN || strpbrk(d->hint, "?") ||
+	    (!strchr(brackets, s->p[0]) && !strchr(brackets, s->p[s->n - 1])))
+		return false;
+	for (size_t i = 0; i < s->n; i++)
+		if (!strchr(brackets, s->p[i]))
+			text[in.n++] = s->p[i];
+	if (!is_word(&in))
 		return false;
 	diag_hint(d, "no brackets are needed: write %.*s", (int)in.n, in.p);
 	return true;

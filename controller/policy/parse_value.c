@@ -342,6 +342,25 @@ static bool value_prefix_cut(const char *word, char out[static PREFIX_TEXT_MAX])
 	return true;
 }
 
+/* "::ffff:192.0.2.0/120": no packet and no connection has such an address, so an except of it would
+ * keep nobody out. Says it. */
+static bool is_mapped(struct parse *c, const struct span *s, const struct prefix *p)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct prefix v4 = {.addr.family = ADDR_V4};
+	char text[PREFIX_TEXT_MAX];
+
+	if (p->addr.family != ADDR_V6 || p->bits < 96 ||
+	    memcmp(p->addr.b, mapped, sizeof(mapped)) != 0)
+		return false;
+	memcpy(v4.addr.b, p->addr.b + sizeof(mapped), 4);
+	v4.bits = (uint8_t)(p->bits - 96);
+	prefix_print(&v4, text);
+	diag_hint(problem_with(c, s, "is an IPv4 network in the form of IPv6, which nothing has"),
+		  "write %s", text);
+	return true;
+}
+
 bool value_prefix(struct parse *c, const struct span *s, const char *help, struct prefix *ret)
 {
 	char word[PREFIX_TEXT_MAX], text[PREFIX_TEXT_MAX];
@@ -351,7 +370,7 @@ bool value_prefix(struct parse *c, const struct span *s, const char *help, struc
 	if (span_text(s, word, sizeof(word)))
 		err = prefix_parse(word, ret);
 	if (err == 0)
-		return true;
+		return c->env->was_accepted || !is_mapped(c, s, ret);
 	if (err != -EINVAL) {
 		diag_hint(problem_with(c, s, "is not a network"), "write %s", help);
 		return false;

@@ -307,6 +307,7 @@ static void what_was_accepted_stays_readable(void **state)
 				   "when = Mon,Wed 10:00-11:00\n"
 				   "[rule nowhere]\nwho = anyone\nwhat = resource:r\nwhy = w\n"
 				   "where = place:none\n"
+				   "[place mapped]\nsource = ::ffff:192.0.2.0/120\n"
 				   "[posture swallows]\n"
 				   "require = os.id !== old and disk.encrypted == true, "
 				   "custom.k != größe, file.sha256:/x != ABC\n";
@@ -316,7 +317,7 @@ static void what_was_accepted_stays_readable(void **state)
 
 	(void)state;
 	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), -ZT_EFORM);
-	assert_int_equal(problems.n, 6);
+	assert_int_equal(problems.n, 7);
 	env.was_accepted = true;
 	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), 0);
 	assert_int_equal(p->n_rules, 3);

@@ -205,7 +205,7 @@ bool value_reference(struct parse *c, const struct span *s, const struct span *f
 	names = d ? thing_names(c, kind) : NULL;
 	if (!names || (help && hint_meant(c, d, full, help)))
 		return false;
-	near = nearest_to(s, names, c->count[kind]);
+	near = help ? NULL : nearest_to(s, names, c->count[kind]); /* with help it was looked for */
 	if (near)
 		diag_hint(d, "did you mean %s%s%s?", full->n > s->n ? nouns[kind] : "",
 			  full->n > s->n ? ":" : "", near);

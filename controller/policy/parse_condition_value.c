@@ -251,7 +251,7 @@ static void hint_swallowed(struct diag *d, const struct span *head, const struct
 	if (w->joint == JOINT_OR && k->op != CONDITION_NE)
 		diag_hint(d, "all conditions of a posture must hold: for either of them make two "
 			     "postures, and a rule for each");
-	else if (w->before.n == 0 || w->after.n == 0)
+	else if (w->before.n == 0 || w->after.n == 0 || strchr("=!<>~", w->before.p[0]))
 		diag_hint(d, "%s", one_hint);
 	else if (begins_fact(&w->after))
 		diag_hint(d, "a comma is missing: write %.*s%.*s, %.*s", (int)head->n, head->p,

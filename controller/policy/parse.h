@@ -3,6 +3,7 @@
  *
  *     parse_policy     bytes -> declare every name -> read every key -> check -> policy
  *     parse_section    tables: sections and their keys, each with its reader and its help
+ *     parse_layout     lines that stand where they are not read as they were meant
  *     parse_value      one value: durations, names, selectors, services, references, lists
  *     parse_service    one value: ports
  *     parse_condition  one value: conditions on facts
@@ -179,14 +180,16 @@ struct section_run {
 	bool again; /* a second section of this name: it is not asked to be whole */
 	unsigned key_lines[SECTION_KEYS_MAX]; /* where each key stood; 0: not yet */
 	struct {
-		struct span name;
+		struct lex_item item;
 		struct diag *problem;
 	} unknown[UNKNOWN_KEYS_MAX]; /* what was meant shows when all keys are read */
 	size_t n_unknown;
 };
 void section_begin(struct parse *c, const struct lex_item *item, struct section_run *ret);
 void section_key(struct parse *c, struct section_run *run, const struct lex_item *item);
-void section_end(struct parse *c, const struct section_run *run);
+void section_end(struct parse *c, struct section_run *run);
+/* A line that is neither section nor key, before l. False: nor was it meant as a key. */
+bool section_line(struct parse *c, struct section_run *run, struct lex *l, const struct span *line);
 
 /* --- parse_value: each says its problem and then gives false. help: what is allowed there. --- */
 

@@ -196,6 +196,11 @@ static void key_item(struct lex *l, const char *start, const struct span *s, str
 	ret->value.end = l->p;
 }
 
+void lex_take_continuation(struct lex *l, const struct span *s)
+{
+	take_continuation(l, indent_of(s->p - (s->at.column - 1), s->p));
+}
+
 void lex_init(struct lex *l, const char *text, size_t n)
 {
 	static const char bom[] = "\xef\xbb\xbf";
@@ -321,6 +326,8 @@ static const char *bad_char(const char *p, const char *end, size_t *ret_n)
 	if (n > left || !txt_is_utf8(p, n))
 		return "these bytes are not UTF-8";
 	*ret_n = n;
+	if (n == 2 && *u == 0xc2 && u[1] < 0xa0) /* U+0080..009F: "next line", terminal commands */
+		return "a control character stands here";
 	if (is_direction_mark(u, n))
 		return "an invisible mark here changes the direction of text";
 	return NULL;

@@ -38,6 +38,9 @@ struct lex_item {
 /* A byte order mark at the start is skipped. */
 void lex_init(struct lex *l, const char *text, size_t n);
 void lex_next(struct lex *l, struct lex_item *ret);
+/* Move l past the lines that continue by their indentation what begins with s, the line before l.
+ */
+void lex_take_continuation(struct lex *l, const struct span *s);
 /* The next line of a value that is not empty, without comment and white space around it. False at
  * the end. */
 bool lex_value_line(struct lex *value, struct span *ret);

@@ -25,6 +25,12 @@ static bool check_form(struct parse *c, const char *text, size_t n)
 	return !c->stop;
 }
 
+/* Those of two bytes were let in once. */
+static bool was_let_in(const struct parse *c, const struct span *s)
+{
+	return c->env->was_accepted && s->n == 2;
+}
+
 /* NUL means that this is not text at all: no more of it is looked at. */
 static void check_bytes(struct parse *c, const char *text, size_t n)
 {
@@ -36,6 +42,8 @@ static void check_bytes(struct parse *c, const char *text, size_t n)
 		return;
 	lex_init(&l, text, n);
 	while (!c->stop && lex_find_bad(&l, &s, &what)) {
+		if (was_let_in(c, &s))
+			continue;
 		diag_hint(problem_at(c, s.at, "%s", what),
 			  "a policy is UTF-8 text without control characters");
 		c->stop = s.p[0] == '\0';
@@ -75,10 +83,14 @@ static void declare_all(struct parse *c, const char *text, size_t n)
 }
 
 /* A broken section line: its keys have no section to belong to. */
-static void wrong_line(struct parse *c, const struct lex_item *item, struct section_run *run)
+static void wrong_line(struct parse *c, const struct lex_item *item, struct lex *l,
+		       struct section_run *run)
 {
-	struct diag *d = problem_with(c, &item->name, "%s", item->wrong);
+	struct diag *d;
 
+	if (section_line(c, run, l, &item->name))
+		return;
+	d = problem_with(c, &item->name, "%s", item->wrong);
 	if (item->hint)
 		diag_hint(d, "%s", item->hint);
 	else
@@ -103,7 +115,7 @@ static void read_all(struct parse *c, const char *text, size_t n)
 		} else if (item.kind == LEX_KEY) {
 			section_key(c, &run, &item);
 		} else {
-			wrong_line(c, &item, &run);
+			wrong_line(c, &item, &l, &run);
 		}
 	}
 	section_end(c, &run);

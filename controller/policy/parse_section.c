@@ -182,7 +182,7 @@ void section_begin(struct parse *c, const struct lex_item *item, struct section_
 
 /* --- keys --- */
 
-static const struct key *key_find(const struct section *s, const char *p, size_t n)
+const struct key *key_find(const struct section *s, const char *p, size_t n)
 {
 	for (size_t i = 0; i < s->n_keys; i++)
 		if (strlen(s->keys[i].name) == n && memcmp(s->keys[i].name, p, n) == 0)
@@ -190,8 +190,7 @@ static const struct key *key_find(const struct section *s, const char *p, size_t
 	return NULL;
 }
 
-/* What the keys of other policy languages are called here. */
-static const char *foreign_key_hint(const struct section *s, const struct span *name)
+const char *key_foreign(const struct section *s, const struct span *name)
 {
 	static const struct {
 		enum thing thing;
@@ -220,11 +219,53 @@ static const char *foreign_key_hint(const struct section *s, const struct span *
 	return NULL;
 }
 
-static void key_unknown(struct parse *c, struct section_run *run, const struct span *name)
+/* The key that the hint for a foreign one says to write; *ret_value: the value may stay. */
+static const struct key *key_of_hint(const struct section *s, const char *hint, bool *ret_value)
+{
+	static const char write[] = "write ";
+	const char *name;
+
+	if (strncmp(hint, write, strlen(write)) != 0)
+		return NULL;
+	name = hint + strlen(write);
+	*ret_value = strstr(name, "...") != NULL;
+	return key_find(s, name, strcspn(name, " "));
+}
+
+/* The key that a refused one is near to. "whi" is who or why: of those as near, the one that must
+ * stand there and does not is meant; one that stands there is meant least. run: NULL: none stands
+ * there. */
+static const struct key *key_near(const struct section *s, const struct section_run *run,
+				  const struct span *word)
+{
+	const char *names[SECTION_KEYS_MAX], *near;
+	size_t n = 0;
+
+	for (int turn = 0; turn < 3; turn++)
+		for (size_t i = 0; i < s->n_keys; i++) {
+			bool stands = run && run->key_lines[i] != 0;
+			int of_turn = stands ? 2 : s->keys[i].required ? 0 : 1;
+
+			if (of_turn == turn)
+				names[n++] = s->keys[i].name;
+		}
+	near = nearest_to(word, names, n);
+	return near ? key_find(s, near, strlen(near)) : NULL;
+}
+
+const struct key *key_meant(const struct section *s, const struct span *word)
+{
+	const char *foreign = key_foreign(s, word);
+	bool value;
+
+	return foreign ? key_of_hint(s, foreign, &value) : key_near(s, NULL, word);
+}
+
+static void key_unknown(struct parse *c, struct section_run *run, const struct lex_item *item)
 {
 	const struct section *s = run->section;
-	struct diag *d = problem_with(c, name, "is not a key of %s", s->form);
-	const char *foreign = foreign_key_hint(s, name);
+	struct diag *d = problem_with(c, &item->name, "is not a key of %s", s->form);
+	const char *foreign = key_foreign(s, &item->name);
 	char all[160] = "its keys are";
 	size_t used = strlen(all);
 
@@ -232,83 +273,89 @@ static void key_unknown(struct parse *c, struct section_run *run, const struct s
 		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s %s", i ? "," : "",
 					 s->keys[i].name);
 	diag_hint(d, "%s", foreign ? foreign : all);
-	if (!d || foreign || run->n_unknown == UNKNOWN_KEYS_MAX)
+	if (run->n_unknown == UNKNOWN_KEYS_MAX)
 		return;
-	run->unknown[run->n_unknown].name = *name;
+	run->unknown[run->n_unknown].item = *item;
 	run->unknown[run->n_unknown++].problem = d;
 }
 
-/* "whi" is who or why: of those as near, the one that must stand there and does not is meant; one
- * that stands there is meant least. */
-static void hint_unknown_keys(const struct section_run *run)
+/* An object that is read into only to find what is wrong: the one of the name is taken. */
+static void *key_scratch(struct parse *c, const struct section *s)
 {
-	const struct section *s = run->section;
-	const char *names[SECTION_KEYS_MAX], *near;
-	size_t n = 0;
+	void *object = arena_alloc(&c->scratch, s->size);
 
-	for (int turn = 0; turn < 3 && run->n_unknown; turn++)
-		for (size_t i = 0; i < s->n_keys; i++) {
-			bool stands = run->key_lines[i] != 0;
-			int of_turn = stands ? 2 : s->keys[i].required ? 0 : 1;
-
-			if (of_turn == turn)
-				names[n++] = s->keys[i].name;
-		}
-	for (size_t i = 0; i < run->n_unknown; i++) {
-		near = nearest_to(&run->unknown[i].name, names, n);
-		if (near)
-			diag_hint(run->unknown[i].problem, "did you mean %s?", near);
-	}
+	if (!object)
+		parse_fail(c, -ENOMEM);
+	return object;
 }
 
-/* A line that continues a value by its indentation, but reads like the next key, would silently be
- * part of the value: of a reason, say, that then has swallowed a condition. */
-static void check_continuation(struct parse *c, const struct section *s, const struct key *k,
-			       struct lex v)
+/* The key stands there, on this line; what it has is read into the object, if there is none yet. */
+static void key_read(struct parse *c, struct section_run *run, const struct key *k,
+		     const struct lex_item *item)
 {
-	struct span line;
-
-	if (!lex_value_line(&v, &line))
-		return;
-	while (lex_value_line(&v, &line)) {
-		size_t n = 0;
-
-		while (n < line.n && ((line.p[n] >= 'a' && line.p[n] <= 'z') || line.p[n] == '_'))
-			n++;
-		if (!key_find(s, line.p, n))
-			continue;
-		line = span_trim(span_skip(line, n));
-		if (!span_starts(&line, "=") || span_starts(&line, "=="))
-			continue;
-		diag_hint(problem_at(c, line.at, "this line reads like a key, but continues \"%s\"",
-				     k->name),
-			  "keys begin at the same margin; a line that is indented deeper continues "
-			  "the key above it");
-	}
-}
-
-static void key_set(struct parse *c, struct section_run *run, const struct key *k,
-		    const struct lex_item *item)
-{
+	unsigned *stands = &run->key_lines[k - run->section->keys];
+	void *object = *stands ? key_scratch(c, run->section) : run->object;
 	struct lex v = item->value;
 	struct span line;
 	size_t n_before;
 
+	if (!*stands)
+		*stands = item->name.at.line;
 	if (!lex_value_line(&v, &line)) {
 		diag_hint(problem_with(c, &item->name, "has no value"), "write %s", k->help);
 		return;
 	}
-	check_continuation(c, run->section, k, item->value);
+	warn_comments(c, &item->value);
 	n_before = c->problems->n;
-	k->set(c, run->object, &item->value, k->help);
+	if (object)
+		k->set(c, object, &item->value, k->help);
 	hint_writing(c, n_before);
+}
+
+static void key_known(struct parse *c, struct section_run *run, const struct key *k,
+		      struct lex_item *item)
+{
+	unsigned line = run->key_lines[k - run->section->keys];
+
+	if (line)
+		diag_hint(problem_with(c, &item->name,
+				       "stands twice in this section, first on line %u", line),
+			  "put both in one list, or take one out");
+	layout_sign(c, item);
+	key_read(c, run, k, item);
+}
+
+/* The whole first line of a key with its value. */
+static struct span line_of_key(const struct lex_item *item)
+{
+	struct lex v = item->value;
+	struct span s = item->name, line;
+
+	if (lex_value_line(&v, &line) && line.at.line == s.at.line)
+		s.n = (size_t)(line.p + line.n - s.p);
+	return s;
+}
+
+/* One key, without those that stand in its value. */
+static void key_line(struct parse *c, struct section_run *run, struct lex_item *item)
+{
+	const struct section *s = run->section;
+	const struct key *k = key_find(s, item->name.p, item->name.n);
+	struct lex_item whole = *item;
+
+	if (k)
+		return key_known(c, run, k, item);
+	whole.name = line_of_key(item);
+	if (memchr(item->name.p, ' ', item->name.n) && layout_key(c, s, &whole))
+		return key_known(c, run, key_meant(s, &whole.name), &whole);
+	key_unknown(c, run, item);
 }
 
 void section_key(struct parse *c, struct section_run *run, const struct lex_item *item)
 {
 	const struct section *s = run->section;
-	const struct key *k;
-	unsigned *line;
+	struct lex_item part = *item, next;
+	bool more;
 
 	if (run->at.line == 0) {
 		diag_hint(problem_with(c, &item->name, "stands before any section"),
@@ -317,27 +364,64 @@ void section_key(struct parse *c, struct section_run *run, const struct lex_item
 	}
 	if (!s)
 		return;
-	k = key_find(s, item->name.p, item->name.n);
-	if (!k)
-		return key_unknown(c, run, &item->name);
-	line = &run->key_lines[k - s->keys];
-	if (*line) {
-		diag_hint(problem_with(c, &item->name,
-				       "stands twice in this section, first on line %u", *line),
-			  "put both in one list, or take one out");
-		return;
+	more = layout_split(c, s, &item->name, &part, &next);
+	key_line(c, run, &part);
+	while (more) {
+		part = next;
+		more = layout_split(c, s, &item->name, &part, &next);
+		key_known(c, run, key_meant(s, &part.name), &part);
 	}
-	*line = item->name.at.line;
-	warn_comments(c, &item->value);
-	key_set(c, run, k, item);
 }
 
-void section_end(struct parse *c, const struct section_run *run)
+bool section_line(struct parse *c, struct section_run *run, struct lex *l, const struct span *line)
+{
+	struct lex_item item = {.kind = LEX_KEY, .name = *line};
+	struct lex ahead = *l;
+
+	if (!run->section)
+		return false;
+	lex_take_continuation(&ahead, line);
+	item.value.end = ahead.p;
+	if (!layout_key(c, run->section, &item))
+		return false;
+	*l = ahead;
+	key_known(c, run, key_meant(run->section, &item.name), &item);
+	return true;
+}
+
+/* Now that all keys are read: what were the unknown ones meant to be? It is said, and they are read
+ * as that. Gives the number of those of which it is not known. */
+static size_t settle_unknown(struct parse *c, struct section_run *run)
+{
+	const struct section *s = run->section;
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->n_unknown; i++) {
+		struct lex_item *item = &run->unknown[i].item;
+		const char *foreign = key_foreign(s, &item->name);
+		bool value = true;
+		const struct key *k =
+			foreign ? key_of_hint(s, foreign, &value) : key_near(s, run, &item->name);
+
+		if (k && !foreign)
+			diag_hint(run->unknown[i].problem, "did you mean %s?", k->name);
+		if (k && value) {
+			layout_sign(c, item);
+			key_read(c, run, k, item);
+		} else if (k && !run->key_lines[k - s->keys]) {
+			run->key_lines[k - s->keys] = item->name.at.line;
+		}
+		n += !k && !foreign;
+	}
+	return n;
+}
+
+void section_end(struct parse *c, struct section_run *run)
 {
 	const struct section *s = run->section;
 
 	if (s)
-		hint_unknown_keys(run);
+		settle_unknown(c, run);
 	for (size_t i = 0; s && !run->again && i < s->n_keys; i++) {
 		const struct key *k = &s->keys[i];
 

@@ -29,6 +29,28 @@ struct section {
 		offsetof(struct type, at column)
 #define KEYS(k) k, sizeof(k) / sizeof((k)[0])
 
+/* --- parse_section --- */
+
+const struct key *key_find(const struct section *s, const char *p, size_t n);
+/* The key that was meant by this word: its own name in any case, one near it, or what it is called
+ * in other policy languages. NULL: none. */
+const struct key *key_meant(const struct section *s, const struct span *word);
+/* What to write instead of a key of other policy languages; NULL: it is none. */
+const char *key_foreign(const struct section *s, const struct span *word);
+
+/* --- parse_layout --- */
+
+/* Cuts a key's value before the line that continues it by its indentation, but reads like a key of
+ * its own, says so and makes *ret_next that key. False: there is none. head: the name of the key
+ * that stands at the margin. */
+bool layout_split(struct parse *c, const struct section *s, const struct span *head,
+		  struct lex_item *item, struct lex_item *ret_next);
+/* "who: group:a", "who -> group:a", "who group:a": says what was meant and makes it a key. item's
+ * name is the whole line, and its value ends where that of the key is to end. False: it is none. */
+bool layout_key(struct parse *c, const struct section *s, struct lex_item *item);
+/* "who == group:a", "who => group:a": says it, and takes the sign out of the value. */
+void layout_sign(struct parse *c, struct lex_item *item);
+
 /* --- parse_keys --- */
 
 /* Section i is of kind i. NULL past the end. */

@@ -327,6 +327,31 @@ static void what_was_accepted_stays_readable(void **state)
 	policy_free(p);
 }
 
+/* Also where it was part of a text: that says what it said. */
+static void texts_that_were_accepted_stay_as_they_were(void **state)
+{
+	static const char text[] = "[resource r]\non = tag:r\nports = tcp/1\n"
+				   "[rule x]\nwho = anyone\nwhat = resource:r\n"
+				   "why == w\n  unitl = 2027-01-01\n  Until = 2027-01-01\n"
+				   "  action: deny\n  expiry = soon\n"
+				   "ticket =\n  review = 2027-01-01 \xc2\x85\n";
+	struct diag_list problems = {.items = items, .max = N_OF(items)};
+	struct policy_env env = {0};
+	struct policy *p = NULL;
+
+	(void)state;
+	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), -ZT_EFORM);
+	assert_int_equal(problems.n, 8);
+	env.was_accepted = true;
+	assert_int_equal(policy_parse("p", text, sizeof(text) - 1, &env, &p, &problems), 0);
+	assert_string_equal(p->rules[0].why, "= w unitl = 2027-01-01 Until = 2027-01-01 "
+					     "action: deny expiry = soon");
+	assert_string_equal(p->rules[0].ticket, "review = 2027-01-01 \xc2\x85");
+	assert_false(p->rules[0].deny);
+	assert_int_equal(p->rules[0].when, POLICY_ALWAYS);
+	policy_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +367,7 @@ int main(void)
 		cmocka_unit_test(what_is_shown_of_a_policy_is_safe_on_a_terminal),
 		cmocka_unit_test(names_of_devices_are_known),
 		cmocka_unit_test(what_was_accepted_stays_readable),
+		cmocka_unit_test(texts_that_were_accepted_stay_as_they_were),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  *
  *     parse_policy     bytes -> declare every name -> read every key -> check -> policy
  *     parse_section    tables: sections and their keys, each with its reader and its help
+ *     parse_header     section lines that are refused
  *     parse_layout     lines that stand where they are not read as they were meant
  *     parse_value      one value: durations, names, selectors, services, references, lists
  *     parse_service    one value: ports
@@ -122,6 +123,8 @@ struct parse {
 	struct policy_when *whens; /* of the policy: room for one more for each invariant */
 	size_t n_demand_names;	   /* programs and accounts of all rules */
 	const char **candidates[THING_COUNT]; /* names of a kind, for hints; NULL: not yet needed */
+	size_t n_noted;			      /* names of refused sections */
+	size_t n_excused; /* items left out without a word: it is said at what they name */
 };
 
 /* A problem with the text s, or at a place: '"text" message'. NULL when there is no more room: fit
@@ -188,8 +191,19 @@ struct section_run {
 void section_begin(struct parse *c, const struct lex_item *item, struct section_run *ret);
 void section_key(struct parse *c, struct section_run *run, const struct lex_item *item);
 void section_end(struct parse *c, struct section_run *run);
-/* A line that is neither section nor key, before l. False: nor was it meant as a key. */
-bool section_line(struct parse *c, struct section_run *run, struct lex *l, const struct span *line);
+
+/* A line that is no item of the file. */
+void section_wrong(struct parse *c, const struct lex_item *item, struct lex *l,
+		   struct section_run *run);
+
+/* --- parse_header --- */
+
+/* First pass: notes the name of a line that is wrong, when it is meant as a section. */
+void header_note_wrong(struct parse *c, const struct span *line);
+/* Does the name stand in a section line that is refused? Then that is said, not each use of it. */
+bool header_was_refused(const struct parse *c, enum thing thing, const struct span *name);
+/* Has a section of this kind no name, so that any may be its? */
+bool header_without_name(const struct parse *c, enum thing thing);
 
 /* --- parse_value: each says its problem and then gives false. help: what is allowed there. --- */
 

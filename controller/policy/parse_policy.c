@@ -74,31 +74,14 @@ static void declare_all(struct parse *c, const char *text, size_t n)
 	for (lex_next(&l, &item); item.kind != LEX_END && !c->stop; lex_next(&l, &item)) {
 		if (item.kind == LEX_SECTION)
 			section_declare(c, &item);
+		if (item.kind == LEX_WRONG)
+			header_note_wrong(c, &item.name);
 		in_network = item.kind == LEX_SECTION ? span_is(&item.name, "network") : in_network;
 		if (item.kind == LEX_KEY && in_network && span_is(&item.name, "timezone"))
 			find_zone(c, &item.value);
 	}
 	if (!c->stop && section_make_objects(c) < 0)
 		parse_fail(c, -ENOMEM);
-}
-
-/* A broken section line: its keys have no section to belong to. */
-static void wrong_line(struct parse *c, const struct lex_item *item, struct lex *l,
-		       struct section_run *run)
-{
-	struct diag *d;
-
-	if (section_line(c, run, l, &item->name))
-		return;
-	d = problem_with(c, &item->name, "%s", item->wrong);
-	if (item->hint)
-		diag_hint(d, "%s", item->hint);
-	else
-		diag_hint(d, "write %.*s]", (int)item->name.n, item->name.p);
-	if (item->name.p[0] != '[' && !span_starts(&item->name, "\xef\xbb\xbf["))
-		return;
-	section_end(c, run);
-	*run = (struct section_run){.at = item->name.at};
 }
 
 static void read_all(struct parse *c, const char *text, size_t n)
@@ -115,7 +98,7 @@ static void read_all(struct parse *c, const char *text, size_t n)
 		} else if (item.kind == LEX_KEY) {
 			section_key(c, &run, &item);
 		} else {
-			wrong_line(c, &item, &l, &run);
+			section_wrong(c, &item, &l, &run);
 		}
 	}
 	section_end(c, &run);

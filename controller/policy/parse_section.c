@@ -52,7 +52,12 @@ void section_declare(struct parse *c, const struct lex_item *item)
 	const struct section *s = section_find(&item->name);
 	uint32_t *count;
 
-	if (!s || s->thing == THING_NETWORK || !is_name(&item->arg) ||
+	if (!s || (s->thing != THING_NETWORK && !is_name(&item->arg))) {
+		struct span line = header_line(item);
+
+		return header_note(c, &line);
+	}
+	if (s->thing == THING_NETWORK ||
 	    names_find(&c->names, s->thing, item->arg.p, item->arg.n) != NAMES_ABSENT)
 		return;
 	count = &c->count[s->thing];
@@ -74,7 +79,7 @@ static int name_objects(struct parse *c)
 		const struct section *s;
 		const char **name;
 
-		if (!slot->p)
+		if (!slot->p || slot->kind >= THING_COUNT) /* free, or of a refused section */
 			continue;
 		s = section_of((enum thing)slot->kind);
 		name = name_of(s, (char *)c->objects[s->thing] + slot->value * s->size);
@@ -111,7 +116,10 @@ static void section_unknown(struct parse *c, const struct lex_item *item)
 {
 	const char *names[THING_COUNT];
 	struct diag *d = problem_with(c, &item->name, "is not a section");
+	struct span line = header_line(item);
 
+	if (item->arg.n == 0 && header_hint(d, &line)) /* "[group:a]" */
+		return;
 	for (size_t i = 0; i < THING_COUNT; i++)
 		names[i] = section_at(i)->name;
 	hint_nearest(d, &item->name, "", names, THING_COUNT,
@@ -124,6 +132,9 @@ static void section_unknown(struct parse *c, const struct lex_item *item)
 static bool section_name_fits(struct parse *c, const struct section *s, const struct lex_item *item,
 			      const char **ret)
 {
+	size_t n_before = c->problems->n;
+	struct span line;
+
 	if (s->thing == THING_NETWORK) {
 		*ret = s->name;
 		if (item->arg.n > 0)
@@ -135,7 +146,13 @@ static bool section_name_fits(struct parse *c, const struct section *s, const st
 		diag_hint(problem_with(c, &item->name, "has no name"), "write %s", s->form);
 		return false;
 	}
-	return value_name(c, &item->arg, ret);
+	if (value_name(c, &item->arg, ret))
+		return true;
+	if (memchr(item->arg.p, ' ', item->arg.n) && c->problems->n > n_before) {
+		line = header_line(item);
+		header_hint(&c->problems->items[n_before], &line);
+	}
+	return false;
 }
 
 /* The declared object of this name when this section is the first that bears it; else NULL. */
@@ -160,22 +177,35 @@ static void *section_claim(struct parse *c, const struct section *s, const struc
 	return object;
 }
 
+/* Only to find what is wrong in a section that is refused: its keys are read as those of s. */
+static void section_pretend(struct parse *c, const struct section *s, struct section_run *run)
+{
+	run->again = true;
+	run->object = arena_alloc(&c->scratch, s->size);
+	if (!run->object)
+		return parse_fail(c, -ENOMEM);
+	*name_of(s, run->object) = "";
+	run->section = s;
+}
+
 void section_begin(struct parse *c, const struct lex_item *item, struct section_run *ret)
 {
 	const struct section *s = section_find(&item->name);
+	struct span line = header_line(item);
 	const char *name = "";
 
 	*ret = (struct section_run){.at = item->name.at};
-	if (!s)
-		return section_unknown(c, item);
-	if (section_name_fits(c, s, item, &name)) {
-		ret->object = section_claim(c, s, item);
-		ret->again = !ret->object;
+	if (!s) {
+		section_unknown(c, item);
+		s = header_section(&line);
+		if (s)
+			section_pretend(c, s, ret);
+		return;
 	}
+	if (section_name_fits(c, s, item, &name))
+		ret->object = section_claim(c, s, item);
 	if (!ret->object) /* its keys are still checked */
-		ret->object = arena_alloc(&c->scratch, s->size);
-	if (!ret->object)
-		return parse_fail(c, -ENOMEM);
+		return section_pretend(c, s, ret);
 	*name_of(s, ret->object) = name;
 	ret->section = s;
 }
@@ -373,7 +403,9 @@ void section_key(struct parse *c, struct section_run *run, const struct lex_item
 	}
 }
 
-bool section_line(struct parse *c, struct section_run *run, struct lex *l, const struct span *line)
+/* "who: group:a" */
+static bool line_is_key(struct parse *c, struct section_run *run, struct lex *l,
+			const struct span *line)
 {
 	struct lex_item item = {.kind = LEX_KEY, .name = *line};
 	struct lex ahead = *l;
@@ -387,6 +419,38 @@ bool section_line(struct parse *c, struct section_run *run, struct lex *l, const
 	*l = ahead;
 	key_known(c, run, key_meant(run->section, &item.name), &item);
 	return true;
+}
+
+/* A section line that is none: its keys still belong to it, and not to the section before. */
+static void wrong_section(struct parse *c, const struct lex_item *item, struct section_run *run)
+{
+	const struct section *s = header_section(&item->name);
+
+	section_end(c, run);
+	*run = (struct section_run){.at = item->name.at};
+	if (s)
+		section_pretend(c, s, run);
+}
+
+void section_wrong(struct parse *c, const struct lex_item *item, struct lex *l,
+		   struct section_run *run)
+{
+	bool bare = header_is_bare(&item->name);
+	struct diag *d;
+
+	if (!bare && line_is_key(c, run, l, &item->name))
+		return;
+	d = problem_with(c, &item->name, "%s", bare ? "has no brackets around it" : item->wrong);
+	if (item->hint)
+		diag_hint(d, "%s", item->hint);
+	else
+		diag_hint(d, "write %.*s]", (int)item->name.n, item->name.p);
+	if (bare || !item->hint || span_starts(&item->name, "[["))
+		header_hint(d, &item->name);
+	if (bare && d) /* quotes are the least of it */
+		c->refused[d - c->problems->items].n = 0;
+	if (bare || item->name.p[0] == '[' || span_starts(&item->name, "\xef\xbb\xbf["))
+		wrong_section(c, item, run);
 }
 
 /* Now that all keys are read: what were the unknown ones meant to be? It is said, and they are read

@@ -51,6 +51,19 @@ bool layout_key(struct parse *c, const struct section *s, struct lex_item *item)
 /* "who == group:a", "who => group:a": says it, and takes the sign out of the value. */
 void layout_sign(struct parse *c, struct lex_item *item);
 
+/* --- parse_header: line is a section line, or what stands in its brackets --- */
+
+/* What to look at of an item that is refused as a section. */
+struct span header_line(const struct lex_item *item);
+/* "rule x", "(rule x)", "rule x]": a section without its opening bracket? */
+bool header_is_bare(const struct span *line);
+/* Notes the name of a refused section. */
+void header_note(struct parse *c, const struct span *line);
+/* Which section was meant; NULL: nobody knows. */
+const struct section *header_section(const struct span *line);
+/* "write [group a]". False when it cannot be told what was meant. */
+bool header_hint(struct diag *d, const struct span *line);
+
 /* --- parse_keys --- */
 
 /* Section i is of kind i. NULL past the end. */

@@ -189,6 +189,21 @@ const char *const *thing_names(struct parse *c, enum thing kind)
 	return all;
 }
 
+/* Does the section that it names stand in the file, and is refused? That is said there. A name that
+ * is near none may be that of a section without a name; at that is looked for some of them. */
+static bool is_excused(struct parse *c, const struct span *s, enum thing kind)
+{
+	enum { LOOKED_MAX = 100 };
+	const char *const *names;
+
+	if (header_was_refused(c, kind, s))
+		return true;
+	if (!header_without_name(c, kind) || c->n_excused > LOOKED_MAX)
+		return header_without_name(c, kind);
+	names = thing_names(c, kind);
+	return names && !nearest_to(s, names, c->count[kind]);
+}
+
 bool value_reference(struct parse *c, const struct span *s, const struct span *full,
 		     enum thing kind, const char *help, uint32_t *ret)
 {
@@ -200,6 +215,10 @@ bool value_reference(struct parse *c, const struct span *s, const struct span *f
 	if (index != NAMES_ABSENT) {
 		*ret = index;
 		return true;
+	}
+	if (is_excused(c, s, kind)) {
+		c->n_excused++;
+		return false;
 	}
 	d = problem_with(c, full, "names a %s that does not exist", nouns[kind]);
 	names = d ? thing_names(c, kind) : NULL;

@@ -46,32 +46,32 @@ static bool first_on_fact(const struct policy_posture *p, size_t i)
 	return true;
 }
 
-/* Conditions of p, with q when given, that exclude each other. */
+/* Conditions of both on this fact that exclude each other. q may be NULL. */
+static bool fact_conflicts(const char *fact, const struct policy_posture *p,
+			   const struct policy_posture *q, const struct condition **ret_a,
+			   const struct condition **ret_b)
+{
+	const struct condition *all[2 * POLICY_CONDITIONS_MAX];
+	size_t n = conditions_on(fact, p, q, all);
+
+	return condition_conflict(all, n, ret_a, ret_b);
+}
+
+/* Conditions of the two that exclude each other. */
 static bool postures_conflict(const struct policy_posture *p, const struct policy_posture *q,
 			      const struct condition **ret_a, const struct condition **ret_b)
 {
-	const struct condition *all[2 * POLICY_CONDITIONS_MAX];
-
-	for (size_t i = 0; i < p->n_require; i++) {
-		size_t n;
-
-		if (!first_on_fact(p, i))
-			continue;
-		n = conditions_on(p->require[i].fact, p, q, all);
-		if (condition_conflict(all, n, ret_a, ret_b))
+	for (size_t i = 0; i < p->n_require; i++)
+		if (first_on_fact(p, i) && fact_conflicts(p->require[i].fact, p, q, ret_a, ret_b))
 			return true;
-	}
 	return false;
 }
 
-static void check_posture(struct parse *c, const struct policy_posture *p)
+static void say_conflict(struct parse *c, const struct policy_posture *p, const struct condition *a,
+			 const struct condition *b)
 {
-	const struct condition *a, *b;
-	struct place at;
+	const struct place at = place_of(b->line, b->column);
 
-	if (!postures_conflict(p, NULL, &a, &b))
-		return;
-	at = place_of(b->line, b->column);
 	if (a == b)
 		diag_hint(problem_at(c, at, "\"%s\" can never hold", b->text), "take it out");
 	else
@@ -79,6 +79,16 @@ static void check_posture(struct parse *c, const struct policy_posture *p)
 				     b->text, a->text, a->line),
 			  "no device could comply with posture \"%s\"; take one of them out",
 			  p->name);
+}
+
+/* One of each fact: what else excludes another of it shows when that is taken out. */
+static void check_posture(struct parse *c, const struct policy_posture *p)
+{
+	const struct condition *a, *b;
+
+	for (size_t i = 0; i < p->n_require; i++)
+		if (first_on_fact(p, i) && fact_conflicts(p->require[i].fact, p, NULL, &a, &b))
+			say_conflict(c, p, a, b);
 }
 
 /* Pairs of postures that can hold together: looked at once, however many rules ask for both. */
@@ -132,19 +142,18 @@ static void check_rule(struct parse *c, const struct policy_rule *r, struct pair
 /* Rules that ask for the same are looked at once, and only so many that differ: each takes time. */
 struct spots_seen {
 	uint64_t where[POLICY_SPOTS_MAX], except[POLICY_SPOTS_MAX];
+	bool somewhere[POLICY_SPOTS_MAX];
 	size_t n;
 };
 
-static bool was_seen(struct spots_seen *seen, const struct policy_rule *r)
+/* Where it stands among them; seen->n: it does not. */
+static size_t find_seen(const struct spots_seen *seen, const struct policy_rule *r)
 {
-	for (size_t i = 0; i < seen->n; i++)
-		if (seen->where[i] == r->where && seen->except[i] == r->where_except)
-			return true;
-	if (seen->n == POLICY_SPOTS_MAX)
-		return true;
-	seen->where[seen->n] = r->where;
-	seen->except[seen->n++] = r->where_except;
-	return false;
+	size_t i = 0;
+
+	while (i < seen->n && (seen->where[i] != r->where || seen->except[i] != r->where_except))
+		i++;
+	return i;
 }
 
 /* Is there anywhere where it holds? Also yes when that is too much to look at. */
@@ -162,18 +171,48 @@ static bool is_somewhere(const struct policy *p, const struct policy_rule *r)
 	return some;
 }
 
+static bool was_somewhere(struct parse *c, const struct policy_rule *r, struct spots_seen *seen)
+{
+	size_t i = find_seen(seen, r);
+
+	if (i < seen->n)
+		return seen->somewhere[i];
+	if (i == POLICY_SPOTS_MAX)
+		return true;
+	seen->where[i] = r->where;
+	seen->except[i] = r->where_except;
+	seen->somewhere[i] = is_somewhere(c->policy, r);
+	seen->n++;
+	return seen->somewhere[i];
+}
+
+/* Was something refused of which its where is made? */
+static bool where_is_flawed(const struct parse *c, const struct policy_rule *r)
+{
+	static const char *const keys[] = {"source", "overlay", "country"};
+	const struct policy *p = c->policy;
+	bool flawed = key_is_flawed(c, "rule", r->line, "where");
+
+	for (size_t i = 0; i < p->n_spots; i++)
+		for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+			flawed |= ((r->where | r->where_except) >> i & 1) &&
+				  !*p->spots[i].country &&
+				  key_is_flawed(c, "place", p->places[p->spots[i].place].line,
+						keys[k]);
+	return flawed;
+}
+
 /* A where of which an except leaves nothing, in the rule or in its places. */
 static void check_where(struct parse *c, const struct policy_rule *r, struct spots_seen *seen)
 {
 	bool said = r->where && !(r->where & ~r->where_except);
 
-	if (r->deny || said || !(r->where | r->where_except) || was_seen(seen, r))
+	if (r->deny || said || !(r->where | r->where_except) || was_somewhere(c, r, seen) ||
+	    where_is_flawed(c, r))
 		return;
-	if (!is_somewhere(c->policy, r))
-		diag_hint(problem_at(c, place_of(r->line, r->column),
-				     "rule \"%s\" can never match: no place is within its where",
-				     r->name),
-			  "look at what except takes out, in the rule and in its places");
+	diag_hint(problem_at(c, place_of(r->line, r->column),
+			     "rule \"%s\" can never match: no place is within its where", r->name),
+		  "look at what except takes out, in the rule and in its places");
 }
 
 /* --- facts --- */

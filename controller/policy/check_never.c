@@ -90,7 +90,7 @@ static void check_who(struct never *n, const struct policy_rule *r)
 {
 	const struct selector *in, *around;
 
-	if (is_taken_out(n, &r->who, &in, &around))
+	if (!key_is_flawed(n->c, "rule", r->line, "who") && is_taken_out(n, &r->who, &in, &around))
 		say_taken_out(problem_at(n->c, place_of(r->line, r->column),
 					 "rule \"%s\" can never match: except takes out all of its "
 					 "who",
@@ -103,7 +103,7 @@ static void check_list(struct never *n, const struct selectors *l, struct place 
 {
 	const struct selector *in, *around;
 
-	if (is_taken_out(n, l, &in, &around))
+	if (!key_is_flawed(n->c, noun, at.line, key) && is_taken_out(n, l, &in, &around))
 		say_taken_out(problem_at(n->c, at,
 					 "%s \"%s\" is empty: except takes out all of its %s", noun,
 					 name, key),
@@ -269,6 +269,7 @@ static void warn_all_denied(struct never *n)
 
 void check_never(struct parse *c)
 {
+	const struct parse_rule *from = c->objects[THING_RULE];
 	struct never n = {.c = c};
 
 	n.whens = arena_array(&c->scratch, c->policy->n_whens, sizeof(*n.whens));
@@ -278,7 +279,8 @@ void check_never(struct parse *c)
 		check_lists(&n);
 		for (size_t i = 0; i < c->policy->n_rules; i++) {
 			check_who(&n, &c->policy->rules[i]);
-			check_time(&n, &c->policy->rules[i]);
+			if (!when_is_flawed(c, &from[i]))
+				check_time(&n, &c->policy->rules[i]);
 		}
 	}
 	warn_schedules(&n);

@@ -2,7 +2,8 @@
  * readers of values. Private to controller/policy.
  *
  *     parse_policy     bytes -> declare every name -> read every key -> check -> policy
- *     parse_section    tables: sections and their keys, each with its reader and its help
+ *     parse_section    sections by their tables
+ *     parse_key        keys by their tables, each with its reader and its help
  *     parse_header     section lines that are refused
  *     parse_layout     lines that stand where they are not read as they were meant
  *     parse_value      one value: durations, names, selectors, services, references, lists
@@ -49,6 +50,11 @@ enum {
 	POLICY_TEXT_SHOWN = 64,		   /* bytes of offending text in a message */
 	POLICY_MEMORY_MAX =
 		1 << 30, /* bytes of one parsed policy: 50 MB of nothing but members fit */
+};
+
+struct parse_flaw {
+	unsigned line;
+	uint32_t keys; /* bits by their rows in the section's table */
 };
 
 struct parse_network {
@@ -124,6 +130,9 @@ struct parse {
 	size_t n_demand_names;	   /* programs and accounts of all rules */
 	const char **candidates[THING_COUNT]; /* names of a kind, for hints; NULL: not yet needed */
 	size_t n_noted;			      /* names of refused sections */
+	bool resources_refused;	  /* sections that are, or may be, resources, and are not read */
+	struct parse_flaw *flaws; /* sections in which something was refused, by line */
+	size_t n_flaws, flaws_cap;
 	size_t n_excused; /* items left out without a word: it is said at what they name */
 };
 
@@ -187,6 +196,8 @@ struct section_run {
 		struct diag *problem;
 	} unknown[UNKNOWN_KEYS_MAX]; /* what was meant shows when all keys are read */
 	size_t n_unknown;
+	bool guessed;	 /* the section may be of another kind */
+	uint32_t flawed; /* keys of which something was refused: bits by their rows */
 };
 void section_begin(struct parse *c, const struct lex_item *item, struct section_run *ret);
 void section_key(struct parse *c, struct section_run *run, const struct lex_item *item);
@@ -196,6 +207,12 @@ void section_end(struct parse *c, struct section_run *run);
 void section_wrong(struct parse *c, const struct lex_item *item, struct lex *l,
 		   struct section_run *run);
 
+/* --- parse_layout --- */
+
+/* A key's value goes on in lines behind it that are not indented: says so and puts them to it. l
+ * stands behind the key and is moved past them. s: its section, or NULL. */
+void layout_join(struct parse *c, const struct section *s, struct lex *l, struct lex_item *item);
+
 /* --- parse_header --- */
 
 /* First pass: notes the name of a line that is wrong, when it is meant as a section. */
@@ -204,6 +221,11 @@ void header_note_wrong(struct parse *c, const struct span *line);
 bool header_was_refused(const struct parse *c, enum thing thing, const struct span *name);
 /* Has a section of this kind no name, so that any may be its? */
 bool header_without_name(const struct parse *c, enum thing thing);
+
+/* Was something refused in this key of the section of this kind ("group") on this line, or may it
+ * have been meant by a key that was? Then what is left of a list
+ * does not show what was meant; of an except it does: it takes out no less. */
+bool key_is_flawed(const struct parse *c, const char *kind, unsigned line, const char *key);
 
 /* --- parse_value: each says its problem and then gives false. help: what is allowed there. --- */
 
@@ -280,6 +302,8 @@ bool value_until(struct parse *c, const struct span *s, int64_t *ret_s);
 bool value_zone(struct parse *c, const struct span *s, const struct tz **ret);
 /* The whens of all rules, each different one once: rules' when, policy->whens. */
 void settle_whens(struct parse *c, const struct parse_rule *from, struct policy_rule *rules);
+/* Was something refused of which the rule's times are made? */
+bool when_is_flawed(const struct parse *c, const struct parse_rule *from);
 /* Behind those of the rules: the when of one invariant. */
 const struct policy_when *settle_invariant_when(struct parse *c, const struct policy_when *w);
 

@@ -76,8 +76,7 @@ static const struct section *section_meant(const struct span *word, bool exactly
 	return NULL;
 }
 
-/* A name as it was meant: in lower case, without quotes, its words joined. False: it is none. */
-static bool clean_name(const struct span *s, const char *joint, char out[static ZT_NAME_MAX + 1])
+bool header_clean_name(const struct span *s, const char *joint, char out[static ZT_NAME_MAX + 1])
 {
 	struct span in = *s;
 	size_t used = 0;
@@ -114,7 +113,7 @@ static void header_read(const struct span *line, struct header *ret)
 			ret->rest = span_skip(ret->rest, 1);
 		ret->rest = span_trim(ret->rest);
 	}
-	ret->named = clean_name(&ret->rest, "-", ret->name);
+	ret->named = header_clean_name(&ret->rest, "-", ret->name);
 }
 
 bool header_is_bare(const struct span *line)
@@ -131,7 +130,15 @@ bool header_is_bare(const struct span *line)
 	if (rest.n == 0)
 		return s->thing == THING_NETWORK;
 	return (rest.p > word.p + word.n) && !memchr(rest.p, ' ', rest.n) &&
-	       clean_name(&rest, "", name);
+	       header_clean_name(&rest, "", name);
+}
+
+bool header_is_sure(const struct span *line)
+{
+	struct span word = strip(*line);
+
+	word.n = count_letters(&word);
+	return section_meant(&word, true) != NULL;
 }
 
 /* --- names of refused sections --- */
@@ -161,10 +168,12 @@ void header_note(struct parse *c, const struct span *line)
 	header_read(line, &h);
 	kind = h.section ? REFUSED + (uint32_t)h.section->thing : REFUSED_ANY;
 	for (size_t i = 0; i < sizeof(joints) / sizeof(joints[0]) && !c->stop; i++)
-		if (clean_name(&h.rest, joints[i], name))
+		if (header_clean_name(&h.rest, joints[i], name))
 			note_name(c, kind, name);
-	/* "[place-of-work]" may have been a name alone */
-	if (!c->stop && h.joined && clean_name(&h.all, "", name))
+	/* "[place-of-work]" may have been a name alone, and a role is no rule. */
+	if (!c->stop && h.joined && header_clean_name(&h.all, "", name))
+		note_name(c, REFUSED_ANY, name);
+	if (!c->stop && h.section && !header_is_sure(line) && header_clean_name(&h.rest, "-", name))
 		note_name(c, REFUSED_ANY, name);
 	if (!c->stop && h.section && h.rest.n == 0)
 		note_name(c, kind, "");

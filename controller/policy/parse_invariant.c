@@ -274,12 +274,16 @@ static void check_data(struct parse *c, const struct policy_target *t)
 	if (!classes)
 		return parse_fail(c, -ENOMEM);
 	for (uint32_t i = 0; i < c->count[THING_RESOURCE]; i++) {
+		if (!all[i].r.data && key_is_flawed(c, "resource", all[i].r.line, "data"))
+			return; /* it may be the class of this one */
 		if (!all[i].r.data)
 			continue;
 		if (strcmp(all[i].r.data, t->data) == 0)
 			return;
 		classes[n++] = all[i].r.data;
 	}
+	if (c->resources_refused)
+		return;
 	hint_nearest(problem_at(c, s.at, "no resource has data = %s", t->data), &s,
 		     "data:", classes, n, "write data = ... in the resources that are meant");
 }
@@ -319,7 +323,7 @@ static void check_invariant(struct parse *c, const struct policy_invariant *i)
 		if (i->to_except[k].data)
 			check_data(c, &i->to_except[k]);
 	settle_check_left(c, &i->from, i->line, i->column, "invariant", i->name, "from");
-	if (is_about_nothing(i))
+	if (is_about_nothing(i) && !key_is_flawed(c, "invariant", i->line, "to"))
 		diag_hint(problem_at(c, (struct place){i->line, i->column},
 				     "invariant \"%s\" is empty: except takes out all of its to",
 				     i->name),

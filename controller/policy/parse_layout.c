@@ -210,3 +210,91 @@ void layout_sign(struct parse *c, struct lex_item *item)
 	v->p++;
 	v->at.column++;
 }
+
+/* --- lists that go on at the margin --- */
+
+/* Does the value go on: does it end with a comma, or has it nothing? *ret_comma: where the comma
+ * stands; NULL: nothing stands there at all. */
+static bool is_open(const struct lex *value, const char **ret_comma)
+{
+	const char *end = value->end;
+	struct span line;
+
+	*ret_comma = NULL;
+	while (end > value->p) {
+		const char *start = memrchr(value->p, '\n', (size_t)(end - 1 - value->p));
+		struct lex last = {.p = start ? start + 1 : value->p,
+				   .end = end,
+				   .at = {.line = 1, .column = start ? 1 : 2}};
+
+		end = last.p; /* a comment behind it may begin with any sign, but not the line */
+		if (!lex_value_line(&last, &line))
+			continue;
+		*ret_comma = line.p + line.n - 1;
+		return **ret_comma == ',';
+	}
+	return true;
+}
+
+/* May the item, which stands at the margin, be part of the list above? Not when a key was meant by
+ * it: indented, it would be swallowed. */
+static bool may_continue(const struct section *s, const struct lex_item *item)
+{
+	const struct span *line = &item->name;
+	struct span word = first_word(line);
+	bool key = word.n > 0 && key_meant(s, &word);
+
+	if (item->kind == LEX_WRONG)
+		return line->p[0] != '[' && !header_is_bare(line) && !key;
+	if (item->kind != LEX_KEY)
+		return false;
+	if (word.n < line->n) /* "os.version >" is the name of no key */
+		return !key || line->p[word.n] == '.';
+	return !key && item->value.p < item->value.end && *item->value.p == '=';
+}
+
+/* White space that no indentation is made of, though it looks like it. */
+static bool starts_with_strange_space(const struct span *s)
+{
+	return span_starts(s, "\u00a0") || span_starts(s, "\u3000") || span_starts(s, "\u202f") ||
+	       (span_starts(s, "\xe2\x80") && s->n > 2 && (unsigned char)s->p[2] <= 0x8a);
+}
+
+/* Says a line that continues a list, but is not indented. */
+static void say_margin(struct parse *c, const struct span *key, const struct span *line)
+{
+	struct diag *d =
+		problem_at(c, line->at, "this line continues \"%.*s\", but is not indented",
+			   (int)key->n, key->p);
+
+	if (starts_with_strange_space(line))
+		diag_hint(d, "what it begins with is no plain space: indent it with spaces");
+	else
+		diag_hint(d, "indent it deeper than its key");
+}
+
+void layout_join(struct parse *c, const struct section *s, struct lex *l, struct lex_item *item)
+{
+	struct lex_item next;
+	struct lex ahead = *l, value = item->value;
+	const char *comma;
+	bool cut = false;
+
+	while (s && !c->stop &&
+	       (is_open(&value, &comma) || (ahead.p < ahead.end && *ahead.p == ','))) {
+		lex_next(&ahead, &next);
+		if (!may_continue(s, &next))
+			return;
+		say_margin(c, &item->name, &next.name);
+		if (next.kind == LEX_WRONG)
+			lex_take_continuation(&ahead, &next.name);
+		/* Its items are read with the list, but for those with a space that is none. */
+		if (starts_with_strange_space(&next.name) && comma && !cut)
+			item->value.end = comma;
+		cut |= starts_with_strange_space(&next.name);
+		if (!cut)
+			item->value.end = ahead.p;
+		value = (struct lex){.p = next.name.p, .end = ahead.p};
+		*l = ahead;
+	}
+}

@@ -96,6 +96,7 @@ static void read_all(struct parse *c, const char *text, size_t n)
 			section_end(c, &run);
 			section_begin(c, &item, &run);
 		} else if (item.kind == LEX_KEY) {
+			layout_join(c, run.section, &l, &item);
 			section_key(c, &run, &item);
 		} else {
 			section_wrong(c, &item, &l, &run);

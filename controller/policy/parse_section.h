@@ -31,12 +31,21 @@ struct section {
 
 /* --- parse_section --- */
 
+const struct section *section_find(const struct span *name); /* NULL: none has this name */
+/* The name of an object that its keys are read into. */
+const char *section_name(const struct section *s, void *object);
+
+/* --- parse_key --- */
+
 const struct key *key_find(const struct section *s, const char *p, size_t n);
 /* The key that was meant by this word: its own name in any case, one near it, or what it is called
  * in other policy languages. NULL: none. */
 const struct key *key_meant(const struct section *s, const struct span *word);
 /* What to write instead of a key of other policy languages; NULL: it is none. */
 const char *key_foreign(const struct section *s, const struct span *word);
+
+/* "who: group:a", before l: says it and reads it. False: the line is not meant as a key. */
+bool key_of_line(struct parse *c, struct section_run *run, struct lex *l, const struct span *line);
 
 /* --- parse_layout --- */
 
@@ -61,6 +70,10 @@ bool header_is_bare(const struct span *line);
 void header_note(struct parse *c, const struct span *line);
 /* Which section was meant; NULL: nobody knows. */
 const struct section *header_section(const struct span *line);
+/* Does its word say so, but for case and plural, and is not only near to it? */
+bool header_is_sure(const struct span *line);
+/* A name as it was meant: in lower case, without quotes, its words joined. False: it is none. */
+bool header_clean_name(const struct span *s, const char *joint, char out[static ZT_NAME_MAX + 1]);
 /* "write [group a]". False when it cannot be told what was meant. */
 bool header_hint(struct diag *d, const struct span *line);
 

@@ -15,7 +15,7 @@
 
 /* --- groups in groups --- */
 
-enum { CYCLE_SHOWN = 8 };
+enum { CYCLE_SHOWN = 8, CIRCLES_SAID_MAX = 20 };
 
 struct group_graph {
 	const struct policy_group *groups;
@@ -25,6 +25,11 @@ struct group_graph {
 	uint32_t *namers; /* groups that name it */
 	uint32_t *order;  /* groups in order so far */
 	uint32_t n_order;
+	uint32_t n_told; /* of them those whose namers wait for them no more */
+	struct {
+		uint32_t from, to;
+	} cut[CIRCLES_SAID_MAX]; /* one link of each circle that was said: it counts no more */
+	size_t n_cut;
 };
 
 /* The i-th selector of a group, its excepts after its members. */
@@ -72,19 +77,40 @@ static int graph_init(struct group_graph *g, struct arena *a)
 	return 0;
 }
 
+static bool is_cut(const struct group_graph *g, uint32_t from, uint32_t to)
+{
+	for (size_t i = 0; i < g->n_cut; i++)
+		if (g->cut[i].from == from && g->cut[i].to == to)
+			return true;
+	return false;
+}
+
 /* Kahn: a group is in order when all groups that it names are. */
 static void graph_sort(struct group_graph *g)
 {
-	for (uint32_t i = 0; i < g->n; i++)
-		if (g->waits[i] == 0)
-			g->order[g->n_order++] = i;
-	for (uint32_t done = 0; done < g->n_order; done++) {
-		uint32_t group = g->order[done];
+	for (; g->n_told < g->n_order; g->n_told++) {
+		uint32_t group = g->order[g->n_told];
 
 		for (uint32_t k = g->back[group]; k < g->back[group + 1]; k++)
-			if (--g->waits[g->namers[k]] == 0)
+			if (!is_cut(g, g->namers[k], group) && --g->waits[g->namers[k]] == 0)
 				g->order[g->n_order++] = g->namers[k];
 	}
+}
+
+/* Without the link between the two other circles show, which need not be those of its groups. */
+static void graph_cut(struct group_graph *g, uint32_t from, uint32_t to)
+{
+	for (size_t k = 0; k < count_named(&g->groups[from]); k++) {
+		const struct selector *s = named_by(&g->groups[from], k);
+
+		if (s->kind == SELECTOR_GROUP && s->group == to)
+			g->waits[from]--;
+	}
+	g->cut[g->n_cut].from = from;
+	g->cut[g->n_cut++].to = to;
+	if (g->waits[from] == 0)
+		g->order[g->n_order++] = from;
+	graph_sort(g);
 }
 
 /* A group named by this one that is not in order either. There is one, or it would be. */
@@ -93,20 +119,21 @@ static uint32_t next_in_circle(const struct group_graph *g, uint32_t group)
 	for (size_t k = 0; k < count_named(&g->groups[group]); k++) {
 		const struct selector *s = named_by(&g->groups[group], k);
 
-		if (s->kind == SELECTOR_GROUP && g->waits[s->group] > 0)
+		if (s->kind == SELECTOR_GROUP && g->waits[s->group] > 0 &&
+		    !is_cut(g, group, s->group))
 			return s->group;
 	}
 	return group;
 }
 
-/* Says one circle and takes its groups out of those that wait. */
+/* Says the circle that this group is in, or leads into, and cuts it. */
 static void say_circle(struct parse *c, struct group_graph *g, uint32_t group)
 {
 	const struct policy_group *first;
 	char text[(CYCLE_SHOWN + 2) * (ZT_NAME_MAX + 4)];
 	struct buf b;
 	bool *seen = arena_array(&c->scratch, g->n, sizeof(*seen));
-	uint32_t steps = 0, at;
+	uint32_t steps = 0, last;
 
 	if (!seen)
 		return parse_fail(c, -ENOMEM);
@@ -115,22 +142,20 @@ static void say_circle(struct parse *c, struct group_graph *g, uint32_t group)
 		group = next_in_circle(g, group);
 	}
 	first = &g->groups[group];
+	last = group;
 	buf_init(&b, text, sizeof(text));
 	buf_put_text(&b, first->name);
-	for (at = next_in_circle(g, group); at != group; at = next_in_circle(g, at)) {
+	for (uint32_t at = next_in_circle(g, group); at != group; at = next_in_circle(g, at)) {
 		if (++steps <= CYCLE_SHOWN)
 			buf_printf(&b, " > %s", g->groups[at].name);
+		last = at;
 	}
 	diag_hint(problem_at(c, (struct place){first->line, first->column},
 			     "group \"%s\" contains itself: %.*s%s > %s", first->name, (int)b.len,
 			     (const char *)b.data, steps > CYCLE_SHOWN ? " > ..." : "",
 			     first->name),
 		  "take one of these groups out of the other");
-	while (g->waits[group] > 0) {
-		at = next_in_circle(g, group);
-		g->waits[group] = 0;
-		group = at;
-	}
+	graph_cut(g, last, group);
 }
 
 static void settle_groups(struct parse *c)
@@ -141,16 +166,16 @@ static void settle_groups(struct parse *c)
 	g.order = arena_array(c->arena, g.n, sizeof(*g.order));
 	if (!g.order || graph_init(&g, &c->scratch) < 0)
 		return parse_fail(c, -ENOMEM);
+	for (uint32_t i = 0; i < g.n; i++)
+		if (g.waits[i] == 0)
+			g.order[g.n_order++] = i;
 	graph_sort(&g);
 	p->group_order = g.order;
-	if (g.n_order == g.n)
-		return;
-	/* A group that only leads into a circle walks to the same one, which is said once. */
-	for (uint32_t i = 0; i < g.n; i++)
-		if (g.waits[i] > 0) {
+	for (uint32_t i = 0; i < g.n && g.n_cut < CIRCLES_SAID_MAX && !c->stop;)
+		if (g.waits[i] > 0)
 			say_circle(c, &g, i);
-			return;
-		}
+		else
+			i++;
 }
 
 /* --- lists less their excepts --- */
@@ -182,11 +207,21 @@ static bool is_taken_out(const struct selectors *l)
 void settle_check_left(struct parse *c, const struct selectors *l, unsigned line, unsigned column,
 		       const char *noun, const char *name, const char *key)
 {
-	if (is_taken_out(l))
+	if (is_taken_out(l) && !key_is_flawed(c, noun, line, key))
 		diag_hint(problem_at(c, (struct place){line, column},
 				     "%s \"%s\" is empty: except takes out all of its %s", noun,
 				     name, key),
 			  "take the names out of one of the two lists");
+}
+
+static bool forms_are_flawed(const struct parse *c, const struct policy_resource *r)
+{
+	static const char *const keys[] = {"on", "via", "address"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (key_is_flawed(c, "resource", r->line, keys[i]))
+			return true;
+	return false;
 }
 
 /* On devices, or behind gateways: one of the two, and the whole of it. */
@@ -200,6 +235,8 @@ static void check_form(struct parse *c, const struct policy_resource *r)
 				     r->via.in ? "via" : "address"),
 			  "on names the devices that offer it themselves, via and address what is "
 			  "behind gateways: make two resources");
+	else if (forms_are_flawed(c, r)) /* what was meant is said there */
+		return;
 	else if (!r->on.in && !behind)
 		diag_hint(problem_at(c, at, "resource \"%s\" has no on", r->name),
 			  "add \"on = ...\": a list of tag:NAME and device:NAME: the devices that "
@@ -229,7 +266,8 @@ static void settle_address(struct parse *c, const struct parse_resource *from,
 	if (networks_cut(r->address, r->n_address, from->address_except, from->n_address_except,
 			 c->arena, &r->address, &r->n_address) < 0)
 		return parse_fail(c, -ENOMEM);
-	if (r->n_address == 0 && from->n_address_except)
+	if (r->n_address == 0 && from->n_address_except &&
+	    !key_is_flawed(c, "resource", r->line, "address"))
 		diag_hint(problem_at(c, (struct place){r->line, r->column},
 				     "resource \"%s\" is empty: except takes out all of its "
 				     "addresses",
@@ -245,7 +283,7 @@ static void settle_ports(struct parse *c, const struct parse_resource *from,
 	if (services_cut(r->ports, r->n_ports, from->ports_except, from->n_ports_except, c->arena,
 			 &r->ports, &r->n_ports) < 0)
 		return parse_fail(c, -ENOMEM);
-	if (r->n_ports == 0)
+	if (r->n_ports == 0 && !key_is_flawed(c, "resource", r->line, "ports"))
 		diag_hint(problem_at(c, (struct place){r->line, r->column},
 				     "resource \"%s\" is empty: except takes out all of its ports",
 				     r->name),
@@ -302,7 +340,7 @@ static void settle_what(struct parse *c, const struct parse_rule *from, struct p
 	for (size_t i = 0; i < n; i++)
 		if (!has_id(except, n_except, what[i]))
 			what[kept++] = what[i];
-	if (n > 0 && kept == 0)
+	if (n > 0 && kept == 0 && !key_is_flawed(c, "rule", r->line, "what"))
 		diag_hint(problem_at(c, (struct place){r->line, r->column},
 				     "rule \"%s\" can never match: except takes out all of its "
 				     "resources",
@@ -341,7 +379,8 @@ static void settle_rule(struct parse *c, const struct parse_rule *from, struct p
 	r->review_s = r->review_s ? r->review_s : INT64_MAX;
 	settle_what(c, from, r);
 	settle_check_left(c, &r->who, r->line, r->column, "rule", r->name, "who");
-	if (r->where && !(r->where & ~r->where_except))
+	if (r->where && !(r->where & ~r->where_except) &&
+	    !key_is_flawed(c, "rule", r->line, "where"))
 		diag_hint(problem_at(c, (struct place){r->line, r->column},
 				     "rule \"%s\" can never match: except takes out all of its "
 				     "places",
@@ -402,7 +441,10 @@ static void settle_place(struct parse *c, const struct parse_place *from, struct
 		except[p->n_except] = from->except[i];
 		except[p->n_except++].kind = PLACE_OVERLAY;
 	}
-	if (!from->source && !from->overlay && !from->country)
+	if (!from->source && !from->overlay && !from->country &&
+	    !key_is_flawed(c, "place", p->line, "source") &&
+	    !key_is_flawed(c, "place", p->line, "overlay") &&
+	    !key_is_flawed(c, "place", p->line, "country"))
 		diag_hint(problem_at(c, (struct place){p->line, p->column},
 				     "place \"%s\" is nowhere", p->name),
 			  "add source, overlay or country");

@@ -218,6 +218,7 @@ bool value_reference(struct parse *c, const struct span *s, const struct span *f
 	}
 	if (is_excused(c, s, kind)) {
 		c->n_excused++;
+		c->err = c->err ? c->err : -ZT_EFORM; /* it is left out: never of a good policy */
 		return false;
 	}
 	d = problem_with(c, full, "names a %s that does not exist", nouns[kind]);

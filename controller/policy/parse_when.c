@@ -228,6 +228,15 @@ bool value_zone(struct parse *c, const struct span *s, const struct tz **ret)
 
 /* --- whens of rules --- */
 
+enum over { OVER_NOT, OVER_NOW, OVER_ALWAYS };
+
+/* Those that differ, and the rules' words for them. */
+struct whens {
+	struct policy_when *v;
+	uint8_t *over; /* enum over */
+	struct names known;
+};
+
 static void print_item(const struct parse *c, struct buf *b, const struct when_item *i)
 {
 	if (i->named)
@@ -344,17 +353,37 @@ static struct place place_of(const struct policy_rule *r)
 	return (struct place){r->line, r->column};
 }
 
-/* Times that never come, and such that are over. */
-static void check_when(struct parse *c, const struct policy_rule *r, const struct policy_when *w)
+static bool schedules_are_flawed(const struct parse *c, const struct when_list *l)
 {
-	if (when_is_over(w, 0))
+	for (size_t i = 0; i < l->n; i++) {
+		const struct policy_schedule *s = &c->policy->schedules[l->v[i].schedule];
+
+		if (l->v[i].named && key_is_flawed(c, "schedule", s->line, "when"))
+			return true;
+	}
+	return false;
+}
+
+bool when_is_flawed(const struct parse *c, const struct parse_rule *from)
+{
+	return key_is_flawed(c, "rule", from->r.line, "when") ||
+	       schedules_are_flawed(c, &from->when) || schedules_are_flawed(c, &from->when_except);
+}
+
+/* Times that never come, and such that are over. */
+static void check_when(struct parse *c, const struct parse_rule *from, const struct policy_when *w,
+		       enum over over)
+{
+	const struct policy_rule *r = &from->r;
+
+	if (over == OVER_ALWAYS && !when_is_flawed(c, from))
 		diag_hint(problem_at(c, place_of(r), "rule \"%s\" can never match: its when is %s",
 				     r->name, w->text),
 			  "no instant lies in it: look at days that are no such days, %s",
 			  w->until_s < INT64_MAX ? "at what except takes out, and at an until "
 						   "before all of it"
 						 : "and at what except takes out");
-	else if (c->env->now_s && when_is_over(w, c->env->now_s))
+	else if (over == OVER_NOW)
 		diag_hint(warn_at(c, place_of(r), "rule \"%s\" is over: its when is %s", r->name,
 				  w->text),
 			  "take it out, or give it a later end");
@@ -376,12 +405,19 @@ static int make_when(struct parse *c, const struct parse_rule *from, const char 
 	return err ? err : make_list(c, &from->when_except, &ret->except, &ret->n_except);
 }
 
-static int settle_when(struct parse *c, struct names *known, struct policy_when *whens,
-		       const struct parse_rule *from, struct policy_rule *r)
+static enum over look_at_end(const struct parse *c, const struct policy_when *w)
+{
+	if (when_is_over(w, 0))
+		return OVER_ALWAYS;
+	return c->env->now_s && when_is_over(w, c->env->now_s) ? OVER_NOW : OVER_NOT;
+}
+
+static int settle_when(struct parse *c, struct whens *all, const struct parse_rule *from,
+		       struct policy_rule *r)
 {
 	size_t *n = &c->policy->n_whens;
 	const char *text;
-	int err;
+	int err = 0;
 
 	r->when = POLICY_ALWAYS;
 	if (!from->when.n && !from->when_except.n && !from->until)
@@ -389,30 +425,32 @@ static int settle_when(struct parse *c, struct names *known, struct policy_when 
 	text = print_when(c, from);
 	if (!text)
 		return -ENOMEM;
-	r->when = names_find(known, 0, text, strlen(text));
-	if (r->when != NAMES_ABSENT)
-		return 0;
-	r->when = (uint32_t)*n;
-	err = make_when(c, from, text, &whens[*n]);
+	r->when = names_find(&all->known, 0, text, strlen(text));
+	if (r->when == NAMES_ABSENT) {
+		r->when = (uint32_t)*n;
+		err = make_when(c, from, text, &all->v[*n]);
+		if (err)
+			return err;
+		all->over[*n] = (uint8_t)look_at_end(c, &all->v[*n]);
+		err = names_add(&all->known, 0, text, strlen(text), (uint32_t)(*n)++);
+	}
 	if (!err)
-		err = names_add(known, 0, text, strlen(text), (uint32_t)(*n)++);
-	if (!err)
-		check_when(c, r, &whens[r->when]);
+		check_when(c, from, &all->v[r->when], (enum over)all->over[r->when]);
 	return err;
 }
 
 void settle_whens(struct parse *c, const struct parse_rule *from, struct policy_rule *rules)
 {
 	size_t n = c->policy->n_rules, cap = n + c->count[THING_INVARIANT];
-	struct policy_when *whens = arena_array(c->arena, cap, sizeof(*whens));
-	struct names known;
-	int err = whens ? 0 : -ENOMEM;
+	struct whens all = {.v = arena_array(c->arena, cap, sizeof(*all.v)),
+			    .over = arena_array(&c->scratch, cap, sizeof(*all.over))};
+	int err = all.v && all.over ? 0 : -ENOMEM;
 
-	names_init(&known, &c->scratch);
+	names_init(&all.known, &c->scratch);
 	for (size_t i = 0; i < n && !c->stop && !err; i++)
-		err = settle_when(c, &known, whens, &from[i], &rules[i]);
-	c->whens = whens;
-	c->policy->whens = whens;
+		err = settle_when(c, &all, &from[i], &rules[i]);
+	c->whens = all.v;
+	c->policy->whens = all.v;
 	if (err < 0)
 		parse_fail(c, err);
 }

@@ -8,6 +8,7 @@
 #include "controller/ctl/policy_can.h"
 #include "controller/ctl/preview.h"
 #include "zt/buf.h"
+#include "zt/limits.h"
 #include "zt/num.h"
 #include "zt/txt.h"
 
@@ -136,7 +137,8 @@ static int print_problems(struct ctl *c, const char *file, const json_t *answer)
 
 	print_list(c, "", file, json_object_get(answer, "problems"));
 	if (more > 0)
-		fprintf(c->err, "and %lld more\n", (long long)more);
+		fprintf(c->err, "and %s%lld more\n", more < ZT_MISTAKES_MORE_MAX ? "" : "at least ",
+			(long long)more);
 	return ZT_EXIT_FAILED;
 }
 

@@ -115,6 +115,7 @@ struct parse {
 	struct arena scratch;  /* of the run */
 	struct diag_list *problems;
 	struct span *refused; /* the text that each problem is with; n = 0: it is with none */
+	struct place reading; /* the key that is read; line 0: none */
 	int err;	      /* 0, -ZT_EFORM once there is a problem, else what ended the run */
 	bool stop; /* the run ends: memory or a limit; problems alone let it go on and find more */
 	const struct policy_env *env; /* never NULL */

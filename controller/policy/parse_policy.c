@@ -92,6 +92,7 @@ static void read_all(struct parse *c, const char *text, size_t n)
 
 	lex_init(&l, text, n);
 	for (lex_next(&l, &item); item.kind != LEX_END && !c->stop; lex_next(&l, &item)) {
+		c->reading = item.name.at;
 		if (item.kind == LEX_SECTION) {
 			section_end(c, &run);
 			section_begin(c, &item, &run);
@@ -103,6 +104,8 @@ static void read_all(struct parse *c, const char *text, size_t n)
 		}
 	}
 	section_end(c, &run);
+	if (!c->stop)
+		c->reading = (struct place){0};
 }
 
 static void parse_all(struct parse *c, const char *text, size_t n)
@@ -168,8 +171,7 @@ int policy_parse(const char *file, const char *text, size_t n, const struct poli
 	}
 	arena_done(&c.scratch);
 	if (c.err == -ENOMEM)
-		problem_at(&c, (struct place){0},
-			   "out of memory, or the policy needs more than %d MiB",
+		problem_at(&c, c.reading, "out of memory, or the policy needs more than %d MiB",
 			   POLICY_MEMORY_MAX >> 20);
 	if (problems->n > 1)
 		qsort(problems->items, problems->n, sizeof(*problems->items), compare_places);

@@ -8,7 +8,7 @@
 
 #include "zt/txt.h"
 
-enum { NEAREST_CANDIDATES_MAX = 20000, PROBLEMS_DROPPED_MAX = 10000 };
+enum { NEAREST_CANDIDATES_MAX = 20000 };
 
 static void diag_place(const struct parse *c, struct diag *d, struct place at)
 {
@@ -30,7 +30,7 @@ static struct diag *problem_new(struct parse *c, struct place at)
 		c->err = -ZT_EFORM;
 	if (l->n >= l->max) {
 		/* more of them help nobody, and a big file of nothing else ends here */
-		c->stop = ++l->dropped >= PROBLEMS_DROPPED_MAX;
+		c->stop = ++l->dropped >= ZT_MISTAKES_MORE_MAX;
 		return NULL;
 	}
 	d = &l->items[l->n++];
@@ -143,5 +143,6 @@ int policy_refused(int err, const struct diag_list *l, struct diag *ret)
 
 	if (n == 0) /* there was no room to find any */
 		return diag_set(ret, err, "the policy could not be checked: %s", zt_strerror(err));
-	return diag_set(ret, err, "the policy is refused: %zu mistake%s", n, n == 1 ? "" : "s");
+	return diag_set(ret, err, "the policy is refused: %s%zu mistake%s",
+			l->dropped < ZT_MISTAKES_MORE_MAX ? "" : "at least ", n, n == 1 ? "" : "s");
 }

@@ -58,6 +58,7 @@ const char *value_text(struct parse *c, struct lex v)
 	return text;
 }
 
+/* Items that there may be: those of nothing but commas are none. */
 static size_t list_count(const struct lex *v)
 {
 	struct lex_list l;
@@ -67,7 +68,7 @@ static size_t list_count(const struct lex *v)
 
 	lex_list_init(&l, v);
 	while (lex_list_next(&l, &s, &joined))
-		n++;
+		n += s.n > 0;
 	return n;
 }
 

@@ -13,7 +13,7 @@ struct diag_list {
 	struct diag *items;
 	size_t n;
 	size_t max;	/* more are counted, not kept */
-	size_t dropped; /* at 10,000 the parser gives up */
+	size_t dropped; /* at ZT_MISTAKES_MORE_MAX the parser gives up */
 };
 
 /* Whom a selector means: "user:ada@x" "group:g" "tag:t" "device:name" "anyone". */

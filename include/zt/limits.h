@@ -23,8 +23,10 @@ enum {
 	ZT_FACTS_MAX = 256,	     /* facts in one report */
 	ZT_FACT_NAME_MAX = 160,	     /* "file.sha256:" and a path */
 	ZT_FACT_VALUE_MAX = 256,
-	ZT_REPORT_MAX = 64 << 10,		  /* bytes of one encoded report */
-	ZT_POLICY_MAX = 50 << 20,		  /* bytes of one policy file */
+	ZT_REPORT_MAX = 64 << 10, /* bytes of one encoded report */
+	ZT_MISTAKES_MORE_MAX =
+		10000,		  /* of one policy that are counted, and not said: then it ends */
+	ZT_POLICY_MAX = 50 << 20, /* bytes of one policy file */
 	ZT_FRAME_MAX = ZT_NETMAP_MAX + (4 << 10), /* bytes of one frame on the stream */
 	ZT_ADVICE_MAX = 256 << 10, /* bytes of one advice frame (JSON for the talking role) */
 };

@@ -233,6 +233,26 @@ static void problems_over_the_room_are_counted(void **state)
 		assert_int_equal(items[i].line, i + 1);
 }
 
+static void a_flood_of_commas_is_refused_where_it_stands(void **state)
+{
+	static const char begin[] = "[group all]\nmembers = ";
+	char *text = malloc(ZT_POLICY_MAX);
+	struct outcome o;
+	struct diag d;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, ',', ZT_POLICY_MAX);
+	memcpy(text, begin, sizeof(begin) - 1);
+	o = parse(text, ZT_POLICY_MAX);
+	free(text);
+	assert_int_equal(o.err, -ZT_EFORM);
+	assert_int_equal(items[0].line, 2);
+	assert_string_equal(items[0].message, "nothing stands at this comma");
+	policy_refused(o.err, &o.problems, &d);
+	assert_string_equal(d.message, "the policy is refused: at least 10008 mistakes");
+}
+
 static void a_caller_may_have_no_room_for_problems(void **state)
 {
 	struct diag_list none = {0};
@@ -362,6 +382,7 @@ int main(void)
 		cmocka_unit_test(texts_have_limits),
 		cmocka_unit_test(fifty_megabytes_are_read_and_one_byte_more_is_refused),
 		cmocka_unit_test(problems_over_the_room_are_counted),
+		cmocka_unit_test(a_flood_of_commas_is_refused_where_it_stands),
 		cmocka_unit_test(a_caller_may_have_no_room_for_problems),
 		cmocka_unit_test(a_long_file_name_shows_its_end),
 		cmocka_unit_test(what_is_shown_of_a_policy_is_safe_on_a_terminal),

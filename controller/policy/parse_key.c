@@ -210,7 +210,7 @@ void section_key(struct parse *c, struct section_run *run, const struct lex_item
 		return;
 	more = layout_split(c, s, &item->name, &part, &next);
 	key_line(c, run, &part);
-	while (more) {
+	while (more && !c->stop) {
 		part = next;
 		more = layout_split(c, s, &item->name, &part, &next);
 		key_known(c, run, key_meant(s, &part.name), &part);

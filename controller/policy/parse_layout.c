@@ -129,6 +129,21 @@ static void say_indented(struct parse *c, const struct span *head, const struct 
 			     "continues the key above it");
 }
 
+/* "until 2027-01-31" in a text: two words may be a sentence, and may be a key. */
+static void warn_words(struct parse *c, const struct section *s, const struct span *head,
+		       const struct span *line)
+{
+	struct span word = first_word(line), rest = span_trim(span_skip(*line, word.n));
+	const struct key *k = word.n ? key_meant(s, &word) : NULL;
+
+	if (c->env->was_accepted || !is_key(k, &word) || rest.n == 0 ||
+	    !is_blank(line->p[word.n]) || memchr(rest.p, ' ', rest.n))
+		return;
+	diag_hint(warn_at(c, line->at, "this line is part of \"%.*s\"", (int)head->n, head->p),
+		  "is it a key, write %s = ... at the margin of \"%.*s\"", k->name, (int)head->n,
+		  head->p);
+}
+
 /* Where the line begins, on which nothing but white space stands before s. */
 static const char *line_start(const struct span *s)
 {
@@ -151,11 +166,14 @@ bool layout_split(struct parse *c, const struct section *s, const struct span *h
 
 	/* What stands behind the equals sign itself is no line of its own; and a first line below
 	 * it was not looked at before. */
-	for (bool first = true; lex_value_line(&v, &line); first = false) {
+	for (bool first = true; !c->stop && lex_value_line(&v, &line); first = false) {
 		if (first && (c->env->was_accepted || line.at.line == item->name.at.line))
 			continue;
-		if (!reads_like_key(c, s, k, &line, &found))
+		if (!reads_like_key(c, s, k, &line, &found)) {
+			if (is_words(k))
+				warn_words(c, s, head, &line);
 			continue;
+		}
 		say_indented(c, head, &line, &found);
 		if (!is_read_as_key(&found))
 			continue;

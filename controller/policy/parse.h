@@ -197,6 +197,8 @@ struct section_run {
 		struct diag *problem;
 	} unknown[UNKNOWN_KEYS_MAX]; /* what was meant shows when all keys are read */
 	size_t n_unknown;
+	struct diag *problem; /* of a section whose kind nobody knows yet, with this line */
+	struct span line;
 	bool guessed;	 /* the section may be of another kind */
 	uint32_t flawed; /* keys of which something was refused: bits by their rows */
 };

@@ -195,6 +195,15 @@ static void key_line(struct parse *c, struct section_run *run, struct lex_item *
 	key_unknown(c, run, item);
 }
 
+/* Was no key of the section read so far? */
+static bool is_first(const struct section_run *run)
+{
+	for (size_t i = 0; i < SECTION_KEYS_MAX; i++)
+		if (run->key_lines[i])
+			return false;
+	return run->n_unknown == 0;
+}
+
 void section_key(struct parse *c, struct section_run *run, const struct lex_item *item)
 {
 	const struct section *s = run->section;
@@ -205,6 +214,10 @@ void section_key(struct parse *c, struct section_run *run, const struct lex_item
 		diag_hint(problem_with(c, &item->name, "stands before any section"),
 			  "begin with a section: [group NAME]");
 		return;
+	}
+	if (run->guessed && is_first(run) && (!s || !key_find(s, item->name.p, item->name.n))) {
+		section_guess(c, &item->name, run);
+		s = run->section;
 	}
 	if (!s)
 		return;

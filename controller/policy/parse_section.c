@@ -117,7 +117,7 @@ const char *thing_name(const struct parse *c, enum thing thing, uint32_t i)
 
 /* --- one section --- */
 
-static void section_unknown(struct parse *c, const struct lex_item *item)
+static struct diag *section_unknown(struct parse *c, const struct lex_item *item)
 {
 	const char *names[THING_COUNT];
 	struct diag *d = problem_with(c, &item->name, "is not a section");
@@ -127,13 +127,14 @@ static void section_unknown(struct parse *c, const struct lex_item *item)
 
 	/* "[group:a]" */
 	if (item->arg.n == 0 && meant && meant->thing != THING_NETWORK && header_hint(d, &line))
-		return;
+		return d;
 	for (size_t i = 0; i < THING_COUNT; i++)
 		names[i] = section_at(i)->name;
 	hint_nearest(d, &item->name, "", names, THING_COUNT,
 		     "sections are [network], [group NAME], [resource NAME], [posture NAME], "
 		     "[place NAME], [schedule NAME], [rule NAME], [test NAME] and [invariant "
 		     "NAME]");
+	return d;
 }
 
 /* The name after the section's word is as it should be: none for [network], else a good one. */
@@ -196,6 +197,28 @@ static void section_pretend(struct parse *c, const struct section *s, struct sec
 	run->section = s;
 }
 
+void section_guess(struct parse *c, const struct span *key, struct section_run *run)
+{
+	const struct section *s, *found = NULL;
+	char name[ZT_NAME_MAX + 1];
+	size_t n = 0;
+
+	for (size_t i = 0; (s = section_at(i)) != NULL; i++)
+		if (key_find(s, key->p, key->n)) {
+			found = s;
+			n++;
+		}
+	if (n != 1)
+		return;
+	section_pretend(c, found, run);
+	if (found->thing == THING_NETWORK) /* "[lease]": who knows */
+		return;
+	if (memchr(run->line.p, ' ', run->line.n))
+		diag_hint(run->problem, "did you mean %s?", found->name);
+	else if (header_clean_name(&run->line, "-", name))
+		diag_hint(run->problem, "write [%s %s]", found->name, name);
+}
+
 void section_begin(struct parse *c, const struct lex_item *item, struct section_run *ret)
 {
 	const struct section *s = section_find(&item->name);
@@ -204,7 +227,8 @@ void section_begin(struct parse *c, const struct lex_item *item, struct section_
 
 	*ret = (struct section_run){.at = item->name.at};
 	if (!s) {
-		section_unknown(c, item);
+		ret->problem = section_unknown(c, item);
+		ret->line = line;
 		s = header_section(&line);
 		c->resources_refused |= !header_is_sure(&line);
 		if (s)

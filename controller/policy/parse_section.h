@@ -32,6 +32,8 @@ struct section {
 /* --- parse_section --- */
 
 const struct section *section_find(const struct span *name); /* NULL: none has this name */
+/* A section whose kind nobody knows has this key: when one kind alone has such, it is that. */
+void section_guess(struct parse *c, const struct span *key, struct section_run *run);
 /* The name of an object that its keys are read into. */
 const char *section_name(const struct section *s, void *object);
 

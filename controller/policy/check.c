@@ -207,12 +207,20 @@ static void check_where(struct parse *c, const struct policy_rule *r, struct spo
 {
 	bool said = r->where && !(r->where & ~r->where_except);
 
-	if (r->deny || said || !(r->where | r->where_except) || was_somewhere(c, r, seen) ||
+	if (said || !(r->where | r->where_except) || was_somewhere(c, r, seen) ||
 	    where_is_flawed(c, r))
 		return;
-	diag_hint(problem_at(c, place_of(r->line, r->column),
-			     "rule \"%s\" can never match: no place is within its where", r->name),
-		  "look at what except takes out, in the rule and in its places");
+	if (r->deny) /* what is not known holds in it: it is not nothing */
+		diag_hint(warn_at(c, place_of(r->line, r->column),
+				  "rule \"%s\" denies only where a device's place is not known: "
+				  "no place is within its where",
+				  r->name),
+			  "look at what except takes out, in the rule and in its places");
+	else
+		diag_hint(problem_at(c, place_of(r->line, r->column),
+				     "rule \"%s\" can never match: no place is within its where",
+				     r->name),
+			  "look at what except takes out, in the rule and in its places");
 }
 
 /* --- facts --- */

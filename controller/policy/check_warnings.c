@@ -192,15 +192,15 @@ static enum slip slip_between(const char *a, size_t n_a, const char *b, size_t n
 }
 
 /* One that stands once beside another that stands often; ann and anna, once each, are two people,
- * but nobody has two domains so near each other. */
+ * and so are a and b, but nobody has two domains so near each other. */
 static bool is_mistyped(const struct address *x, const struct address *like)
 {
-	size_t at;
+	size_t at, name = strcspn(x->at->name, "@");
 	enum slip slip = slip_between(x->at->name, x->len, like->at->name, like->len, &at);
 
 	if (slip == SLIP_NONE)
 		return false;
-	return like->n > 1 || slip == SLIP_SWAP || at > strcspn(x->at->name, "@");
+	return slip == SLIP_SWAP || at > name || (like->n > 1 && strcspn(like->at->name, "@") > 2);
 }
 
 static void warn_address(struct addresses *all, const struct address *x)

@@ -121,6 +121,8 @@ static void parse_all(struct parse *c, const char *text, size_t n)
 	settle_policy(c);
 	if (!c->stop)
 		check_policy(c);
+	if (c->n_excused && !c->err) /* what was left out without a word must have been said */
+		problem_at(c, (struct place){0}, "a section that is named is not to be read");
 }
 
 static int compare_places(const void *a, const void *b)

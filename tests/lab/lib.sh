@@ -185,9 +185,19 @@ start()
 	pids[$name]=$!
 	# A signal between the shell's fork and its exec is lost: bash's own handler takes it (once in
 	# 2,000 starts on a busy machine).
-	while [ "/proc/$!/exe" -ef "/proc/$$/exe" ]; do
+	while is_still_us "$!"; do
 		pause 0.01
 	done
+}
+
+# A fork of this shell that has not become a program yet; one that ended has no words.
+is_still_us()
+{
+	local its ours
+
+	{ mapfile -d '' -t its <"/proc/$1/cmdline"; } 2>/dev/null || return 1
+	mapfile -d '' -t ours <"/proc/$$/cmdline"
+	[ "${its[*]}" = "${ours[*]}" ]
 }
 
 # Its exit status comes back; who does not end within a minute (the machine may be busy) is killed, which is a

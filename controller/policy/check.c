@@ -17,11 +17,6 @@ enum { PLACES_MEMORY_MAX = 64 << 20 };
 
 /* --- contradictions --- */
 
-static struct place place_of(unsigned line, unsigned column)
-{
-	return (struct place){.line = line, .column = column};
-}
-
 /* The conditions of both lists on this fact, into all (room for both lists). */
 static size_t conditions_on(const char *fact, const struct policy_posture *p,
 			    const struct policy_posture *q, const struct condition **all)
@@ -70,7 +65,7 @@ static bool postures_conflict(const struct policy_posture *p, const struct polic
 static void say_conflict(struct parse *c, const struct policy_posture *p, const struct condition *a,
 			 const struct condition *b)
 {
-	const struct place at = place_of(b->line, b->column);
+	const struct place at = place_at(b->line, b->column);
 
 	if (a == b)
 		diag_hint(problem_at(c, at, "\"%s\" can never hold", b->text), "take it out");
@@ -117,7 +112,7 @@ static void check_pair(struct parse *c, const struct policy_rule *r, uint32_t i,
 		seen->fine[i] |= bit;
 		return;
 	}
-	diag_hint(problem_at(c, place_of(r->line, r->column),
+	diag_hint(problem_at(c, place_at(r->line, r->column),
 			     "rule \"%s\" can never match: \"%s\" (line %u) and \"%s\" (line %u) "
 			     "exclude each other",
 			     r->name, a->text, a->line, b->text, b->line),
@@ -211,13 +206,13 @@ static void check_where(struct parse *c, const struct policy_rule *r, struct spo
 	    where_is_flawed(c, r))
 		return;
 	if (r->deny) /* what is not known holds in it: it is not nothing */
-		diag_hint(warn_at(c, place_of(r->line, r->column),
+		diag_hint(warn_at(c, place_at(r->line, r->column),
 				  "rule \"%s\" denies only where a device's place is not known: "
 				  "no place is within its where",
 				  r->name),
 			  "look at what except takes out, in the rule and in its places");
 	else
-		diag_hint(problem_at(c, place_of(r->line, r->column),
+		diag_hint(problem_at(c, place_at(r->line, r->column),
 				     "rule \"%s\" can never match: no place is within its where",
 				     r->name),
 			  "look at what except takes out, in the rule and in its places");
@@ -264,7 +259,7 @@ static void collect_facts(struct parse *c)
 	p->facts = all;
 	p->n_facts = kept;
 	if (kept > ZT_FACTS_MAX)
-		diag_hint(problem_at(c, place_of(p->postures[0].line, p->postures[0].column),
+		diag_hint(problem_at(c, place_at(p->postures[0].line, p->postures[0].column),
 				     "the postures ask for %zu facts, at most %d are possible",
 				     kept, ZT_FACTS_MAX),
 			  "a device reports all of them together; ask for fewer");

@@ -1,12 +1,13 @@
-/* Rules that never do anything, though each of their parts could: whose except takes out, by
- * groups, all who they name; whose times cancel each other; all of which another rule denies. What
- * cannot be shown within the bounds is passed over: this is for mistakes that people make, and what
- * a policy grants does not depend on it. */
+/* Lists of which an except leaves nobody, by name or by groups, and rules that never do anything,
+ * though each of their parts could: whose times cancel each other, all of which another rule
+ * denies. What cannot be shown within the bounds is passed over: this is for mistakes that people
+ * make, and what a policy grants does not depend on it. */
 #include "controller/policy/parse.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "controller/policy/can_impl.h"
 #include "controller/policy/when.h"
@@ -29,12 +30,12 @@ struct never {
 	uint8_t *whens; /* enum say by when */
 };
 
-static struct place place_of(unsigned line, unsigned column)
-{
-	return (struct place){.line = line, .column = column};
-}
-
 /* --- who --- */
+
+bool same_selector(const struct selector *a, const struct selector *b)
+{
+	return a->kind == b->kind && (a->kind == SELECTOR_ANYONE || strcmp(a->name, b->name) == 0);
+}
 
 /* The item of the list that has s in it whatever else a device is, or NULL. A group with an except
  * does not: what else a device is may keep it out. depth: of groups still to be looked into. */
@@ -57,8 +58,8 @@ static const struct selector *find_around(struct never *n, const struct selector
 	return NULL;
 }
 
-/* Is each of the list in its except, one of them through a group? Where all stand there by name it
- * is said with the lists themselves. */
+/* Is each of the list in its except? *ret_around: the last one's, if it is not there by its own
+ * name, else NULL; *ret_in: that one. */
 static bool is_taken_out(struct never *n, const struct selectors *l, const struct selector **ret_in,
 			 const struct selector **ret_around)
 {
@@ -74,40 +75,28 @@ static bool is_taken_out(struct never *n, const struct selectors *l, const struc
 		*ret_in = &l->in[i];
 		*ret_around = s;
 	}
-	return *ret_around != NULL;
+	return l->n_in > 0;
 }
 
-static void say_taken_out(struct diag *d, const struct selector *in, const struct selector *around)
-{
-	char who[SELECTOR_TEXT_MAX], group[SELECTOR_TEXT_MAX];
-
-	selector_print(in, who);
-	selector_print(around, group);
-	diag_hint(d, "%s is in %s: take it out of one of the two lists", who, group);
-}
-
-static void check_who(struct never *n, const struct policy_rule *r)
-{
-	const struct selector *in, *around;
-
-	if (!key_is_flawed(n->c, "rule", r->line, "who") && is_taken_out(n, &r->who, &in, &around))
-		say_taken_out(problem_at(n->c, place_of(r->line, r->column),
-					 "rule \"%s\" can never match: except takes out all of its "
-					 "who",
-					 r->name),
-			      in, around);
-}
-
+/* noun and name of what has the list, and its key. */
 static void check_list(struct never *n, const struct selectors *l, struct place at,
 		       const char *noun, const char *name, const char *key)
 {
 	const struct selector *in, *around;
+	char who[SELECTOR_TEXT_MAX], group[SELECTOR_TEXT_MAX];
+	struct diag *d;
 
-	if (!key_is_flawed(n->c, noun, at.line, key) && is_taken_out(n, l, &in, &around))
-		say_taken_out(problem_at(n->c, at,
-					 "%s \"%s\" is empty: except takes out all of its %s", noun,
-					 name, key),
-			      in, around);
+	if (!is_taken_out(n, l, &in, &around) || key_is_flawed(n->c, noun, at.line, key))
+		return;
+	d = problem_at(n->c, at, "%s \"%s\" is empty: except takes out all of its %s", noun, name,
+		       key);
+	if (!around) {
+		diag_hint(d, "take the names out of one of the two lists");
+		return;
+	}
+	selector_print(in, who);
+	selector_print(around, group);
+	diag_hint(d, "%s is in %s: take it out of one of the two lists", who, group);
 }
 
 static void check_lists(struct never *n)
@@ -116,11 +105,20 @@ static void check_lists(struct never *n)
 
 	for (size_t i = 0; i < p->n_groups; i++)
 		check_list(n, &p->groups[i].members,
-			   place_of(p->groups[i].line, p->groups[i].column), "group",
+			   place_at(p->groups[i].line, p->groups[i].column), "group",
 			   p->groups[i].name, "members");
+	for (size_t i = 0; i < p->n_resources; i++) {
+		const struct policy_resource *r = &p->resources[i];
+
+		check_list(n, r->on.in ? &r->on : &r->via, place_at(r->line, r->column), "resource",
+			   r->name, r->on.in ? "on" : "via");
+	}
+	for (size_t i = 0; i < p->n_rules; i++)
+		check_list(n, &p->rules[i].who, place_at(p->rules[i].line, p->rules[i].column),
+			   "rule", p->rules[i].name, "who");
 	for (size_t i = 0; i < p->n_invariants; i++)
 		check_list(n, &p->invariants[i].from,
-			   place_of(p->invariants[i].line, p->invariants[i].column), "invariant",
+			   place_at(p->invariants[i].line, p->invariants[i].column), "invariant",
 			   p->invariants[i].name, "from");
 }
 
@@ -177,13 +175,13 @@ static void check_time(struct never *n, const struct policy_rule *r)
 	if (*say == SAY_UNKNOWN)
 		*say = (uint8_t)look_at_when(n, w);
 	if (*say == SAY_NEVER)
-		diag_hint(problem_at(n->c, place_of(r->line, r->column),
+		diag_hint(problem_at(n->c, place_at(r->line, r->column),
 				     "rule \"%s\" can never match: its when is %s", r->name,
 				     w->text),
 			  "no instant lies in it: look at what except takes out, in the rule and "
 			  "in its schedules");
 	if (*say == SAY_OVER)
-		diag_hint(warn_at(n->c, place_of(r->line, r->column),
+		diag_hint(warn_at(n->c, place_at(r->line, r->column),
 				  "rule \"%s\" is over: its when is %s", r->name, w->text),
 			  "take it out, or give it a later end");
 }
@@ -199,7 +197,7 @@ static void warn_schedules(struct never *n)
 		const struct policy_when w = {.in = in, .n_in = 1, .until_s = INT64_MAX};
 
 		if (holds_never(n, &w, 0))
-			diag_hint(warn_at(n->c, place_of(s->line, s->column),
+			diag_hint(warn_at(n->c, place_at(s->line, s->column),
 					  "schedule \"%s\" never comes: no instant lies in it",
 					  s->name),
 				  "look at days that are no such days, and at what its except "
@@ -246,7 +244,7 @@ static void warn_denied(struct never *n, const struct policy_rule *deny)
 		return;
 	if (count > 1)
 		snprintf(more, sizeof(more), ", and of %zu more", count - 1);
-	diag_hint(warn_at(n->c, place_of(deny->line, deny->column),
+	diag_hint(warn_at(n->c, place_at(deny->line, deny->column),
 			  "rule \"%s\" denies all of rule \"%s\" (line %u)%s", deny->name,
 			  first->name, first->line, more),
 		  "what is allowed all the same belongs in the deny's except");
@@ -277,11 +275,9 @@ void check_never(struct parse *c)
 		return parse_fail(c, -ENOMEM);
 	if (!c->env->was_accepted) {
 		check_lists(&n);
-		for (size_t i = 0; i < c->policy->n_rules; i++) {
-			check_who(&n, &c->policy->rules[i]);
+		for (size_t i = 0; i < c->policy->n_rules; i++)
 			if (!when_is_flawed(c, &from[i]))
 				check_time(&n, &c->policy->rules[i]);
-		}
 	}
 	warn_schedules(&n);
 	warn_all_denied(&n);

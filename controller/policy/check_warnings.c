@@ -8,11 +8,6 @@
 #include "controller/policy/services.h"
 #include "controller/policy/words.h"
 
-static struct place place_at(unsigned line, unsigned column)
-{
-	return (struct place){.line = line, .column = column};
-}
-
 /* --- rules --- */
 
 static void warn_review(struct parse *c, const struct policy_rule *r)

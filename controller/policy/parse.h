@@ -19,7 +19,7 @@
  *     parse_meant      hints from the names that there are, and what a list takes
  *     parse_slip       hints from what shows in the refused text alone
  *     check            what needs the whole: contradictions
- *     check_never      rules that never do anything
+ *     check_never      lists that are empty, rules that never do anything
  *     check_warnings   what is no mistake and hardly meant
  *     check_tests      the file's own tests
  */
@@ -143,6 +143,7 @@ struct diag *problem_with(struct parse *c, const struct span *s, const char *fmt
 	ZT_PRINTF(3, 4);
 struct diag *problem_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
 /* What is no mistake, but hardly meant. NULL as above. */
+struct place place_at(unsigned line, unsigned column);
 struct diag *warn_at(struct parse *c, struct place at, const char *fmt, ...) ZT_PRINTF(3, 4);
 /* For an item of a list that is two of them. */
 void hint_comma(struct diag *d, const struct span *item);
@@ -315,12 +316,8 @@ const struct policy_when *settle_invariant_when(struct parse *c, const struct po
 /* Lists less their excepts, groups in order. Says cycles and lists of which nothing is left. */
 void settle_policy(struct parse *c);
 
-bool same_selector(const struct selector *a, const struct selector *b);
 /* The invariants as read -> the policy's. References hold. */
 void settle_invariants(struct parse *c);
-/* Says a list of which an except leaves nobody: noun and name of what has it, its key. */
-void settle_check_left(struct parse *c, const struct selectors *l, unsigned line, unsigned column,
-		       const char *noun, const char *name, const char *key);
 
 /* --- check, check_tests: with policy filled --- */
 
@@ -329,7 +326,9 @@ void check_policy(struct parse *c);
 /* Rules past their review, countries without a database, names and resources too near each other.
  */
 void check_warnings(struct parse *c);
-/* Rules that never do anything: problems, and warnings where that may be meant. */
+bool same_selector(const struct selector *a, const struct selector *b);
+/* Lists that are empty and rules that never do anything: problems, and warnings where that may be
+ * meant. */
 void check_never(struct parse *c);
 /* The file's own tests. References hold. */
 void check_tests(struct parse *c);

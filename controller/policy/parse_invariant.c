@@ -322,7 +322,6 @@ static void check_invariant(struct parse *c, const struct policy_invariant *i)
 	for (size_t k = 0; k < i->n_to_except && !c->stop; k++)
 		if (i->to_except[k].data)
 			check_data(c, &i->to_except[k]);
-	settle_check_left(c, &i->from, i->line, i->column, "invariant", i->name, "from");
 	if (is_about_nothing(i) && !key_is_flawed(c, "invariant", i->line, "to"))
 		diag_hint(problem_at(c, (struct place){i->line, i->column},
 				     "invariant \"%s\" is empty: except takes out all of its to",

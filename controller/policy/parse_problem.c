@@ -38,6 +38,11 @@ static struct diag *problem_new(struct parse *c, struct place at)
 	return d;
 }
 
+struct place place_at(unsigned line, unsigned column)
+{
+	return (struct place){.line = line, .column = column};
+}
+
 struct diag *warn_at(struct parse *c, struct place at, const char *fmt, ...)
 {
 	struct diag *d;

@@ -180,40 +180,6 @@ static void settle_groups(struct parse *c)
 
 /* --- lists less their excepts --- */
 
-bool same_selector(const struct selector *a, const struct selector *b)
-{
-	return a->kind == b->kind && (a->kind == SELECTOR_ANYONE || strcmp(a->name, b->name) == 0);
-}
-
-/* Is every item of the list taken out by name? Then nobody is left, whoever is in the groups. Only
- * looked at where both are short: it is for mistakes that people make. */
-static bool is_taken_out(const struct selectors *l)
-{
-	enum { SHORT = 64 };
-
-	if (l->n_in == 0 || l->n_except == 0 || l->n_in > SHORT || l->n_except > SHORT)
-		return false;
-	for (size_t i = 0; i < l->n_in; i++) {
-		size_t k = 0;
-
-		while (k < l->n_except && !same_selector(&l->in[i], &l->except[k]))
-			k++;
-		if (k == l->n_except)
-			return false;
-	}
-	return true;
-}
-
-void settle_check_left(struct parse *c, const struct selectors *l, unsigned line, unsigned column,
-		       const char *noun, const char *name, const char *key)
-{
-	if (is_taken_out(l) && !key_is_flawed(c, noun, line, key))
-		diag_hint(problem_at(c, (struct place){line, column},
-				     "%s \"%s\" is empty: except takes out all of its %s", noun,
-				     name, key),
-			  "take the names out of one of the two lists");
-}
-
 static bool forms_are_flawed(const struct parse *c, const struct policy_resource *r)
 {
 	static const char *const keys[] = {"on", "via", "address"};
@@ -250,14 +216,12 @@ static void check_form(struct parse *c, const struct policy_resource *r)
 			  "no gateway forwards in this version: rules about it open nothing yet");
 }
 
-static void settle_hosts(struct parse *c, const struct parse_resource *from,
-			 struct policy_resource *r)
+static void settle_hosts(const struct parse_resource *from, struct policy_resource *r)
 {
 	struct selectors *l = r->on.in ? &r->on : &r->via;
 
 	l->except = from->host_except;
 	l->n_except = from->n_host_except;
-	settle_check_left(c, l, r->line, r->column, "resource", r->name, r->on.in ? "on" : "via");
 }
 
 static void settle_address(struct parse *c, const struct parse_resource *from,
@@ -297,7 +261,7 @@ static void settle_resource(struct parse *c, const struct parse_resource *from,
 	r->data = r->data ? r->data : "";
 	r->owner = r->owner ? r->owner : "";
 	check_form(c, r);
-	settle_hosts(c, from, r);
+	settle_hosts(from, r);
 	if (r->address)
 		settle_address(c, from, r);
 	settle_ports(c, from, r);
@@ -378,7 +342,6 @@ static void settle_rule(struct parse *c, const struct parse_rule *from, struct p
 	r->ticket = r->ticket ? r->ticket : "";
 	r->review_s = r->review_s ? r->review_s : INT64_MAX;
 	settle_what(c, from, r);
-	settle_check_left(c, &r->who, r->line, r->column, "rule", r->name, "who");
 	if (r->where && !(r->where & ~r->where_except) &&
 	    !key_is_flawed(c, "rule", r->line, "where"))
 		diag_hint(problem_at(c, (struct place){r->line, r->column},
@@ -400,9 +363,6 @@ static void settle_lists(struct parse *c)
 
 	if (!out || !out_rules)
 		return parse_fail(c, -ENOMEM);
-	for (size_t i = 0; i < p->n_groups && !c->stop; i++)
-		settle_check_left(c, &p->groups[i].members, p->groups[i].line, p->groups[i].column,
-				  "group", p->groups[i].name, "members");
 	for (size_t i = 0; i < p->n_resources && !c->stop; i++)
 		settle_resource(c, &resources[i], &out[i]);
 	for (size_t i = 0; i < p->n_rules && !c->stop; i++) {
